@@ -1,0 +1,1 @@
+//! Bytes in, borrowed views out; has never heard of disks or sockets.
