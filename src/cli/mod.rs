@@ -1,0 +1,154 @@
+//! The command line: what may be typed, what it starts, and the exit code it ends with.
+//!
+//! One file per subcommand; `settings` turns flags and environment into a `Config`, `output` writes results as
+//! table, JSON or CSV, `error` holds the one line a failure says.
+//!
+//! Not here: the server (see `server`); a subcommand only reads its arguments, calls what does the work and prints.
+//!
+//! Invariants: results go to standard output or `--output`, everything else to standard error; exit code 0 is done,
+//! 1 failed, 2 wrong usage.
+
+mod config;
+mod health;
+mod serve;
+mod version;
+
+mod error;
+mod output;
+mod settings;
+
+pub use error::CliError;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Ingests infrastructure metrics, stores them and answers queries, in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "infrawatch", version = version::LINE, max_term_width = 100, subcommand_required = true)]
+#[command(arg_required_else_help = true, disable_help_subcommand = true)]
+struct CommandLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Options that every subcommand takes.
+#[derive(Debug, Default, Args)]
+struct Global {
+    /// Settings file; without it INFRAWATCH_CONFIG is looked at, and nothing else
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Least important message that is still logged: off, error, warn, info, debug or trace
+    #[arg(long, global = true, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// How results are written
+    #[arg(long, global = true, value_enum, default_value_t)]
+    format: Format,
+    /// Same as --format json
+    #[arg(long, global = true, conflicts_with = "format")]
+    json: bool,
+    /// Write results to a file instead of standard output
+    #[arg(long, global = true, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Say nothing on standard error but errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Columns for people
+    #[default]
+    Table,
+    /// An array of objects
+    Json,
+    /// Comma-separated values with a header
+    Csv,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until it is told to stop
+    Serve(serve::Serve),
+    /// Check or show settings
+    Config(config::ConfigCommand),
+    /// Ask a running server how it is; exit code 0 if healthy, else 1
+    Health(health::Health),
+    /// Show version and licence
+    Version(version::Version),
+}
+
+/// Runs what the process's own arguments ask for.
+pub fn main() -> ExitCode {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            // Nowhere is left to report that the message itself could not be written.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    match run(&line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(line: &CommandLine) -> Result<(), CliError> {
+    match &line.command {
+        Command::Serve(serve) => serve.run(&line.global),
+        Command::Config(config) => config.run(&line.global),
+        Command::Health(health) => health.run(&line.global),
+        Command::Version(version) => version.run(&line.global),
+    }
+}
+
+impl Global {
+    fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KEYS;
+    use clap::CommandFactory;
+
+    /// Every long flag of every subcommand, with its dashes.
+    fn flags() -> Vec<String> {
+        fn of(command: &clap::Command, found: &mut Vec<String>) {
+            found.extend(command.get_arguments().filter_map(|arg| arg.get_long()).map(|long| format!("--{long}")));
+            command.get_subcommands().for_each(|command| of(command, found));
+        }
+        let mut found = Vec::new();
+        of(&CommandLine::command(), &mut found);
+        found
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_of_the_table_of_keys_can_be_typed() {
+        let flags = flags();
+        for flag in KEYS.iter().filter_map(|key| key.flag) {
+            assert!(flags.iter().any(|typed| typed == flag), "{flag}");
+        }
+    }
+
+    #[test]
+    fn json_is_another_word_for_the_json_format() {
+        let line = CommandLine::try_parse_from(["infrawatch", "version", "--json"]).unwrap();
+        assert_eq!(line.global.format(), Format::Json);
+        assert!(CommandLine::try_parse_from(["infrawatch", "version", "--json", "--format", "csv"]).is_err());
+    }
+}

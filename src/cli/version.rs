@@ -1,0 +1,35 @@
+//! `infrawatch version`: what this program is and how it was built.
+
+use super::output::{Rows, write_text};
+use super::{CliError, Format, Global};
+use clap::Args;
+
+/// Version and licence, as `--version` prints them after the program's name.
+pub(super) const LINE: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (", env!("CARGO_PKG_LICENSE"), " licence, ", env!("CARGO_PKG_AUTHORS"), ")");
+
+#[derive(Debug, Args)]
+pub(super) struct Version {
+    /// Show how the program was built as well
+    #[arg(long)]
+    features: bool,
+}
+
+impl Version {
+    pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
+        if !self.features && global.format() == Format::Table {
+            return write_text(global, &format!("infrawatch {LINE}\n"));
+        }
+        let mut rows = Rows::new(&["item", "value"]);
+        rows.push(vec!["version".into(), env!("CARGO_PKG_VERSION").into()]);
+        rows.push(vec!["licence".into(), env!("CARGO_PKG_LICENSE").into()]);
+        if self.features {
+            rows.push(vec!["system".into(), format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS).into()]);
+            let profile = if cfg!(debug_assertions) { "development" } else { "release" };
+            rows.push(vec!["build".into(), profile.into()]);
+            rows.push(vec!["allocator".into(), "jemalloc".into()]);
+            rows.push(vec!["protocols".into(), "prometheus remote write 1.0".into()]);
+        }
+        rows.write(global)
+    }
+}

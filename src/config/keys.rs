@@ -1,0 +1,171 @@
+//! The table of settings: every key there is, with its type, notation, default and meaning.
+//!
+//! ```text
+//! /// What it means, with its unit.
+//! field: Type as Notation = "default" in "least" to "most" flag "--flag" or "OTHER_VARIABLE",
+//! ```
+//!
+//! Only this entry has to be written: `Config`, the file, the variable `INFRAWATCH_SECTION_FIELD`, `config print`,
+//! `config/infrawatch.toml` and `docs/configuration.md` follow from it (their tests rewrite them when they lag).
+//!
+//! Not here: reading any of it (see `load`).
+
+use super::kinds::{Address, Bytes, Count, Folder, Kind, Level, Listen, LogFormat, OneOf, OptionalFolder, Span};
+use super::table::{Key, Origin, at_most_one, read, settings};
+use std::path::PathBuf;
+use std::time::Duration;
+
+settings! {
+    /// The HTTP server: remote write in, queries and health out.
+    http: Http {
+        /// Address and port to listen at; port 0 lets the system choose one, "off" serves no HTTP.
+        listen: Listen as Address = "127.0.0.1:8080" flag "--http-listen",
+        /// The largest request body accepted as it arrives, compressed or not.
+        max_body_bytes: u64 as Bytes = "32MiB" in "1KiB" to "1GiB",
+        /// The largest body accepted once decompressed.
+        max_decompressed_bytes: u64 as Bytes = "64MiB" in "1KiB" to "4GiB",
+        /// Connections served at the same time; further ones wait to be accepted.
+        max_connections: usize as Count = "1024" in "1" to "1000000",
+    }
+
+    /// The StatsD listener.
+    statsd: StatsD {
+        /// UDP address and port to listen at; port 0 lets the system choose one, "off" opens no socket.
+        listen: Listen as Address = "127.0.0.1:8125" flag "--statsd-listen",
+    }
+
+    /// The store.
+    storage: Storage {
+        /// The directory that holds everything the server keeps; made when missing.
+        data_dir: PathBuf as Folder = "./infrawatch-data" flag "--data-dir",
+        /// How long samples are kept; "0" keeps all of them.
+        retention: Duration as Span = "30d" flag "--retention",
+        /// The journal's directory, for a disk of its own; empty puts it inside data_dir.
+        journal_dir: Option<PathBuf> as OptionalFolder = "",
+        /// How much older than the store's newest sample a sample may be and still be stored.
+        out_of_order: Duration as Span = "1h",
+        /// How far ahead of the clock a sample may be before it is rejected.
+        future: Duration as Span = "10m",
+        /// Memory for blocks read from disk, all directories together.
+        cache_bytes: u64 as Bytes = "32MiB" in "1MiB" to "64GiB",
+        /// Series in all; at the limit new ones are refused and counted, existing ones keep working; 0 is no limit.
+        max_series: usize as Count = "5000000" in "0" to "4000000000",
+        /// The same limit for the series that one source brings; 0 is no limit.
+        max_series_per_source: usize as Count = "2000000" in "0" to "4000000000",
+        /// How long the journal gathers records before it syncs them together; a request waits that much longer.
+        journal_group: Duration as Span = "2ms" in "0" to "5ms",
+        /// Journal since the last checkpoint that makes the next one due; it bounds the replay at the next start.
+        checkpoint_bytes: u64 as Bytes = "64MiB" in "1MiB" to "16GiB",
+        /// Disk space for samples; beyond it the oldest directories go first; 0 is no limit.
+        disk_limit_bytes: u64 as Bytes = "0",
+    }
+
+    /// The threads that own the series.
+    shards: Shards {
+        /// Threads among which the 64 partitions are dealt; 0 takes one a processor core.
+        count: usize as Count = "0" in "0" to "64",
+        /// Batches that may wait for one shard; beyond them a request is answered 503.
+        queue_batches: usize as Count = "64" in "1" to "65536",
+    }
+
+    /// PromQL evaluation.
+    query: Query {
+        /// How long one query may take before it is answered 503.
+        timeout: Duration as Span = "2m" in "1ms" to "1d",
+        /// Samples one query may hold in memory before it is answered 422.
+        max_samples: usize as Count = "50000000" in "1" to "10000000000",
+        /// Points a series of one range query may have before it is answered 422.
+        max_points: usize as Count = "11000" in "1" to "1000000",
+        /// Queries evaluated at the same time; further ones wait.
+        max_concurrent: usize as Count = "20" in "1" to "10000",
+        /// How old the newest sample of a series may be and still be its value at an instant.
+        lookback: Duration as Span = "5m" in "1ms" to "1d",
+    }
+
+    /// The server's own log, on standard error.
+    log: Log {
+        /// The least important message that is still logged.
+        level: Level as OneOf<Level> = "info" flag "--log-level" or "LOG_LEVEL",
+        /// How a line is written: pairs of key=value, one JSON object, or text for a terminal.
+        format: LogFormat as OneOf<LogFormat> = "logfmt",
+    }
+}
+
+impl Config {
+    /// Where the value of a key came from.
+    ///
+    /// # Panics
+    /// If `key` is none of [`KEYS`].
+    pub fn origin(&self, key: &Key) -> &Origin {
+        &self.origins[index_of(key)]
+    }
+
+    /// Takes a value from text and remembers where it came from; the error says what was expected.
+    pub(super) fn take(&mut self, key: &Key, text: &str, origin: Origin) -> Result<(), String> {
+        (key.set)(self, text)?;
+        self.origins[index_of(key)] = origin;
+        Ok(())
+    }
+}
+
+fn index_of(key: &Key) -> usize {
+    KEYS.iter().position(|other| other.name == key.name).expect("a key comes from the table of keys")
+}
+
+impl Storage {
+    /// How long samples are kept in milliseconds, or nothing if all are.
+    pub fn retention_ms(&self) -> Option<i64> {
+        (!self.retention.is_zero()).then_some(self.retention.as_millis() as i64)
+    }
+
+    /// The journal's directory: its own, or the one inside the data directory.
+    pub fn journal_path(&self) -> PathBuf {
+        self.journal_dir.clone().unwrap_or_else(|| self.data_dir.join("journal"))
+    }
+}
+
+impl Shards {
+    /// How many shards to start on a machine of `cores`: the number set, or one a core, at most one a partition.
+    pub fn threads(&self, cores: usize) -> usize {
+        let count = if self.count == 0 { cores } else { self.count };
+        count.clamp(1, storage::series::PARTITIONS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_and_variable_is_named_once() {
+        let mut names: Vec<_> = KEYS.iter().map(Key::variable).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), KEYS.len());
+        assert_eq!(KEYS[0].variable(), "INFRAWATCH_HTTP_LISTEN");
+    }
+
+    #[test]
+    fn zero_retention_keeps_all() {
+        let mut storage = Config::default().storage;
+        assert_eq!(storage.retention_ms(), Some(30 * 86_400_000));
+        storage.retention = Duration::ZERO;
+        assert_eq!(storage.retention_ms(), None);
+    }
+
+    #[test]
+    fn the_journal_lives_in_the_data_directory_unless_it_has_its_own() {
+        let mut storage = Config::default().storage;
+        assert_eq!(storage.journal_path(), PathBuf::from("./infrawatch-data/journal"));
+        storage.journal_dir = Some(PathBuf::from("/fast"));
+        assert_eq!(storage.journal_path(), PathBuf::from("/fast"));
+    }
+
+    #[test]
+    fn shards_follow_the_cores_up_to_the_partitions() {
+        let mut shards = Config::default().shards;
+        assert_eq!((shards.threads(8), shards.threads(0), shards.threads(200)), (8, 1, 64));
+        shards.count = 3;
+        assert_eq!(shards.threads(8), 3);
+    }
+}

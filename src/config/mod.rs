@@ -1,0 +1,33 @@
+//! Settings: what can be set, where a value came from, and how a mistake is named.
+//!
+//! ```text
+//!  keys.rs: one table ──┬── Config, typed, with defaults ◄── load.rs: flag > environment > file > default
+//!                       ├── config/infrawatch.toml          ├── file.rs: TOML with lines, placeholder.rs: ${NAME}
+//!                       └── docs/configuration.md           └── kinds.rs: text to value and back
+//! ```
+//!
+//! A new key is one entry in `keys.rs`: its field, default, variable, error messages, printed form and both
+//! documents follow from it.
+//!
+//! Not here: what a setting does; each part of the server reads its own section.
+//!
+//! Invariant: a `Config` is built once, before any thread starts, and only read afterwards.
+
+mod table;
+
+mod keys;
+mod kinds;
+
+mod document;
+mod error;
+mod file;
+mod load;
+mod nearest;
+mod placeholder;
+
+pub use document::{reference_markdown, settings_toml};
+pub use error::{ConfigError, ConfigErrors};
+pub use keys::{Config, Http, KEYS, Log, Query, Shards, StatsD, Storage};
+pub use kinds::{Level, Listen, LogFormat};
+pub use load::{CONFIG_VARIABLE, FlagValue, Loaded, Sources, load};
+pub use table::{Key, Origin};
