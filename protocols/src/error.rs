@@ -2,8 +2,8 @@
 //!
 //! Not here: what a server answers or counts for it.
 //!
-//! Invariant: offsets are bytes from the start of the buffer that was handed to the parser, also inside nested messages;
-//! for remote write that is the decompressed body.
+//! Invariant: offsets are bytes from the start of the buffer that was handed to the parser, also inside nested
+//! messages; for remote write that is the decompressed body.
 
 /// Malformed input: small, `Copy`, and made without formatting or allocation, because bad input is normal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

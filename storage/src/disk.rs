@@ -11,8 +11,11 @@
 //!
 //! Not here: what keys and values mean, clocks (an observer compares [`Disk::operations`] over time), retries.
 //!
-//! Invariants: a disk that panicked, found corruption or failed to sync answers every later call with that reason;
-//! the folder's lock is free again when the last handle is gone.
+//! sled opens a truncated or overwritten file without a word and answers as if the keys had never been written, so
+//! a caller that must notice has to know what it wrote.
+//!
+//! Invariants: a disk that panicked or failed to sync answers every later call with that reason; the folder's lock is
+//! free again when the last handle is gone.
 
 use crate::StoreError;
 use std::fs::{self, File, TryLockError};
@@ -56,6 +59,9 @@ impl Deref for DiskBytes {
     }
 }
 
+/// What a scan gives each key and value to.
+pub type EachEntry<'a> = &'a mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>;
+
 struct Engine {
     path: PathBuf,
     /// `None` only while closing.
@@ -78,8 +84,8 @@ impl Disk {
     /// Opens or creates the database in `path`. `cache_bytes` is a hint: sled holds several times as much.
     ///
     /// # Errors
-    /// `Locked` when another handle or process has the folder, `Io` when the system refuses, `Engine` when what lies
-    /// there is no whole database.
+    /// `Locked` when another handle or process has the folder, `Io` when the system refuses, `Damaged` or `Engine` when
+    /// what lies there is no whole database.
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Disk, StoreError> {
         fs::create_dir_all(path).map_err(|e| StoreError::io("create", path, e))?;
         remove_unfinished_snapshots(path)?;
@@ -128,6 +134,9 @@ impl Disk {
     }
 
     /// The value of `key`.
+    ///
+    /// # Errors
+    /// `Damaged` when the engine finds its page corrupt; other keys may still be whole.
     pub fn get(&self, key: &[u8]) -> Result<Option<DiskBytes>, StoreError> {
         Ok(self.engine.run("read", |db| db.get(key))?.map(DiskBytes))
     }
@@ -138,12 +147,7 @@ impl Disk {
     }
 
     /// Gives `each` every key from `from` up to, not including, `to` in ascending order, until it breaks off.
-    pub fn scan(
-        &self,
-        from: &[u8],
-        to: Option<&[u8]>,
-        each: &mut dyn FnMut(&[u8], &[u8]) -> ControlFlow<()>,
-    ) -> Result<(), StoreError> {
+    pub fn scan(&self, from: &[u8], to: Option<&[u8]>, each: EachEntry<'_>) -> Result<(), StoreError> {
         let mut entries = self.engine.run("scan", |db| {
             Ok(match to {
                 Some(to) => db.range(from..to),
@@ -307,13 +311,18 @@ fn wait_until_unlocked(file: &File, path: &Path) -> Result<(), StoreError> {
     Err(StoreError::Locked { path: path.to_path_buf() })
 }
 
-/// What sled refused, told apart: the system's refusals may pass, everything else says that the files are not whole.
+/// What sled refused, told apart: the system's refusals may pass, corruption concerns one page, the rest everything.
 fn refusal(action: &'static str, path: &Path, error: sled::Error) -> StoreError {
     use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
     match error {
         sled::Error::Io(source) if !matches!(source.kind(), InvalidData | InvalidInput | UnexpectedEof) => {
             StoreError::io(action, path, source)
         }
+        sled::Error::Corruption { at, .. } => StoreError::Damaged {
+            path: path.join("db"),
+            offset: at.map_or(0, |at| at.lid()),
+            what: "the engine cannot read a page".into(),
+        },
         other => StoreError::Engine { path: path.to_path_buf(), what: other.to_string() },
     }
 }
@@ -413,7 +422,7 @@ mod tests {
         Disk::open(folder.path(), 0).unwrap().close().unwrap();
         fs::write(folder.path().join("db"), vec![0xA5; 3_000_000]).unwrap();
         let outcome = Disk::open(folder.path(), 0).and_then(|disk| disk.get(&7u32.to_be_bytes()));
-        assert!(matches!(outcome, Err(StoreError::Engine { .. })), "{outcome:?}");
+        assert!(matches!(outcome, Err(StoreError::Damaged { .. } | StoreError::Engine { .. })), "{outcome:?}");
     }
 
     #[test]

@@ -47,6 +47,12 @@ pub enum StoreError {
         /// What the expression compiler says.
         what: String,
     },
+    /// The journal cannot be written at present.
+    #[error("the journal cannot be written: {what}")]
+    NotWriting {
+        /// Why, in the system's words.
+        what: String,
+    },
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,

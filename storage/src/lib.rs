@@ -1,25 +1,38 @@
 //! A sharded columnar store for samples that has never heard of any protocol.
 //!
 //! ```text
-//!  append ── shard_store ── catalog (key -> id) ── head (open columns) ── chunk (sealed) ── blocks ── disk (sled)
-//!               │                  │                    │                                     ▲
-//!               │                  └── label_index      └── shared with readers               │
-//!               └── journal (one committer, group fdatasync) ── checkpoint ───────────────────┘
+//!  append ── shard_store ── partition (key -> id) ── head (open columns) ── chunk (sealed) ── blocks ── disk (sled)
+//!               │                  │                    │                                       ▲
+//!               │                  └── label_index      └── view, shared with readers           │
+//!               └── journal (one committer, group fdatasync) ── keeper: checkpoint, compact ────┘
 //! ```
 //!
-//! Read in this order: `series`, `sample`, `shard_store`, `head`, `chunk`, `journal`, `checkpoint`, `blocks`, `store`.
-//! Every byte on disk is drawn in `storage/FORMAT.md`.
+//! Read in this order: `series`, `sample`, `shard_store`, `partition`, `head`, `chunk`, `journal`, `keeper`,
+//! `checkpoint`, `catalog`, `blocks`, `open`, `store`, `scan`. Every byte on disk is drawn in `storage/FORMAT.md`.
 
 pub mod blocks;
+mod catalog;
 pub mod catalog_blocks;
+mod checkpoint;
 pub mod chunk;
 pub mod disk;
 mod error;
+mod head;
 pub mod journal;
+mod keeper;
 pub mod label_index;
+mod open;
+mod partition;
 pub mod sample;
+mod scan;
 pub mod series;
+mod shard_store;
+mod shared;
 mod store;
 
 pub use error::StoreError;
-pub use store::{SelectedSeries, Store};
+pub use keeper::Answer;
+pub use open::{Opened, StoreThreads, open};
+pub use shard_store::{ROW_SAMPLES_MAX, Row, ShardStore, ShardTask, Tally, route};
+pub use shared::{KeeperReport, Settings};
+pub use store::{SelectedSeries, Store, StoreFigures};

@@ -1,10 +1,19 @@
-//! The store as its readers see it.
+//! The store as its readers see it: series by labels, samples by series, and figures about itself.
+//!
+//! Not here: the merging of heads, chunks and blocks into samples (see `scan`), appending (see `shard_store`).
+//!
+//! Invariant: nothing here waits for a shard; what was acknowledged before a call began is found by it.
 
 use crate::StoreError;
+use crate::journal::JournalState;
+use crate::keeper::{Answer, Command};
 use crate::label_index::Matcher;
-use crate::sample::Samples;
-use crate::series::SeriesRef;
+use crate::series::{PARTITIONS, SeriesRef};
+use crate::shared::{KeeperReport, Shared};
+use crossbeam_channel::Sender;
+use roaring::RoaringBitmap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A series found by matchers: its reference and its canonical key.
 #[derive(Debug, Clone)]
@@ -16,28 +25,110 @@ pub struct SelectedSeries {
 }
 
 /// A handle for reading; cheap to clone, usable from any thread, never waits for a shard.
-#[derive(Debug, Clone, Default)]
-pub struct Store {}
+#[derive(Debug, Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+}
+
+/// Figures of the store at one moment.
+#[derive(Debug, Clone)]
+pub struct StoreFigures {
+    /// Series in the catalog.
+    pub series: u64,
+    /// Time of the newest sample, none while the store is empty.
+    pub newest_ms: Option<i64>,
+    /// Bytes in journal segments.
+    pub journal_bytes: u64,
+    /// Why the journal cannot be written, while that is so.
+    pub journal_failure: Option<String>,
+    /// Bytes of blocks on disk; 0 while that cannot be told.
+    pub block_bytes: u64,
+    /// What the keeper has done.
+    pub keeper: KeeperReport,
+    /// What opening found damaged, in words.
+    pub damage: Vec<String>,
+}
 
 impl Store {
-    /// Series that satisfy every matcher and have a sample in `from_ms..=to_ms`, sorted by key.
-    pub fn select(&self, _matchers: &[Matcher], _from_ms: i64, _to_ms: i64) -> Result<Vec<SelectedSeries>, StoreError> {
-        Ok(Vec::new())
+    pub(crate) fn new(shared: Arc<Shared>, commands: Sender<Command>) -> Self {
+        Self { shared, commands }
     }
 
-    /// Samples of one series in `from_ms..=to_ms`, ascending and unique in time, appended to `out` after clearing it.
-    pub fn read(&self, _series: SeriesRef, _from_ms: i64, _to_ms: i64, out: &mut Samples) -> Result<(), StoreError> {
-        out.clear();
-        Ok(())
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
-    /// Names of labels, sorted; of all series when `matchers` is empty, else of series that satisfy any one set of them.
-    pub fn label_names(&self, _matchers: &[Vec<Matcher>]) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
+    /// Series that satisfy every matcher and may have a sample in `from_ms..=to_ms`, sorted by key.
+    pub fn select(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Result<Vec<SelectedSeries>, StoreError> {
+        let found = self.shared.index.read().select(matchers);
+        let mut selected = Vec::new();
+        let mut rest = found.iter().map(SeriesRef).peekable();
+        for partition in 0..PARTITIONS as u8 {
+            let views = self.shared.views[partition as usize].read();
+            while let Some(series) = rest.next_if(|series| series.partition() == partition) {
+                let Some(view) = views.get(series.id() as usize) else { continue };
+                if let Some(key) = view.key.as_ref().filter(|_| view.touches(from_ms, to_ms)) {
+                    selected.push(SelectedSeries { series, key: key.clone() });
+                }
+            }
+        }
+        selected.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(selected)
+    }
+
+    /// Names of labels, sorted; of all series when `matchers` is empty, else of series that satisfy any one set.
+    pub fn label_names(&self, matchers: &[Vec<Matcher>]) -> Result<Vec<String>, StoreError> {
+        let index = self.shared.index.read();
+        Ok(match self.any_of(matchers) {
+            None => index.names().map(str::to_owned).collect(),
+            Some(series) => index.names_of(&series),
+        })
     }
 
     /// Values of one label, sorted, over the same choice of series.
-    pub fn label_values(&self, _name: &str, _matchers: &[Vec<Matcher>]) -> Result<Vec<String>, StoreError> {
-        Ok(Vec::new())
+    pub fn label_values(&self, name: &str, matchers: &[Vec<Matcher>]) -> Result<Vec<String>, StoreError> {
+        let index = self.shared.index.read();
+        Ok(match self.any_of(matchers) {
+            None => index.values(name).map(str::to_owned).collect(),
+            Some(series) => index.values_of(name, &series),
+        })
+    }
+
+    fn any_of(&self, matchers: &[Vec<Matcher>]) -> Option<RoaringBitmap> {
+        if matchers.is_empty() {
+            return None;
+        }
+        let index = self.shared.index.read();
+        Some(matchers.iter().map(|set| index.select(set)).fold(RoaringBitmap::new(), |all, set| all | set))
+    }
+
+    /// Seals every head, writes and compacts all blocks, cuts the journal; `answer` hears when that is done.
+    ///
+    /// # Errors
+    /// When the store is closing or too many requests wait.
+    pub fn compact(&self, answer: Answer) -> Result<(), StoreError> {
+        self.commands.try_send(Command::Compact(answer)).map_err(|_| StoreError::Closed)
+    }
+
+    pub(crate) fn command(&self, command: Command) -> Result<(), StoreError> {
+        self.commands.send(command).map_err(|_| StoreError::Closed)
+    }
+
+    /// Figures for `/metrics` and `/health`.
+    pub fn figures(&self) -> StoreFigures {
+        let newest_ms = self.shared.newest_ms.load(Ordering::Relaxed);
+        StoreFigures {
+            series: self.shared.series_count.load(Ordering::Relaxed),
+            newest_ms: (newest_ms != i64::MIN).then_some(newest_ms),
+            journal_bytes: self.shared.journal.bytes(),
+            journal_failure: match self.shared.journal.state() {
+                JournalState::Working => None,
+                JournalState::Failing { what } => Some(what),
+            },
+            block_bytes: self.shared.blocks.bytes_on_disk().unwrap_or(0),
+            keeper: self.shared.keeper.lock().clone(),
+            damage: self.shared.damage.iter().map(ToString::to_string).collect(),
+        }
     }
 }

@@ -50,7 +50,7 @@ impl Naive {
         // Expressions are compiled here again, so that the index's own anchoring is under test too.
         let whole = |matcher: &Matcher| match matcher.op {
             MatchOp::Equal | MatchOp::NotEqual => None,
-            _ => Some(regex::Regex::new(&format!(r"\A(?s:{})\z", matcher.value)).unwrap()),
+            _ => Some(regex::Regex::new(&format!(r"\A(?s:{})\z", matcher.value)).expect("compiles as a matcher too")),
         };
         let asked: Vec<_> = matchers.iter().map(|matcher| (matcher, whole(matcher))).collect();
         let satisfied = |labels: &LabelMap| {
@@ -122,7 +122,9 @@ fn some_matcher() -> impl Strategy<Value = Matcher> {
     let expression = (name, proptest::sample::select(&EXPRESSIONS[..]), any::<bool>());
     prop_oneof![
         equality.prop_map(|(n, v, yes)| if yes { Matcher::equal(n, v) } else { Matcher::not_equal(n, v) }),
-        expression.prop_map(|(n, e, yes)| if yes { Matcher::regex(n, e) } else { Matcher::not_regex(n, e) }.unwrap()),
+        expression.prop_map(|(n, e, yes)| {
+            if yes { Matcher::regex(n, e) } else { Matcher::not_regex(n, e) }.expect("each expression compiles")
+        }),
     ]
 }
 

@@ -5,7 +5,8 @@
 //! The claimed length is the only thing a few hostile bytes can inflate, so it is judged before memory is touched:
 //! against the caller's limit, and against what a block of this size can hold at all.
 //!
-//! Cost: about 1 ns a byte of output, of which zeroing memory is none once the caller's buffer has reached its size.
+//! Cost: about 0.2 ns a byte of output (`cargo bench --bench parse`, case `floor`), of which zeroing memory is next to
+//! none when the caller lends the same buffer again.
 
 use crate::ParseError;
 

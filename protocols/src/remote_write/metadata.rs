@@ -55,7 +55,7 @@ impl<'a> Metadata<'a> {
         let mut record = Self::default();
         while let Some(tag) = fields.tag()? {
             match tag {
-                KIND => record.kind = kind(fields.varint()?),
+                KIND => record.kind = kind(fields.varint()? as u32),
                 FAMILY => record.family = fields.bytes()?,
                 HELP => record.help = fields.bytes()?,
                 UNIT => record.unit = fields.bytes()?,
@@ -66,7 +66,8 @@ impl<'a> Metadata<'a> {
     }
 }
 
-fn kind(number: u64) -> MetricKind {
+/// Enumerations are 32 bits wide: what a sender writes beyond them does not count.
+fn kind(number: u32) -> MetricKind {
     match number {
         1 => MetricKind::Counter,
         2 => MetricKind::Gauge,

@@ -16,7 +16,7 @@
 use super::index::LabelIndex;
 use super::matcher::{MatchOp, Matcher};
 use super::pattern::{self, Choice};
-use super::postings::{self, Postings};
+use super::postings::{self, Asked, Postings};
 use super::values::Values;
 use roaring::RoaringBitmap;
 
@@ -46,7 +46,8 @@ impl<'a> Test<'a> {
         let wanted = |text: &str| self.matcher.matches(text) == self.keeps;
         match within.filter(|series| series.len() < self.values.len() as u64) {
             Some(series) => {
-                let touched = self.values.iter().filter(|(_, postings)| postings.intersects(series));
+                let asked = Asked::new(series);
+                let touched = self.values.iter().filter(|(_, postings)| postings.intersects(&asked));
                 Found::from(touched.filter(|(text, _)| wanted(text)).map(|(_, postings)| postings))
             }
             None => Found::from(self.values.iter().filter(|(text, _)| wanted(text)).map(|(_, postings)| postings)),
@@ -156,8 +157,8 @@ fn inside<'a>(values: &'a Values, matcher: &Matcher) -> Option<Found<'a>> {
         Choice::Prefix { prefixes, .. } if prefixes[0].is_empty() || prefixes.len() * 20 > values.len() => None,
         Choice::Prefix { prefixes, tested } => {
             let negated = matches!(matcher.op, MatchOp::NotRegex(_));
-            let in_range = prefixes.iter().flat_map(|prefix| values.with_prefix(prefix));
-            let fitting = in_range.filter(|(text, _)| !tested || matcher.matches(text) != negated);
+            let fitting =
+                values.with_prefixes(&prefixes).filter(|(text, _)| !tested || matcher.matches(text) != negated);
             Some(Found::from(fitting.map(|(_, postings)| postings)))
         }
     }

@@ -1,0 +1,207 @@
+//! The keeper: one thread that writes checkpoints, compacts on request, and removes what retention has passed.
+//!
+//! ```text
+//! checkpoint:  rotate journal ─ for each partition: snapshot (asked of its shard) ─ blocks, catalog, new file
+//!              ─ sync blocks and catalog ─ rename files ─ tell shards ─ cut journal
+//! ```
+//!
+//! Not here: the files themselves (see `checkpoint`), sled (see `blocks`, `catalog`).
+//!
+//! Invariants: a checkpoint file counts only when the blocks and keys it relies on are synced; the journal is cut
+//! only up to the lowest position of all current checkpoint files; nothing else writes to blocks or catalog.
+
+use crate::StoreError;
+use crate::catalog::Catalog;
+use crate::checkpoint;
+use crate::series::PARTITIONS;
+use crate::shard_store::{ShardStore, ShardTask, shard_of};
+use crate::shared::Shared;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How often the keeper looks whether something is due.
+const TICK: Duration = Duration::from_millis(250);
+/// Ticks without a new record after which the journal is folded into a checkpoint.
+const QUIET_TICKS: u32 = 12;
+/// A journal smaller than this is not worth a checkpoint of its own when it falls quiet.
+const QUIET_BYTES: u64 = 1 << 20;
+/// Ticks between two looks at retention, and before failed work is tried again.
+const SLOW_TICKS: u32 = 20;
+/// Heads sealed in one request to a shard: at about 2 us each it stays below 5 ms.
+const SEAL_SLICE: u32 = 2_000;
+
+/// Hears how a request to the keeper ended.
+pub type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// A request to the keeper.
+pub(crate) enum Command {
+    /// Seal, write everything as blocks, compact all days, cut the journal.
+    Compact(Answer),
+    /// Write a last checkpoint and end.
+    Stop(Answer),
+}
+
+/// The thread's state.
+pub(crate) struct Keeper {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) catalog: Catalog,
+    pub(crate) checkpoints: PathBuf,
+    pub(crate) store_id: [u8; 16],
+    pub(crate) generation: u32,
+    pub(crate) shards: Vec<Sender<ShardTask>>,
+    pub(crate) commands: Receiver<Command>,
+}
+
+/// What a run of the loop remembers from tick to tick.
+#[derive(Default)]
+struct Rhythm {
+    ticks: u32,
+    quiet_ticks: u32,
+    retry_at: u32,
+    last_sequence: u64,
+    checkpointed_sequence: u64,
+}
+
+impl Keeper {
+    /// The loop; ends on [`Command::Stop`] or when nobody can send one any more.
+    pub(crate) fn run(mut self) {
+        let mut rhythm = Rhythm { checkpointed_sequence: u64::MAX, ..Rhythm::default() };
+        loop {
+            match self.commands.recv_timeout(TICK) {
+                Ok(Command::Compact(answer)) => answer(self.compact()),
+                Ok(Command::Stop(answer)) => return answer(self.checkpoint()),
+                Err(RecvTimeoutError::Timeout) => self.tick(&mut rhythm),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn tick(&mut self, rhythm: &mut Rhythm) {
+        rhythm.ticks += 1;
+        let sequence = self.shared.sequence.load(Ordering::Acquire);
+        rhythm.quiet_ticks = if sequence == rhythm.last_sequence { rhythm.quiet_ticks + 1 } else { 0 };
+        rhythm.last_sequence = sequence;
+        if rhythm.ticks < rhythm.retry_at {
+            return;
+        }
+        let mut work = Ok(());
+        if self.is_due(rhythm) {
+            work = self.checkpoint();
+            rhythm.checkpointed_sequence = sequence;
+        }
+        if work.is_ok() && rhythm.ticks.is_multiple_of(SLOW_TICKS) {
+            work = self.retain();
+        }
+        if let Err(error) = &work {
+            tracing::error!(%error, "the keeper's work failed and will be tried again");
+            rhythm.retry_at = rhythm.ticks + SLOW_TICKS;
+        }
+        self.shared.keeper.lock().failing = work.err().map(|error| error.to_string());
+    }
+
+    fn is_due(&self, rhythm: &Rhythm) -> bool {
+        let journal_bytes = self.shared.journal.bytes();
+        let last_bytes = self.shared.keeper.lock().checkpoint_bytes;
+        let quiet = rhythm.quiet_ticks >= QUIET_TICKS
+            && journal_bytes > QUIET_BYTES
+            && rhythm.last_sequence != rhythm.checkpointed_sequence;
+        quiet || journal_bytes > self.shared.settings.checkpoint_bytes.max(2 * last_bytes)
+    }
+
+    /// Has a shard run `task` on its store and returns what it gives.
+    fn ask<T: Send + 'static>(
+        &self,
+        partition: u8,
+        task: impl FnOnce(&mut ShardStore) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = bounded(1);
+        let shard = &self.shards[shard_of(partition, self.shards.len())];
+        let request: ShardTask = Box::new(move |store| {
+            // The keeper waits for this answer; it is gone only when the process is ending.
+            let _ = answer.send(task(store));
+        });
+        shard.send(request).map_err(|_| StoreError::Closed)?;
+        answered.recv().map_err(|_| StoreError::Closed)
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.shared.journal.rotate();
+        self.generation += 1;
+        let mut written = Vec::new();
+        let mut bytes = 0;
+        for partition in 0..PARTITIONS as u8 {
+            let mut snapshot = self.ask(partition, move |store| store.snapshot(partition))?;
+            if snapshot.ids_len == 0 {
+                continue;
+            }
+            self.shared.blocks.write(partition, self.generation, &mut snapshot.chunks)?;
+            self.catalog.append(partition, &mut snapshot.keys)?;
+            let file = checkpoint::encode(&snapshot, &self.store_id, self.generation);
+            checkpoint::write_new(&self.checkpoints, partition, &file)?;
+            bytes += file.len() as u64;
+            written.push((partition, snapshot.position, snapshot.taken, snapshot.ids_len));
+        }
+        self.shared.blocks.sync()?;
+        self.catalog.sync()?;
+        for (partition, ..) in &written {
+            checkpoint::replace(&self.checkpoints, *partition)?;
+        }
+        sync_directory(&self.checkpoints)?;
+        let cut_through = written.iter().map(|(_, position, ..)| *position).min();
+        for (partition, _, taken, ids_len) in written {
+            self.ask(partition, move |store| store.committed(partition, &taken, ids_len))?;
+        }
+        if let Some(position) = cut_through {
+            self.shared.journal.cut(position)?;
+        }
+        let mut report = self.shared.keeper.lock();
+        report.checkpoints += 1;
+        report.checkpoint_bytes = bytes;
+        Ok(())
+    }
+
+    fn compact(&mut self) -> Result<(), StoreError> {
+        for partition in 0..PARTITIONS as u8 {
+            let mut next = Some(0);
+            while let Some(start) = next {
+                next = self.ask(partition, move |store| store.seal(partition, start..start + SEAL_SLICE))?;
+            }
+        }
+        self.checkpoint()?;
+        let report = self.shared.blocks.compact(&AtomicBool::new(false))?;
+        tracing::info!(?report, "compacted");
+        Ok(())
+    }
+
+    /// Removes directories that retention has passed, and the series that have nothing left.
+    fn retain(&mut self) -> Result<(), StoreError> {
+        let retention_ms = self.shared.settings.retention_ms;
+        let newest_ms = self.shared.newest_ms.load(Ordering::Relaxed);
+        if retention_ms == 0 || newest_ms <= retention_ms {
+            return Ok(());
+        }
+        let cutoff_ms = newest_ms - retention_ms;
+        let removed = self.shared.blocks.remove_before(cutoff_ms)?;
+        if removed.is_empty() {
+            return Ok(());
+        }
+        tracing::info!(?removed, "retention removed directories");
+        self.shared.keeper.lock().directories_removed += removed.len() as u64;
+        for partition in 0..PARTITIONS as u8 {
+            let live = self.ask(partition, move |store| store.expire(partition, cutoff_ms))?;
+            if let Some(mut live) = live {
+                self.catalog.rewrite(partition, &mut live)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes renames and new files in a directory durable.
+pub(crate) fn sync_directory(path: &std::path::Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| StoreError::io("sync", path, e))
+}

@@ -1,0 +1,338 @@
+//! The partitions one shard owns, and the way a batch takes through them: look up, append, journal.
+//!
+//! Not here: the thread and its queue (the server's), what a checkpoint does with a snapshot (see `keeper`).
+//!
+//! Invariants: everything a batch changed stands in the journal before `commit`'s callback is called with success;
+//! records of one partition stand in the journal in the order in which they were applied.
+//!
+//! Cost sketch for a sample of a known series, ns: hash 15, probe, slot and key 40, head 10, journal column 10.
+
+use crate::StoreError;
+use crate::head::Sealer;
+use crate::journal::{Committed, JournalState, SAMPLES_PER_RECORD_MAX, SamplesEncoder, SeriesEncoder};
+use crate::partition::{AppendContext, Outcome, Partition, PartitionSnapshot};
+use crate::series::{KeyError, PARTITIONS, SeriesRef, hash, partition_of};
+use crate::shared::Shared;
+use crossbeam_channel::Receiver;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Something the keeper asks a shard to do between two batches.
+pub type ShardTask = Box<dyn FnOnce(&mut ShardStore) + Send>;
+
+/// What became of the samples of a batch; every sample is counted exactly once.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// New and journaled.
+    pub stored: u64,
+    /// Stored already with the same value.
+    pub duplicate: u64,
+    /// Older than the out-of-order window.
+    pub late: u64,
+    /// Another value is stored at that time.
+    pub conflict: u64,
+    /// Further ahead of the clock than the store accepts.
+    pub in_future: u64,
+    /// Before 1970, or older than the retention.
+    pub too_old: u64,
+    /// The series' key is not a valid label set, or too long.
+    pub bad_series: u64,
+    /// Of a new series, while the store holds as many as it may.
+    pub series_limit: u64,
+    /// Could not be compared with what is stored, because that cannot be read.
+    pub unreadable: u64,
+}
+
+impl Tally {
+    /// Adds another tally to this one.
+    pub fn add(&mut self, other: &Self) {
+        self.stored += other.stored;
+        self.duplicate += other.duplicate;
+        self.late += other.late;
+        self.conflict += other.conflict;
+        self.in_future += other.in_future;
+        self.too_old += other.too_old;
+        self.bad_series += other.bad_series;
+        self.series_limit += other.series_limit;
+        self.unreadable += other.unreadable;
+    }
+}
+
+/// Most samples of one row: half of what a journal record holds.
+pub const ROW_SAMPLES_MAX: usize = SAMPLES_PER_RECORD_MAX / 2;
+
+/// Samples of one series within a batch, at most [`ROW_SAMPLES_MAX`].
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// `series::hash` of the key.
+    pub hash: u64,
+    /// The canonical key.
+    pub key: &'a [u8],
+    /// Milliseconds since the epoch.
+    pub times: &'a [i64],
+    /// As many values.
+    pub values: &'a [f64],
+}
+
+/// The owner of a shard's partitions.
+#[derive(Debug)]
+pub struct ShardStore {
+    shared: Arc<Shared>,
+    partitions: Vec<Partition>,
+    local: [u8; PARTITIONS],
+    sealer: Sealer,
+    samples: SamplesEncoder,
+    series: SeriesEncoder,
+    created: Vec<(SeriesRef, Arc<[u8]>)>,
+    records: Vec<u8>,
+    last_seq: u64,
+    tasks: Receiver<ShardTask>,
+}
+
+/// Times between which samples are taken, fixed for one batch.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    oldest_ms: i64,
+    late_before_ms: i64,
+    newest_ms: i64,
+}
+
+impl ShardStore {
+    pub(crate) fn new(shared: Arc<Shared>, partitions: Vec<Partition>, tasks: Receiver<ShardTask>) -> Self {
+        let mut local = [u8::MAX; PARTITIONS];
+        for (at, partition) in partitions.iter().enumerate() {
+            local[partition.number() as usize] = at as u8;
+        }
+        Self {
+            last_seq: shared.sequence.load(Ordering::Acquire),
+            shared,
+            partitions,
+            local,
+            sealer: Sealer::default(),
+            samples: SamplesEncoder::default(),
+            series: SeriesEncoder::default(),
+            created: Vec::new(),
+            records: Vec::new(),
+            tasks,
+        }
+    }
+
+    /// The keeper's requests; the shard's thread runs each between two batches.
+    pub fn tasks(&self) -> &Receiver<ShardTask> {
+        &self.tasks
+    }
+
+    /// Whether this shard owns the partition of a key with this hash.
+    pub fn owns(&self, hash: u64) -> bool {
+        self.local[partition_of(hash) as usize] != u8::MAX
+    }
+
+    /// Appends a batch to heads and to the record that `commit` hands to the journal.
+    ///
+    /// # Errors
+    /// When the journal cannot be written at present: nothing is appended then, and the sender shall try again.
+    pub fn append<'a>(&mut self, now_ms: i64, rows: impl Iterator<Item = Row<'a>>) -> Result<Tally, StoreError> {
+        if let JournalState::Failing { what } = self.shared.journal.state() {
+            return Err(StoreError::NotWriting { what });
+        }
+        let bounds = self.bounds(now_ms);
+        let mut tally = Tally::default();
+        let mut newest_ms = i64::MIN;
+        for row in rows {
+            debug_assert!(row.times.len() <= ROW_SAMPLES_MAX, "a row fits what a record has left");
+            newest_ms = newest_ms.max(self.append_row(&row, bounds, &mut tally));
+            if self.samples.len() + ROW_SAMPLES_MAX > SAMPLES_PER_RECORD_MAX || self.series.is_full() {
+                self.finish_records();
+            }
+        }
+        self.shared.newest_ms.fetch_max(newest_ms, Ordering::Relaxed);
+        self.publish_created();
+        Ok(tally)
+    }
+
+    fn bounds(&self, now_ms: i64) -> Bounds {
+        let settings = &self.shared.settings;
+        let newest_ms = self.shared.newest_ms.load(Ordering::Relaxed);
+        let oldest_ms = match settings.retention_ms {
+            0 => 0,
+            retention_ms => newest_ms.saturating_sub(retention_ms).max(0),
+        };
+        Bounds {
+            oldest_ms,
+            late_before_ms: newest_ms.saturating_sub(settings.out_of_order_ms),
+            newest_ms: now_ms.saturating_add(settings.future_ms),
+        }
+    }
+
+    /// Appends one series' samples; returns the newest time stored.
+    fn append_row(&mut self, row: &Row<'_>, bounds: Bounds, tally: &mut Tally) -> i64 {
+        let number = partition_of(row.hash);
+        let at = self.local[number as usize] as usize;
+        let id = match self.partitions[at].find(row.hash, row.key) {
+            Some(id) => id,
+            None => match self.create(at, row, bounds, tally) {
+                Some(id) => id,
+                None => return i64::MIN,
+            },
+        };
+        let series = SeriesRef::new(number, id);
+        let mut context = AppendContext {
+            late_before_ms: bounds.late_before_ms,
+            blocks: &self.shared.blocks,
+            sealer: &mut self.sealer,
+        };
+        let mut newest_ms = i64::MIN;
+        for (&time_ms, &value) in row.times.iter().zip(row.values) {
+            if time_ms > bounds.newest_ms {
+                tally.in_future += 1;
+                continue;
+            }
+            if time_ms < bounds.oldest_ms {
+                tally.too_old += 1;
+                continue;
+            }
+            match self.partitions[at].append(id, time_ms, value, &mut context) {
+                Ok(Outcome::Stored) => {
+                    tally.stored += 1;
+                    newest_ms = newest_ms.max(time_ms);
+                    self.samples.push(series, time_ms, value);
+                }
+                Ok(Outcome::Duplicate) => tally.duplicate += 1,
+                Ok(Outcome::Conflict) => tally.conflict += 1,
+                Ok(Outcome::Late) => tally.late += 1,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot compare a late sample with what is stored");
+                    tally.unreadable += 1;
+                }
+            }
+        }
+        newest_ms
+    }
+
+    /// Gives a series its id; none, and all its samples counted, when that is refused. A series of which no sample
+    /// would be taken is not created.
+    #[cold]
+    fn create(&mut self, at: usize, row: &Row<'_>, bounds: Bounds, tally: &mut Tally) -> Option<u32> {
+        let samples = row.times.len() as u64;
+        let in_future = row.times.iter().filter(|time_ms| **time_ms > bounds.newest_ms).count() as u64;
+        let too_old = row.times.iter().filter(|time_ms| **time_ms < bounds.oldest_ms).count() as u64;
+        if in_future + too_old == samples {
+            tally.in_future += in_future;
+            tally.too_old += too_old;
+            return None;
+        }
+        let limit = self.shared.settings.max_series;
+        if limit > 0 && self.shared.series_count.load(Ordering::Relaxed) >= limit {
+            tally.series_limit += samples;
+            return None;
+        }
+        match self.create_at(at, row.hash, row.key) {
+            Ok(id) => Some(id),
+            Err(error) => {
+                tracing::debug!(%error, "series refused");
+                tally.bad_series += samples;
+                None
+            }
+        }
+    }
+
+    fn create_at(&mut self, at: usize, hash: u64, key: &[u8]) -> Result<u32, KeyError> {
+        let partition = &mut self.partitions[at];
+        let id = partition.create(hash, key)?;
+        let series = SeriesRef::new(partition.number(), id);
+        self.series.push(series, key);
+        if let Some(key) = partition.key(id) {
+            self.created.push((series, key.clone()));
+        }
+        self.shared.series_count.fetch_add(1, Ordering::Relaxed);
+        Ok(id)
+    }
+
+    /// Makes the series of this batch visible to readers, before their samples are acknowledged.
+    fn publish_created(&mut self) {
+        if self.created.is_empty() {
+            return;
+        }
+        let mut index = self.shared.index.write();
+        for (series, key) in self.created.drain(..) {
+            index.insert(series, &key);
+        }
+    }
+
+    /// Ends the records under construction; new series stand before the samples that name them.
+    fn finish_records(&mut self) {
+        if !self.series.is_empty() {
+            self.last_seq = self.shared.next_sequence();
+            self.series.finish(self.last_seq, &mut self.records);
+        }
+        if !self.samples.is_empty() {
+            self.last_seq = self.shared.next_sequence();
+            self.samples.finish(self.last_seq, &mut self.records);
+        }
+    }
+
+    /// Hands what was appended since the last call to the journal; `done` hears when all of it, and all before it,
+    /// is synced. Waits while the committer is behind by more than its queue.
+    pub fn commit(&mut self, done: Committed) {
+        self.finish_records();
+        let next = self.shared.journal.recycled().unwrap_or_default();
+        let records = std::mem::replace(&mut self.records, next);
+        self.shared.journal.submit(records, self.last_seq, done);
+    }
+
+    /// The state of one owned partition after everything committed so far. Its position may be the newest sequence of
+    /// the whole store: whatever this shard has not numbered yet will be numbered above it.
+    pub(crate) fn snapshot(&self, partition: u8) -> PartitionSnapshot {
+        debug_assert!(self.samples.is_empty() && self.series.is_empty(), "taken between a commit and the next append");
+        self.partition(partition).snapshot(self.shared.sequence.load(Ordering::Acquire))
+    }
+
+    /// The checkpoint of a snapshot is durable.
+    pub(crate) fn committed(&mut self, partition: u8, taken: &[(u32, usize)], ids_len: u32) {
+        self.partition_mut(partition).committed(taken, ids_len);
+    }
+
+    /// Seals open heads of some ids; returns the first id not looked at, none at the end.
+    pub(crate) fn seal(&mut self, partition: u8, ids: Range<u32>) -> Option<u32> {
+        let at = self.local[partition as usize] as usize;
+        let end = self.partitions[at].seal_range(ids, &mut self.sealer);
+        (end < self.partitions[at].ids_len()).then_some(end)
+    }
+
+    /// Takes series without a sample since `cutoff_ms` out of the catalog and the index; the entries that stay, when
+    /// any left.
+    pub(crate) fn expire(&mut self, partition: u8, cutoff_ms: i64) -> Option<Vec<(u32, Arc<[u8]>)>> {
+        let expired = self.partition_mut(partition).expire(cutoff_ms);
+        if expired.is_empty() {
+            return None;
+        }
+        let mut index = self.shared.index.write();
+        for (id, key) in &expired {
+            index.remove(SeriesRef::new(partition, *id), key);
+        }
+        self.shared.series_count.fetch_sub(expired.len() as u64, Ordering::Relaxed);
+        Some(self.partition(partition).entries())
+    }
+
+    fn partition(&self, number: u8) -> &Partition {
+        &self.partitions[self.local[number as usize] as usize]
+    }
+
+    fn partition_mut(&mut self, number: u8) -> &mut Partition {
+        &mut self.partitions[self.local[number as usize] as usize]
+    }
+}
+
+/// The shard, of `shards`, that owns a partition.
+#[inline]
+pub(crate) fn shard_of(partition: u8, shards: usize) -> usize {
+    partition as usize % shards
+}
+
+/// Hash and shard of a key; what a lane routes by.
+#[inline]
+pub fn route(key: &[u8], shards: usize) -> (u64, usize) {
+    let hash = hash(key);
+    (hash, shard_of(partition_of(hash), shards))
+}

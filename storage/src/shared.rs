@@ -1,0 +1,90 @@
+//! What the shards, the keeper and the readers of one store have in common.
+
+use crate::StoreError;
+use crate::blocks::BlockStore;
+use crate::journal::Journal;
+use crate::label_index::LabelIndex;
+use crate::partition::PartitionView;
+use parking_lot::{Mutex, RwLock};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// How a store is kept; every span in milliseconds, every size in bytes.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// Where the journal lies, when not in the data directory.
+    pub journal_dir: Option<PathBuf>,
+    /// Age, counted from the newest sample, at which samples are removed; 0 keeps all.
+    pub retention_ms: i64,
+    /// How much older than the newest sample of the store one may be that comes after a newer one of its series.
+    pub out_of_order_ms: i64,
+    /// How far ahead of the clock a sample may be.
+    pub future_ms: i64,
+    /// Most series at a time; 0 for no limit.
+    pub max_series: u64,
+    /// Caches of the embedded engine, together.
+    pub cache_bytes: u64,
+    /// Longest a commit waits for others to join it.
+    pub journal_group: Duration,
+    /// Journal written since the last checkpoint that makes the next one due, at least.
+    pub checkpoint_bytes: u64,
+    /// How many shards the partitions are dealt out to.
+    pub shards: usize,
+}
+
+impl Settings {
+    /// The defaults for a data directory.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self {
+            dir: dir.into(),
+            journal_dir: None,
+            retention_ms: 30 * 86_400_000,
+            out_of_order_ms: 3_600_000,
+            future_ms: 600_000,
+            max_series: 5_000_000,
+            cache_bytes: 32 << 20,
+            journal_group: Duration::from_millis(2),
+            checkpoint_bytes: 64 << 20,
+            shards: 1,
+        }
+    }
+}
+
+/// Figures of the keeper's work, for `/metrics` and `/health`.
+#[derive(Debug, Default, Clone)]
+pub struct KeeperReport {
+    /// Checkpoints completed since the start.
+    pub checkpoints: u64,
+    /// Bytes of the last checkpoint's files.
+    pub checkpoint_bytes: u64,
+    /// Why the last piece of work failed, while it does.
+    pub failing: Option<String>,
+    /// Directories removed by retention since the start.
+    pub directories_removed: u64,
+}
+
+/// The common state.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) views: Vec<Arc<PartitionView>>,
+    pub(crate) index: RwLock<LabelIndex>,
+    pub(crate) blocks: BlockStore,
+    pub(crate) journal: Journal,
+    pub(crate) sequence: AtomicU64,
+    pub(crate) newest_ms: AtomicI64,
+    pub(crate) series_count: AtomicU64,
+    pub(crate) keeper: Mutex<KeeperReport>,
+    pub(crate) damage: Vec<StoreError>,
+}
+
+impl Shared {
+    /// The next journal sequence, unique in the store.
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.sequence.fetch_add(1, Ordering::AcqRel) + 1
+    }
+}
