@@ -1,9 +1,48 @@
-//! Under construction.
+//! InfraWatch: one binary that ingests infrastructure metrics, keeps them, and answers queries about them.
+//!
+//! # The map
+//!
+//! ```text
+//!  threads   http (tokio)                                shard-0..N           committer        keeper
+//!            ───────────                                 ──────────           ─────────        ──────
+//!  in        http_server ─ ingest::remote_write
+//!              │            parse (protocols) ─ translate ─ lane ═ queue ═▶ shard::worker
+//!              │                                                      storage: append ═▶ journal: write, fdatasync
+//!              │                                                         │                       │
+//!              │            answer ◀───────────────────────────────────── │ ◀──────── committed ──┘
+//!              │                                                         │
+//!  out       api::prometheus ─ query ─ storage::Store ◀── views, index ──┤
+//!            api::health, metrics_page, admin                            └── asked by ── checkpoints, blocks, retention
+//! ```
+//!
+//! A sample crosses one queue, in a batch. Nothing is acknowledged before it is synced. Readers never ask a shard: they
+//! see published views of heads, chunks and blocks.
+//!
+//! # Layers, downstream first
+//!
+//! - `storage` (a crate): series identity, partitions, journal, checkpoints, blocks. Has never heard of a protocol.
+//! - `protocols` (a crate): bytes in, borrowed views out. Has never heard of a disk.
+//! - [`config`], [`clock`], [`self_metrics`], [`logging`]: what everyone may use.
+//! - [`shard`]: the threads that own series, and the batches they take.
+//! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
+//! - [`query`]: PromQL over `storage::Store`.
+//! - [`api`]: HTTP pages, one file a resource; [`http_server`] the connections under them.
+//! - [`server`]: the only assembly point. [`cli`]: the commands.
+//!
+//! A module imports what lies downstream of it in the flow, never upstream; `house_rules` reads the sources and fails
+//! where one does.
 
+pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod http_server;
+pub mod ingest;
+pub mod logging;
+pub mod query;
+pub mod self_metrics;
+pub mod server;
+pub mod shard;
+
 #[cfg(test)]
 mod house_rules;
-pub mod logging;
-pub mod server;

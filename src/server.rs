@@ -1,8 +1,182 @@
-//! The only assembly point.
+//! The only assembly point: builds the parts, starts them in order, and stops them in reverse.
+//!
+//! ```text
+//! start:  bind ─ serve "starting" ─ open store (replay) ─ shards ─ routes open ─ "ready"
+//! stop:   no new connections ─ requests end ─ last checkpoint ─ shards end ─ journal ends
+//! ```
+//!
+//! Not here: what any part does.
 
-use crate::config::Config;
+use crate::api::prometheus::{self, PrometheusApi};
+use crate::api::{admin, health, metrics_page};
+use crate::clock;
+use crate::config::{self, Config};
+use crate::http_server::{self, Ready};
+use crate::ingest::Lanes;
+use crate::ingest::remote_write::{self, BodyLimits};
+use crate::query::QueryLimits;
+use crate::self_metrics::SelfMetrics;
+use crate::shard::{self, BatchPool, ShardHandle};
+use anyhow::{Context, Result};
+use axum::Router;
+use crossbeam_channel::bounded;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use storage::journal::ReplayReport;
+use storage::{Settings, Store, StoreThreads};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
-/// Placeholder.
-pub fn run(_config: Config) -> anyhow::Result<()> {
-    Ok(())
+/// How much all write requests in work may take together.
+const IN_FLIGHT_BYTES: usize = 256 << 20;
+
+/// Runs the server until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When an address is in use, the data directory cannot be opened, or the last checkpoint cannot be written.
+pub fn run(config: Config) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?;
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let started_ms = clock::now_ms();
+    let (stop, stopped) = watch::channel(false);
+    let ready = Ready::default();
+    let listener = bind(&config).await?;
+    let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let connections =
+        listener.map(|l| tokio::spawn(http_server::run(l, config.http.max_connections, ready.clone(), stopped)));
+
+    let running = tokio::task::block_in_place(|| Running::start(&config))?;
+    let stopping = Arc::new(AtomicBool::new(false));
+    ready.set(routes(&config, &running, stopping.clone(), started_ms));
+    announce(address);
+
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("SIGTERM, stopping"),
+        _ = interrupt.recv() => tracing::info!("SIGINT, stopping"),
+    }
+    stopping.store(true, Ordering::Relaxed);
+    stop.send_replace(true);
+    if let Some(connections) = connections {
+        connections.await?;
+    }
+    // The routes hold a way to the shards, which end only when nobody can send to them.
+    drop(ready);
+    tokio::task::block_in_place(|| running.stop())
+}
+
+async fn bind(config: &Config) -> Result<Option<TcpListener>> {
+    let Some(address) = config.http.listen.addr() else { return Ok(None) };
+    let listener = TcpListener::bind(address).await;
+    listener.map(Some).with_context(|| format!("cannot listen at {address} (http.listen, --http-listen)"))
+}
+
+/// The line that scripts and supervisors wait for.
+fn announce(http: Option<SocketAddr>) {
+    let http = http.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    eprintln!("ready http={http} statsd=off");
+}
+
+fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started_ms: i64) -> Router {
+    let store = &running.store;
+    let limits = BodyLimits {
+        body_bytes: config.http.max_body_bytes as usize,
+        decompressed_bytes: config.http.max_decompressed_bytes as usize,
+        in_flight_bytes: IN_FLIGHT_BYTES,
+    };
+    let write = remote_write::router(running.lanes.clone(), running.metrics.clone(), limits);
+    let version = env!("CARGO_PKG_VERSION");
+    let query = query_limits(&config.query);
+    let read = prometheus::router(PrometheusApi { store: store.clone(), query, version, now_ms: clock::now_ms });
+    let prometheus = write.merge(read);
+    let health = health::Health { store: store.clone(), stopping, started_ms, now_ms: clock::now_ms };
+    let page = metrics_page::MetricsPage { metrics: running.metrics.clone(), store: store.clone() };
+    Router::new()
+        .nest("/api/v1", prometheus.clone())
+        .nest("/prometheus/api/v1", prometheus)
+        .merge(health::router(health))
+        .merge(metrics_page::router(page))
+        .merge(admin::router(store.clone()))
+}
+
+/// The parts that run beside the HTTP server.
+struct Running {
+    store: Store,
+    threads: StoreThreads,
+    shards: Vec<ShardHandle>,
+    lanes: Lanes,
+    metrics: Arc<SelfMetrics>,
+}
+
+impl Running {
+    fn start(config: &Config) -> Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let settings = store_settings(config, config.shards.threads(cores));
+        let began_ms = clock::now_ms();
+        let opened = storage::open(settings)?;
+        report(&opened.replayed, clock::now_ms() - began_ms);
+        let metrics = Arc::new(SelfMetrics::default());
+        let pool = BatchPool::new(config.shards.queue_batches);
+        let mut queues = Vec::new();
+        let mut shards = Vec::new();
+        for (number, store) in opened.shards.into_iter().enumerate() {
+            let (queue, batches) = bounded(config.shards.queue_batches);
+            shards.push(shard::spawn(number, store, batches, pool.clone(), metrics.clone())?);
+            queues.push(queue);
+        }
+        let lanes = Lanes::new(queues, pool);
+        Ok(Self { store: opened.store, threads: opened.threads, shards, lanes, metrics })
+    }
+
+    /// The shards end when the keeper, which asks them for their state, and the last lane are gone.
+    fn stop(self) -> Result<()> {
+        drop(self.lanes);
+        let closed = self.threads.close();
+        for shard in self.shards {
+            shard.join().context("a shard panicked")?;
+        }
+        closed.context("the last checkpoint failed; everything acknowledged is in the journal")
+    }
+}
+
+fn report(replayed: &ReplayReport, took_ms: i64) {
+    let ReplayReport { records, bytes, torn_bytes, damaged_places, damaged_bytes, .. } = replayed;
+    tracing::info!(records, bytes, torn_bytes, took_ms, "store open, journal replayed");
+    if *damaged_places > 0 {
+        let first = replayed.damage.first().map(|damage| (damage.path.display().to_string(), damage.offset));
+        tracing::error!(damaged_places, damaged_bytes, ?first, "the journal is damaged; what is whole was kept");
+    }
+}
+
+fn query_limits(query: &config::Query) -> QueryLimits {
+    QueryLimits {
+        max_points: query.max_points,
+        max_samples: query.max_samples as u64,
+        lookback_ms: query.lookback.as_millis() as i64,
+        max_concurrent: query.max_concurrent,
+        timeout_ms: query.timeout.as_millis() as u64,
+        ..QueryLimits::default()
+    }
+}
+
+fn store_settings(config: &Config, shards: usize) -> Settings {
+    let storage = &config.storage;
+    Settings {
+        dir: storage.data_dir.clone(),
+        journal_dir: storage.journal_dir.clone(),
+        retention_ms: storage.retention_ms().unwrap_or(0),
+        out_of_order_ms: storage.out_of_order.as_millis() as i64,
+        future_ms: storage.future.as_millis() as i64,
+        max_series: storage.max_series as u64,
+        cache_bytes: storage.cache_bytes,
+        journal_group: storage.journal_group,
+        checkpoint_bytes: storage.checkpoint_bytes,
+        shards,
+    }
 }

@@ -3,7 +3,7 @@
 //! Not here: building the settings (see `config`).
 
 use super::output::{Rows, write_text};
-use super::settings::{environment, load, sources};
+use super::settings::{environment, load, sources, warn};
 use super::{CliError, Global};
 use crate::config::{self, Config, ConfigErrors, KEYS, Origin};
 use clap::{Args, Subcommand};
@@ -48,10 +48,8 @@ impl ConfigCommand {
 fn check(global: &Global, file: Option<PathBuf>) -> Result<(), CliError> {
     let mut sources = sources(global, Vec::new(), environment());
     sources.file = file.or(sources.file);
-    let loaded = config::load(&sources).map_err(|errors| all_but_last(errors))?;
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+    let loaded = config::load(&sources).map_err(all_but_last)?;
+    warn(global, &loaded);
     let set = KEYS.iter().filter(|key| *loaded.config.origin(key) != Origin::Default).count();
     let from = loaded.file.map_or_else(|| "no settings file".to_owned(), |path| path.display().to_string());
     write_text(global, &format!("{from}: ok, {set} of {} keys set\n", KEYS.len()))

@@ -53,10 +53,18 @@ fn ask(url: &str) -> Result<String, String> {
     // A proxy of the environment would be asked for a loopback address of its own.
     let settings = ureq::Agent::config_builder().proxy(None).timeout_global(Some(TIMEOUT)).http_status_as_error(false);
     let agent = settings.build().new_agent();
-    let mut answer = agent.get(url).call().map_err(|error| error.to_string())?;
+    let mut answer = agent.get(url).call().map_err(reason)?;
     let body = answer.body_mut().read_to_string().unwrap_or_default();
     let status = answer.status().as_u16();
     if status == 200 { Ok(body) } else { Err(format!("status {status} {}", body.trim_end())) }
+}
+
+/// Why there was no answer; the system's own words where it was the system that refused.
+fn reason(error: ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -36,15 +36,16 @@ struct CommandLine {
 
 /// Options that every subcommand takes.
 #[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Settings file; without it INFRAWATCH_CONFIG is looked at, and nothing else
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Least important message that is still logged: off, error, warn, info, debug or trace
+    /// Least important message that is still logged: off, error, warn, info, debug or trace [default: info]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// How results are written
-    #[arg(long, global = true, value_enum, default_value_t)]
+    /// How results are written: table, json or csv
+    #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true)]
     format: Format,
     /// Same as --format json
     #[arg(long, global = true, conflicts_with = "format")]
@@ -122,9 +123,12 @@ mod tests {
     use clap::CommandFactory;
 
     /// Every long flag of every subcommand, with its dashes.
-    fn flags() -> Vec<String> {
-        fn of(command: &clap::Command, found: &mut Vec<String>) {
-            found.extend(command.get_arguments().filter_map(|arg| arg.get_long()).map(|long| format!("--{long}")));
+    /// Every flag of every subcommand, with its dashes, and its help.
+    fn flags() -> Vec<(String, String)> {
+        fn of(command: &clap::Command, found: &mut Vec<(String, String)>) {
+            let help = |arg: &clap::Arg| arg.get_help().map(ToString::to_string).unwrap_or_default();
+            let flag = |arg: &clap::Arg| Some((format!("--{}", arg.get_long()?), help(arg)));
+            found.extend(command.get_arguments().filter_map(flag));
             command.get_subcommands().for_each(|command| of(command, found));
         }
         let mut found = Vec::new();
@@ -138,10 +142,12 @@ mod tests {
     }
 
     #[test]
-    fn every_flag_of_the_table_of_keys_can_be_typed() {
+    fn every_flag_of_the_table_of_keys_can_be_typed_and_tells_its_default() {
         let flags = flags();
-        for flag in KEYS.iter().filter_map(|key| key.flag) {
-            assert!(flags.iter().any(|typed| typed == flag), "{flag}");
+        for key in KEYS.iter().filter(|key| key.flag.is_some()) {
+            let flag = flags.iter().find(|(typed, _)| Some(typed.as_str()) == key.flag);
+            let (_, help) = flag.unwrap_or_else(|| panic!("{} cannot be typed", key.name));
+            assert!(help.ends_with(&format!("[default: {}]", key.default)), "{}: {help}", key.name);
         }
     }
 

@@ -10,10 +10,15 @@ use std::collections::BTreeMap;
 /// standard error unless `--quiet`.
 pub(super) fn load(global: &Global, own: Vec<FlagValue>) -> Result<Loaded, CliError> {
     let loaded = config::load(&sources(global, own, environment()))?;
+    warn(global, &loaded);
+    Ok(loaded)
+}
+
+/// Says what is probably a mistake, unless `--quiet`.
+pub(super) fn warn(global: &Global, loaded: &Loaded) {
     if !global.quiet {
         loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     }
-    Ok(loaded)
 }
 
 /// The sources of settings, as `load` takes them.

@@ -1,0 +1,169 @@
+//! `/metrics`: our own counters in the Prometheus text format 0.0.4, or OpenMetrics 1.0 where the scraper asks for it.
+//!
+//! Not here: the counting (see `self_metrics`), what the process uses (see `process`).
+
+use super::process;
+use crate::self_metrics::{Drop, Rejection, SelfMetrics, Source, SourceCounters};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use storage::Store;
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// What the page shows.
+#[derive(Debug, Clone)]
+pub struct MetricsPage {
+    /// The counters.
+    pub metrics: Arc<SelfMetrics>,
+    /// The store's figures.
+    pub store: Store,
+}
+
+/// The route, at the root.
+pub fn router(page: MetricsPage) -> Router {
+    Router::new().route("/metrics", get(show)).with_state(page)
+}
+
+async fn show(State(page): State<MetricsPage>, headers: HeaderMap) -> impl IntoResponse {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let open_metrics = accept.contains("application/openmetrics-text");
+    let mut out = Exposition { text: String::with_capacity(8192), open_metrics };
+    page.write(&mut out);
+    let content_type = if open_metrics { OPEN_METRICS } else { TEXT };
+    if open_metrics {
+        out.text.push_str("# EOF\n");
+    }
+    ([(header::CONTENT_TYPE, content_type)], out.text)
+}
+
+/// Text under construction.
+struct Exposition {
+    text: String,
+    open_metrics: bool,
+}
+
+impl Exposition {
+    /// Writes the heading of a counter; `name` ends in `_total`, which OpenMetrics leaves out of the heading.
+    fn counter(&mut self, name: &str, help: &str) {
+        let family = if self.open_metrics { name.strip_suffix("_total").unwrap_or(name) } else { name };
+        self.heading(family, "counter", help);
+    }
+
+    fn gauge(&mut self, name: &str, help: &str) {
+        self.heading(name, "gauge", help);
+    }
+
+    fn heading(&mut self, family: &str, kind: &str, help: &str) {
+        // Writing into a string cannot fail, here and below.
+        let _ = write!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}\n");
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.text.push_str(name);
+        for (at, (label, text)) in labels.iter().enumerate() {
+            let open = if at == 0 { '{' } else { ',' };
+            let _ = write!(self.text, "{open}{label}=\"{text}\"");
+        }
+        if !labels.is_empty() {
+            self.text.push('}');
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+}
+
+impl MetricsPage {
+    fn write(&self, out: &mut Exposition) {
+        out.gauge("infrawatch_build_info", "Always 1; the version as a label.");
+        out.sample("infrawatch_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+        self.accounting(out);
+        self.requests(out);
+        self.store(out);
+        process::write(|name, kind, help, value| {
+            match kind {
+                process::Kind::Counter => out.counter(name, help),
+                process::Kind::Gauge => out.gauge(name, help),
+            }
+            out.sample(name, &[], value);
+        });
+    }
+
+    /// The counters of the law: received = stored + aggregated + rejected + late + duplicate + dropped.
+    fn accounting(&self, out: &mut Exposition) {
+        type Read = fn(&SourceCounters) -> u64;
+        let plain: [(&str, &str, Read); 5] = [
+            ("infrawatch_received_total", "Observations received.", SourceCounters::received),
+            ("infrawatch_stored_total", "Observations stored as samples.", SourceCounters::stored),
+            ("infrawatch_aggregated_total", "Observations that went into a window.", SourceCounters::aggregated),
+            ("infrawatch_late_total", "Samples older than the out-of-order window.", SourceCounters::late),
+            ("infrawatch_duplicate_total", "Samples stored already with that value.", SourceCounters::duplicate),
+        ];
+        for (name, help, read) in plain {
+            out.counter(name, help);
+            for source in Source::ALL {
+                out.sample(name, &[("source", source.name())], read(self.metrics.of(source)));
+            }
+        }
+        out.counter("infrawatch_rejected_total", "Observations that were understood and refused.");
+        for (source, reason) in Source::ALL.into_iter().flat_map(|s| Rejection::ALL.map(|reason| (s, reason))) {
+            let labels = [("source", source.name()), ("reason", reason.name())];
+            out.sample("infrawatch_rejected_total", &labels, self.metrics.of(source).rejected(reason));
+        }
+        out.counter("infrawatch_dropped_total", "Valid observations for which there was no room.");
+        for (source, reason) in Source::ALL.into_iter().flat_map(|s| Drop::ALL.map(|reason| (s, reason))) {
+            let labels = [("source", source.name()), ("reason", reason.name())];
+            out.sample("infrawatch_dropped_total", &labels, self.metrics.of(source).dropped(reason));
+        }
+    }
+
+    fn requests(&self, out: &mut Exposition) {
+        out.counter("infrawatch_bad_requests_total", "Write requests refused whole, before any sample was seen.");
+        out.sample("infrawatch_bad_requests_total", &[], self.metrics.bad_requests.load(Ordering::Relaxed));
+        out.counter("infrawatch_exemplars_ignored_total", "Exemplars stepped over.");
+        out.sample("infrawatch_exemplars_ignored_total", &[], self.metrics.exemplars_ignored.load(Ordering::Relaxed));
+    }
+
+    fn store(&self, out: &mut Exposition) {
+        let figures = self.store.figures();
+        let writing = u64::from(figures.journal_failure.is_none());
+        let gauges: [(&str, &str, u64); 6] = [
+            ("infrawatch_series", "Series in the catalog.", figures.series),
+            ("infrawatch_journal_bytes", "Bytes in journal segments.", figures.journal_bytes),
+            ("infrawatch_journal_writing", "1 while the journal can be written.", writing),
+            ("infrawatch_block_bytes", "Bytes of blocks on disk.", figures.block_bytes),
+            ("infrawatch_checkpoint_bytes", "Bytes of the last checkpoint.", figures.keeper.checkpoint_bytes),
+            ("infrawatch_damage_findings", "What opening the store found damaged.", figures.damage.len() as u64),
+        ];
+        for (name, help, value) in gauges {
+            out.gauge(name, help);
+            out.sample(name, &[], value);
+        }
+        out.counter("infrawatch_checkpoints_total", "Checkpoints written since the start.");
+        out.sample("infrawatch_checkpoints_total", &[], figures.keeper.checkpoints);
+        out.counter("infrawatch_directories_removed_total", "Directories removed by retention since the start.");
+        out.sample("infrawatch_directories_removed_total", &[], figures.keeper.directories_removed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_metrics_names_counters_without_total_in_the_heading() {
+        let mut out = Exposition { text: String::new(), open_metrics: true };
+        out.counter("a_total", "Help.");
+        out.sample("a_total", &[("x", "1"), ("y", "2")], 7);
+        assert_eq!(out.text, "# HELP a Help.\n# TYPE a counter\na_total{x=\"1\",y=\"2\"} 7\n");
+        let mut out = Exposition { text: String::new(), open_metrics: false };
+        out.counter("a_total", "Help.");
+        out.sample("a_total", &[], 7);
+        assert_eq!(out.text, "# HELP a_total Help.\n# TYPE a_total counter\na_total 7\n");
+    }
+}

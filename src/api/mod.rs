@@ -1,0 +1,9 @@
+//! HTTP pages, one file a resource, each with its own `router()`.
+//!
+//! Not here: routes that take data in (see `ingest`), connections (see `http_server`).
+
+pub mod admin;
+pub mod health;
+pub mod metrics_page;
+mod process;
+pub mod prometheus;

@@ -1,0 +1,152 @@
+//! What series there are: `series`, `labels`, `label/{name}/values`; and the small fixed answers around them.
+//!
+//! Without `match[]`, and with a range that reaches the present, labels come straight from the published index, which
+//! is what Prometheus does with the labels of its head; otherwise they are those of series with a sample in the range.
+//!
+//! Not here: metadata of metrics and exemplars; nothing stores them, so both answers are empty.
+
+use super::Shared;
+use super::envelope::{ApiError, Json, push_labels, push_list, push_text, success, success_with};
+use super::parameters::Parameters;
+use super::run::run;
+use crate::query::{Cancel, Labels, QueryError, is_label_name};
+use axum::extract::{Path, Request, State};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use storage::label_index::Matcher;
+use storage::series::{self, NAME_LABEL};
+use storage::{SelectedSeries, Store};
+
+/// A range that ends less than this before the present reaches it.
+const PRESENT_MS: i64 = 3_600_000;
+
+const TRUNCATED: &str = "results truncated due to limit";
+
+/// Which series a request is about.
+struct Scope {
+    matchers: Vec<Vec<Matcher>>,
+    times_ms: (i64, i64),
+    /// Whether the request leaves the choice to the index.
+    is_open: bool,
+    limit: usize,
+}
+
+impl Scope {
+    fn read(parameters: &Parameters, shared: &Shared) -> Result<Self, ApiError> {
+        let matchers = parameters.matchers(&shared.api.query)?;
+        let (start_ms, end_ms) = (parameters.time_ms("start")?, parameters.time_ms("end")?);
+        if let (Some(start_ms), Some(end_ms)) = (start_ms, end_ms)
+            && end_ms < start_ms
+        {
+            return Err(ApiError::bad_parameter("end", "end timestamp must not be before start time"));
+        }
+        let reaches_present = end_ms.is_none_or(|end_ms| end_ms >= (shared.api.now_ms)().saturating_sub(PRESENT_MS));
+        let is_open = if matchers.is_empty() { reaches_present } else { start_ms.is_none() && end_ms.is_none() };
+        let times_ms = (start_ms.unwrap_or(i64::MIN), end_ms.unwrap_or(i64::MAX));
+        Ok(Self { matchers, times_ms, is_open, limit: parameters.limit()? })
+    }
+
+    /// Series that satisfy any of the selectors and have a sample in the range, each once, in order of their keys.
+    fn series(&self, store: &Store, cancel: &Cancel) -> Result<Vec<SelectedSeries>, QueryError> {
+        let all = [vec![Matcher::not_equal(NAME_LABEL, "")]];
+        let selectors = if self.matchers.is_empty() { &all[..] } else { &self.matchers };
+        let mut found = Vec::new();
+        for selector in selectors {
+            if cancel.is_cancelled() {
+                return Err(QueryError::Canceled);
+            }
+            found.extend(store.select(selector, self.times_ms.0, self.times_ms.1)?);
+        }
+        if selectors.len() > 1 {
+            found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+            found.dedup_by(|a, b| a.key == b.key);
+        }
+        Ok(found)
+    }
+}
+
+/// Label sets of series.
+pub(super) async fn series(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+    let parameters = Parameters::read(request).await?;
+    let scope = Scope::read(&parameters, &shared)?;
+    if scope.matchers.is_empty() {
+        return Err(ApiError::bad_data("no match[] parameter provided"));
+    }
+    run(&shared, None, move |shared, cancel| {
+        let found = scope.series(&shared.api.store, cancel)?;
+        let mut labels: Vec<Labels> = found.into_iter().map(|one| Labels::from_key(one.key)).collect();
+        labels.sort_unstable();
+        Ok(limited(&labels, scope.limit, push_labels))
+    })
+    .await
+}
+
+/// Names of labels.
+pub(super) async fn labels(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+    let parameters = Parameters::read(request).await?;
+    let scope = Scope::read(&parameters, &shared)?;
+    run(&shared, None, move |shared, cancel| {
+        let names = if scope.is_open {
+            shared.api.store.label_names(&scope.matchers)?
+        } else {
+            let found = scope.series(&shared.api.store, cancel)?;
+            let names: BTreeSet<&str> = found.iter().flat_map(|one| series::labels(&one.key)).map(|(n, _)| n).collect();
+            names.into_iter().map(str::to_owned).collect()
+        };
+        Ok(limited(&names, scope.limit, |out, name| push_text(out, name)))
+    })
+    .await
+}
+
+/// Values of one label.
+pub(super) async fn values(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json, ApiError> {
+    let parameters = Parameters::read(request).await?;
+    if !is_label_name(&name) {
+        return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
+    }
+    let scope = Scope::read(&parameters, &shared)?;
+    run(&shared, None, move |shared, cancel| {
+        let values = if scope.is_open {
+            shared.api.store.label_values(&name, &scope.matchers)?
+        } else {
+            let found = scope.series(&shared.api.store, cancel)?;
+            let values: BTreeSet<&str> = found.iter().filter_map(|one| series::label(&one.key, &name)).collect();
+            values.into_iter().map(str::to_owned).collect()
+        };
+        Ok(limited(&values, scope.limit, |out, value| push_text(out, value)))
+    })
+    .await
+}
+
+fn limited<T>(items: &[T], limit: usize, push: impl Fn(&mut String, &T)) -> Json {
+    let shown = &items[..items.len().min(limit)];
+    let warnings: &[&str] = if shown.len() < items.len() { &[TRUNCATED] } else { &[] };
+    success_with(warnings, |out| push_list(out, shown, push))
+}
+
+/// Types and help texts of metrics: none.
+pub(super) async fn metadata() -> Json {
+    success(|out| out.push_str("{}"))
+}
+
+/// Exemplars: none, but the selectors must make sense.
+pub(super) async fn exemplars(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+    let parameters = Parameters::read(request).await?;
+    if let Some(expression) = parameters.get("query") {
+        crate::query::prettify(expression, &shared.api.query)?;
+    }
+    Ok(success(|out| out.push_str("[]")))
+}
+
+/// The version, in the form in which clients look for Prometheus' own.
+pub(super) async fn buildinfo(State(shared): State<Arc<Shared>>) -> Json {
+    success(|out| {
+        out.push_str("{\"version\":");
+        push_text(out, shared.api.version);
+        out.push_str(",\"revision\":\"\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}");
+    })
+}

@@ -1,0 +1,60 @@
+//! The HTTP API of Prometheus: what Grafana, promtool and every other client of Prometheus asks.
+//!
+//! Paths are relative, so that the router can be mounted under `/api/v1` and `/prometheus/api/v1`. A query never runs on
+//! a thread of the async runtime: `run` hands it to a blocking thread, lets only so many run at once, and cancels it
+//! when its time is up or when the client has gone.
+//!
+//! Not here: the language (see `query`), taking data in (see `ingest`), rules and alerts.
+
+mod envelope;
+mod metadata;
+mod parameters;
+mod queries;
+mod run;
+
+use crate::query::QueryLimits;
+use axum::Router;
+use axum::routing::get;
+use std::sync::Arc;
+use storage::Store;
+use tokio::sync::Semaphore;
+
+/// What the API needs to answer.
+#[derive(Debug, Clone)]
+pub struct PrometheusApi {
+    /// Where the samples are.
+    pub store: Store,
+    /// What a query may cost.
+    pub query: QueryLimits,
+    /// The version that `status/buildinfo` reports.
+    pub version: &'static str,
+    /// The present, in milliseconds since the epoch.
+    pub now_ms: fn() -> i64,
+}
+
+/// The API and what its requests share.
+#[derive(Debug)]
+struct Shared {
+    api: PrometheusApi,
+    /// One permit per query that may run.
+    permits: Arc<Semaphore>,
+}
+
+/// The routes of the API.
+pub fn router(api: PrometheusApi) -> Router {
+    let permits = Arc::new(Semaphore::new(api.query.max_concurrent.max(1)));
+    Router::new()
+        .route("/query", get(queries::instant).post(queries::instant))
+        .route("/query_range", get(queries::range).post(queries::range))
+        .route("/format_query", get(queries::format).post(queries::format))
+        .route("/query_exemplars", get(metadata::exemplars).post(metadata::exemplars))
+        .route("/series", get(metadata::series).post(metadata::series))
+        .route("/labels", get(metadata::labels).post(metadata::labels))
+        .route("/label/{name}/values", get(metadata::values))
+        .route("/metadata", get(metadata::metadata))
+        .route("/status/buildinfo", get(metadata::buildinfo))
+        .with_state(Arc::new(Shared { api, permits }))
+}
+
+#[cfg(test)]
+mod tests;

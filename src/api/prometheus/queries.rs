@@ -1,0 +1,83 @@
+//! `query`, `query_range` and `format_query`.
+//!
+//! Not here: how a query is run beside others (see `run`).
+
+use super::Shared;
+use super::envelope::{ApiError, Json, push_answer, push_text, success};
+use super::parameters::Parameters;
+use super::run::run;
+use crate::query::{self, QueryError, QueryLimits, RangeTimes};
+use axum::extract::{Request, State};
+use std::sync::Arc;
+
+/// One instant.
+pub(super) async fn instant(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+    let parameters = Parameters::read(request).await?;
+    let expression = expression(&parameters)?;
+    let time_ms = parameters.time_ms("time")?.unwrap_or_else(shared.api.now_ms);
+    let limits = limits(&shared, &parameters)?;
+    run(&shared, parameters.duration_ms("timeout")?, move |shared, cancel| {
+        let answer = query::instant(&shared.api.store, &expression, time_ms, &limits, cancel).map_err(named)?;
+        Ok(success(|out| push_answer(out, &answer)))
+    })
+    .await
+}
+
+/// A range of instants.
+pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+    let parameters = Parameters::read(request).await?;
+    let expression = expression(&parameters)?;
+    let times = RangeTimes {
+        start_ms: parameters.required_time_ms("start")?,
+        end_ms: parameters.required_time_ms("end")?,
+        step_ms: parameters.duration_ms("step")?.ok_or_else(|| ApiError::bad_parameter("step", "it is missing"))?,
+    };
+    if times.end_ms < times.start_ms {
+        return Err(ApiError::bad_parameter("end", "end timestamp must not be before start time"));
+    }
+    if times.step_ms <= 0 {
+        let what = "zero or negative query resolution step widths are not accepted, try a positive one";
+        return Err(ApiError::bad_parameter("step", what));
+    }
+    let limits = limits(&shared, &parameters)?;
+    run(&shared, parameters.duration_ms("timeout")?, move |shared, cancel| {
+        let answer = query::range(&shared.api.store, &expression, times, &limits, cancel).map_err(named)?;
+        Ok(success(|out| push_answer(out, &answer)))
+    })
+    .await
+}
+
+/// The expression in the parser's own spelling.
+pub(super) async fn format(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+    let parameters = Parameters::read(request).await?;
+    let expression = expression(&parameters)?;
+    run(&shared, None, move |shared, _| {
+        let text = query::prettify(&expression, &shared.api.query).map_err(named)?;
+        Ok(success(|out| push_text(out, &text)))
+    })
+    .await
+}
+
+fn expression(parameters: &Parameters) -> Result<String, ApiError> {
+    parameters
+        .get("query")
+        .map(str::to_owned)
+        .ok_or_else(|| ApiError::bad_parameter("query", "unknown position: parse error: no expression found in input"))
+}
+
+/// The configured limits, with the lookback that the request may name.
+fn limits(shared: &Shared, parameters: &Parameters) -> Result<QueryLimits, ApiError> {
+    let mut limits = shared.api.query.clone();
+    if let Some(lookback_ms) = parameters.duration_ms("lookback_delta")?.filter(|ms| *ms > 0) {
+        limits.lookback_ms = lookback_ms;
+    }
+    Ok(limits)
+}
+
+/// Says which parameter it was that cannot be understood.
+fn named(error: QueryError) -> QueryError {
+    match error {
+        QueryError::BadData(what) => QueryError::BadData(format!("invalid parameter \"query\": {what}")),
+        other => other,
+    }
+}

@@ -1,0 +1,113 @@
+//! The API over an empty store: forms of answers, and what bad parameters are answered with.
+
+use super::{PrometheusApi, router};
+use crate::query::QueryLimits;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode, header};
+use serde_json::Value;
+use std::sync::LazyLock;
+use storage::{Opened, Settings, Store};
+use tower::ServiceExt;
+
+/// An empty store, one for all tests: it is only read.
+fn store() -> Store {
+    static OPENED: LazyLock<(Opened, tempfile::TempDir)> = LazyLock::new(|| {
+        let home = tempfile::tempdir().unwrap();
+        (storage::open(Settings::new(home.path())).unwrap(), home)
+    });
+    OPENED.0.store.clone()
+}
+
+fn api(query: QueryLimits) -> Router {
+    router(PrometheusApi { store: store(), query, version: "1.2.3", now_ms: || 1_700_000_000_000 })
+}
+
+async fn ask(router: Router, request: Request<Body>) -> (StatusCode, Value) {
+    let response = router.oneshot(request).await.unwrap();
+    let status = response.status();
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
+    let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap())
+}
+
+async fn get(uri: &str) -> (StatusCode, Value) {
+    ask(api(QueryLimits::default()), Request::get(uri).body(Body::empty()).unwrap()).await
+}
+
+async fn post(uri: &str, form: &str) -> (StatusCode, Value) {
+    let request = Request::post(uri)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(form.to_owned()))
+        .unwrap();
+    ask(api(QueryLimits::default()), request).await
+}
+
+#[tokio::test]
+async fn queries_answer_in_the_envelope() {
+    let (status, body) = get("/query?query=1%2B1&time=1700000000.5").await;
+    assert_eq!(status, StatusCode::OK);
+    assert_eq!(body["data"]["resultType"], "scalar");
+    assert_eq!(body["data"]["result"], serde_json::json!([1_700_000_000.5, "2"]));
+    let (_, body) = get("/query?query=time()").await;
+    assert_eq!(body["data"]["result"][1], "1700000000", "without a time the present is meant");
+    let (_, body) = get("/query?query=up").await;
+    assert_eq!(body["data"], serde_json::json!({"resultType": "vector", "result": []}));
+    let (_, body) = post("/query_range", "query=vector(1)&start=0&end=60&step=1m").await;
+    assert_eq!(body["data"]["result"][0]["values"], serde_json::json!([[0, "1"], [60, "1"]]));
+    let (_, body) = post("/query?query=2", "query=3").await;
+    assert_eq!(body["data"]["result"][1], "3", "the form counts before the query string");
+}
+
+#[tokio::test]
+async fn bad_parameters_are_bad_data() {
+    for uri in [
+        "/query",
+        "/query?query=1%2B",
+        "/query?query=up&time=soon",
+        "/query?query=up&timeout=long",
+        "/query_range?query=up&start=0&end=10",
+        "/query_range?query=up&start=0&step=1",
+        "/query_range?query=up&start=10&end=0&step=1",
+        "/query_range?query=up&start=0&end=10&step=0",
+        "/query_range?query=up&start=0&end=10&step=-1",
+        "/query_range?query=up&start=0&end=11001&step=1",
+        "/query_range?query=up[5m]&start=0&end=10&step=1",
+        "/query_range?query=%22text%22&start=0&end=10&step=1",
+        "/series",
+        "/series?match[]=sum(up)",
+        "/series?match[]=up&start=5&end=4",
+        "/series?match[]=up&limit=x",
+        "/labels?match[]=%7B%7D",
+        "/label/a-b/values",
+        "/format_query?query=(",
+    ] {
+        let (status, body) = get(uri).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{uri}");
+        assert_eq!((&body["status"], &body["errorType"]), (&"error".into(), &"bad_data".into()), "{uri}");
+        assert!(!body["error"].as_str().unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_executed_is_422_and_what_takes_too_long_503() {
+    let (status, body) = get("/query?query=max_over_time(up[100y:1ms])").await;
+    assert_eq!((status, &body["errorType"]), (StatusCode::UNPROCESSABLE_ENTITY, &"execution".into()));
+    let hasty = QueryLimits { timeout_ms: 1, ..QueryLimits::default() };
+    let slow = "/query?query=sum_over_time(sum_over_time(vector(1)[12h:1s])[12h:1s])";
+    let (status, body) = ask(api(hasty), Request::get(slow).body(Body::empty()).unwrap()).await;
+    assert_eq!((status, &body["errorType"]), (StatusCode::SERVICE_UNAVAILABLE, &"timeout".into()));
+}
+
+#[tokio::test]
+async fn lists_are_empty_over_an_empty_store() {
+    for uri in
+        ["/series?match[]=up", "/labels", "/label/job/values", "/labels?start=0&end=1", "/query_exemplars?query=up"]
+    {
+        let (status, body) = get(uri).await;
+        assert_eq!((status, &body["data"]), (StatusCode::OK, &serde_json::json!([])), "{uri}");
+    }
+    assert_eq!(get("/metadata").await.1["data"], serde_json::json!({}));
+    assert_eq!(get("/status/buildinfo").await.1["data"]["version"], "1.2.3");
+    assert_eq!(get("/format_query?query=sum(up)by(job)").await.1["data"], "sum by (job) (up)");
+}

@@ -1,0 +1,138 @@
+//! A lane: a source's private side of routing, which gathers samples into one run of batches for each shard.
+//!
+//! Not here: the columns themselves (see `shard::batch`), what a series key is (see `translate`).
+//!
+//! Invariant: nothing is sent before the source says so, so that a request that turns out malformed leaves no trace;
+//! samples of one series keep their order.
+
+use crate::self_metrics::Source;
+use crate::shard::{Batch, BatchPool, Reply, Submission, route};
+use crossbeam_channel::{Sender, TrySendError};
+
+/// Samples in a full batch: 1 ms of a shard's time, so that its other work is never far away.
+pub(super) const BATCH_SAMPLES: usize = 8192;
+
+/// The ways to the shards, which every source has a clone of.
+#[derive(Debug, Clone)]
+pub struct Lanes {
+    queues: Vec<Sender<Submission>>,
+    pool: BatchPool,
+}
+
+impl Lanes {
+    /// Lanes to these shards' queues, in shard order.
+    pub fn new(queues: Vec<Sender<Submission>>, pool: BatchPool) -> Self {
+        Self { queues, pool }
+    }
+
+    /// A new, empty lane.
+    pub fn lane(&self) -> Lane {
+        Lane { lanes: self.clone(), batches: self.queues.iter().map(|_| Vec::new()).collect(), current: 0 }
+    }
+}
+
+/// Why a batch did not get into its shard's queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendError {
+    /// The queue is full.
+    Full,
+    /// The shard has ended.
+    Closed,
+}
+
+/// Batches under construction, for every shard.
+#[derive(Debug)]
+pub struct Lane {
+    lanes: Lanes,
+    batches: Vec<Vec<Batch>>,
+    current: usize,
+}
+
+impl Lane {
+    /// Starts a run of samples of the series with this canonical key.
+    #[inline]
+    pub fn series(&mut self, key: &[u8]) {
+        let (hash, shard) = route(key, self.lanes.queues.len());
+        self.current = shard;
+        let batches = &mut self.batches[shard];
+        if batches.last().is_none_or(|batch| batch.samples_len() >= BATCH_SAMPLES) {
+            batches.push(self.lanes.pool.take());
+        }
+        batches.last_mut().expect("a batch was pushed if there was none").start_row(hash, key);
+    }
+
+    /// Adds a sample to the series started last; a full batch is followed by one that goes on with the same series.
+    #[inline]
+    pub fn sample(&mut self, time_ms: i64, value: f64) {
+        let batches = &mut self.batches[self.current];
+        if batches.last().is_some_and(|batch| batch.samples_len() >= BATCH_SAMPLES) {
+            let mut next = self.lanes.pool.take();
+            if let Some((hash, key)) = batches.last().and_then(Batch::last_series) {
+                next.start_row(hash, key);
+            }
+            batches.push(next);
+        }
+        if let Some(batch) = batches.last_mut() {
+            batch.push(time_ms, value);
+        }
+    }
+
+    /// How many batches there are to send.
+    pub fn batches_len(&self) -> usize {
+        self.batches.iter().map(Vec::len).sum()
+    }
+
+    /// Sends every batch to its shard. `reply` makes the answer's hearer for each; `refused` hears of a batch that did
+    /// not get into its queue, with the number of its samples.
+    pub fn send(self, source: Source, mut reply: impl FnMut() -> Reply, mut refused: impl FnMut(SendError, u64)) {
+        for (queue, batches) in self.lanes.queues.iter().zip(self.batches) {
+            for batch in batches {
+                let samples = batch.samples_len() as u64;
+                match queue.try_send(Submission { batch, source, reply: reply() }) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_)) => refused(SendError::Full, samples),
+                    Err(TrySendError::Disconnected(_)) => refused(SendError::Closed, samples),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crossbeam_channel::bounded;
+
+    fn no_reply() -> Reply {
+        Box::new(|_| {})
+    }
+
+    #[test]
+    fn a_series_always_goes_to_the_same_shard() {
+        let (queues, received): (Vec<_>, Vec<_>) = (0..3).map(|_| bounded(8)).unzip();
+        let lanes = Lanes::new(queues, BatchPool::new(4));
+        for _ in 0..2 {
+            let mut lane = lanes.lane();
+            lane.series(b"some key");
+            lane.sample(1, 1.0);
+            lane.send(Source::RemoteWrite, no_reply, |_, _| panic!("queues have room"));
+        }
+        let counts: Vec<_> = received.iter().map(|queue| queue.len()).collect();
+        assert_eq!(counts.iter().sum::<usize>(), 2);
+        assert!(counts.contains(&2));
+    }
+
+    #[test]
+    fn a_full_queue_is_reported_with_its_samples() {
+        let (queue, received) = bounded(1);
+        let lanes = Lanes::new(vec![queue], BatchPool::new(4));
+        let mut lane = lanes.lane();
+        lane.series(b"some key");
+        (0..=BATCH_SAMPLES as i64).for_each(|time_ms| lane.sample(time_ms, 0.0));
+        let mut refused = Vec::new();
+        lane.send(Source::RemoteWrite, no_reply, |error, samples| refused.push((error, samples)));
+        assert_eq!(refused, [(SendError::Full, 1)], "the sample that did not fit the first batch");
+        let first = received.recv().unwrap().batch;
+        assert_eq!(first.rows().map(|row| row.times.len()).sum::<usize>(), BATCH_SAMPLES);
+    }
+}

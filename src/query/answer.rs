@@ -1,0 +1,165 @@
+//! From expression to answer: the two kinds of query, and the form in which their results leave this module.
+//!
+//! Not here: JSON (see `api::prometheus`).
+
+use super::error::QueryError;
+use super::evaluate::Evaluation;
+use super::grid::Grid;
+use super::labels::Labels;
+use super::limits::{Budget, Cancel, QueryLimits};
+use super::plan::{Plan, Root};
+use super::value::{RawSeries, Series, Value, is_absent};
+use super::{parse, planner, select};
+use promql_parser::parser::Expr;
+use promql_parser::parser::value::ValueType;
+use storage::Store;
+use storage::sample::Samples;
+
+/// The largest distance of a query's times from the epoch; 73 million years.
+const TIME_MS_MAX: u64 = i64::MAX as u64 / 4;
+
+/// The result of a query.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// A text, with the time of the query in milliseconds.
+    Text(i64, String),
+    /// A number, with the time of the query in milliseconds.
+    Scalar(i64, f64),
+    /// One value per series at one time; the order matters only after a `sort`, `topk` or `bottomk`.
+    Vector(i64, Vec<(Labels, f64)>),
+    /// Samples of series; after a range query in the order of their labels.
+    Matrix(Vec<AnswerSeries>),
+}
+
+/// One series of a matrix.
+#[derive(Debug, Clone)]
+pub struct AnswerSeries {
+    /// The labels.
+    pub labels: Labels,
+    /// The samples, ascending in time, never none.
+    pub samples: Samples,
+}
+
+/// The instants of a range query, in milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RangeTimes {
+    /// The first instant.
+    pub start_ms: i64,
+    /// No instant is later than this.
+    pub end_ms: i64,
+    /// From one instant to the next.
+    pub step_ms: i64,
+}
+
+/// Evaluates an expression at one instant, in milliseconds since the epoch.
+pub fn instant(
+    store: &Store,
+    expression: &str,
+    time_ms: i64,
+    limits: &QueryLimits,
+    cancel: &Cancel,
+) -> Result<Answer, QueryError> {
+    refuse_far_times(&[time_ms])?;
+    let plan = planner::plan(&parse::expression(expression, limits)?, Grid::instant(time_ms), time_ms, limits)?;
+    let budget = Budget::new(limits, cancel);
+    let leaves = select::fill(&plan, store, &budget)?;
+    finish_instant(&plan, Evaluation::new(leaves, &budget))
+}
+
+/// Evaluates an expression at every instant of a range.
+pub fn range(
+    store: &Store,
+    expression: &str,
+    times: RangeTimes,
+    limits: &QueryLimits,
+    cancel: &Cancel,
+) -> Result<Answer, QueryError> {
+    let parsed = range_expression(expression, limits)?;
+    let plan = planner::plan(&parsed, range_grid(times, limits)?, times.end_ms, limits)?;
+    let budget = Budget::new(limits, cancel);
+    let leaves = select::fill(&plan, store, &budget)?;
+    finish_range(&plan, Evaluation::new(leaves, &budget))
+}
+
+/// Refuses times so far away that differences between them, offsets included, would not fit an `i64`.
+fn refuse_far_times(times_ms: &[i64]) -> Result<(), QueryError> {
+    match times_ms.iter().find(|time_ms| time_ms.unsigned_abs() > TIME_MS_MAX) {
+        Some(far_ms) => Err(QueryError::BadData(format!("the time {far_ms} ms is out of range"))),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn range_expression(text: &str, limits: &QueryLimits) -> Result<Expr, QueryError> {
+    let expression = parse::expression(text, limits)?;
+    let name = match expression.value_type() {
+        ValueType::String => "string",
+        ValueType::Matrix => "range vector",
+        ValueType::Scalar | ValueType::Vector => return Ok(expression),
+    };
+    Err(QueryError::BadData(format!(
+        "invalid expression type {name:?} for range query, must be scalar or instant vector"
+    )))
+}
+
+pub(super) fn range_grid(times: RangeTimes, limits: &QueryLimits) -> Result<Grid, QueryError> {
+    let RangeTimes { start_ms, end_ms, step_ms } = times;
+    refuse_far_times(&[start_ms, end_ms])?;
+    if end_ms < start_ms {
+        return Err(QueryError::bad_data("end timestamp must not be before start time"));
+    }
+    if step_ms <= 0 {
+        return Err(QueryError::bad_data("the step must be larger than zero"));
+    }
+    let max = limits.max_points;
+    if end_ms.saturating_sub(start_ms) / step_ms > max as i64 {
+        return Err(QueryError::BadData(format!(
+            "exceeded maximum resolution of {max} points per timeseries; try a larger step, or raise query.max_points"
+        )));
+    }
+    Ok(Grid::range(start_ms, end_ms, step_ms))
+}
+
+pub(super) fn finish_instant(plan: &Plan, mut evaluation: Evaluation<'_>) -> Result<Answer, QueryError> {
+    let time_ms = plan.grid.start_ms;
+    Ok(match &plan.root {
+        Root::Text(text) => Answer::Text(time_ms, text.clone()),
+        Root::Matrix(source) => Answer::Matrix(sorted(evaluation.matrix(source, time_ms)?)),
+        Root::Scalar(node) | Root::Vector(node) => match evaluation.node(node, &plan.grid)? {
+            Value::Scalar(column) => Answer::Scalar(time_ms, column[0]),
+            Value::Vector(series) => {
+                let present = series.into_iter().filter(|one| !is_absent(one.values[0]));
+                Answer::Vector(time_ms, present.map(|one| (one.labels, one.values[0])).collect())
+            }
+        },
+    })
+}
+
+pub(super) fn finish_range(plan: &Plan, mut evaluation: Evaluation<'_>) -> Result<Answer, QueryError> {
+    let series = match &plan.root {
+        Root::Text(_) | Root::Matrix(_) => return Err(QueryError::bad_data("not an expression for a range query")),
+        Root::Scalar(node) | Root::Vector(node) => match evaluation.node(node, &plan.grid)? {
+            Value::Scalar(values) => vec![Series { labels: Labels::empty(), values }],
+            Value::Vector(series) => series,
+        },
+    };
+    let present = series.into_iter().filter(|one| !one.is_empty());
+    Ok(Answer::Matrix(sorted(present.map(|one| to_samples(one, &plan.grid)).collect())))
+}
+
+fn to_samples(series: Series, grid: &Grid) -> RawSeries {
+    let Series { labels, values } = series;
+    if !values.iter().any(|&value| is_absent(value)) {
+        return RawSeries { labels, samples: Samples { times: grid.times().collect(), values } };
+    }
+    let mut samples = Samples::default();
+    let present = grid.times().zip(values).filter(|(_, value)| !is_absent(*value));
+    present.for_each(|(time_ms, value)| samples.push(time_ms, value));
+    RawSeries { labels, samples }
+}
+
+fn sorted(series: Vec<RawSeries>) -> Vec<AnswerSeries> {
+    let mut series: Vec<AnswerSeries> =
+        series.into_iter().map(|one| AnswerSeries { labels: one.labels, samples: one.samples }).collect();
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    series
+}

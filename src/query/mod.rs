@@ -1,0 +1,56 @@
+//! PromQL over the store.
+//!
+//! ```text
+//!  text ── parse ── planner ──▶ plan ── select (the store, series in parallel) ── evaluate ──▶ Answer
+//!                                 │        │                                        │
+//!                                 leaves   window, instant, aggregate               operator, matching, rank, calls
+//!                                          each series as soon as it is read        whole columns, node by node
+//! ```
+//!
+//! Evaluation is columnar: an expression node is evaluated once, to one column per series with one number per instant,
+//! never instant by instant. Semantics are those of Prometheus 2.42: closed ranges, staleness markers, a lookback of
+//! five minutes, extrapolated rates; [`Semantics::LeftOpen`] gives the window edges of Prometheus 3.
+//!
+//! Not here: HTTP (see `api::prometheus`), a clock (times are arguments), threads (only `fan_out` shares work out).
+//! Deliberately absent: native histograms and the experimental functions of Prometheus 3, refused by name.
+
+mod error;
+mod grid;
+mod labels;
+mod limits;
+mod number;
+mod value;
+
+mod parse;
+mod plan;
+mod planner;
+mod planner_calls;
+
+mod fan_out;
+mod select;
+
+mod instant;
+mod window;
+
+mod aggregate;
+mod calls;
+mod functions;
+mod matching;
+mod operator;
+mod rank;
+
+mod answer;
+mod evaluate;
+
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod tests;
+
+pub use answer::{Answer, AnswerSeries, RangeTimes, instant, range};
+pub use error::QueryError;
+pub use labels::Labels;
+pub(crate) use labels::is_label_name;
+pub use limits::{Cancel, QueryLimits, Semantics};
+pub use number::{push_plain, push_sample_value, push_seconds};
+pub use parse::{matchers, prettify};

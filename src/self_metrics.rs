@@ -1,0 +1,231 @@
+//! Our own counters, by which the accounting law can be checked at any quiet moment.
+//!
+//! received = stored + aggregated + rejected + late + duplicate + dropped, for every source.
+//!
+//! Not here: how they are shown (see `api::metrics_page`), figures of the store (see `storage::StoreFigures`).
+//!
+//! Invariant: counters only rise while the process lives; an observation is counted as received exactly once and as
+//! exactly one of the others exactly once.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where observations come from; a label value of every counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// Prometheus remote write.
+    RemoteWrite,
+}
+
+impl Source {
+    /// All sources, in the order of their counters.
+    pub const ALL: [Self; 1] = [Self::RemoteWrite];
+
+    /// The value of the `source` label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RemoteWrite => "remote_write",
+        }
+    }
+}
+
+/// Why an observation was not taken although it was understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// Another value is stored at that time.
+    Conflict,
+    /// Further ahead of the clock than `storage.future`.
+    InFuture,
+    /// Before 1970 or older than `storage.retention`.
+    TooOld,
+    /// Labels that make no series.
+    BadSeries,
+    /// A label name stands twice.
+    DuplicateLabel,
+    /// No `__name__`.
+    NoName,
+    /// The store holds `storage.max_series` series.
+    SeriesLimit,
+    /// What is stored at that time cannot be read.
+    Unreadable,
+    /// Native histograms are not supported.
+    NativeHistogram,
+}
+
+impl Rejection {
+    /// All reasons, in the order of their counters.
+    pub const ALL: [Self; 9] = [
+        Self::Conflict,
+        Self::InFuture,
+        Self::TooOld,
+        Self::BadSeries,
+        Self::DuplicateLabel,
+        Self::NoName,
+        Self::SeriesLimit,
+        Self::Unreadable,
+        Self::NativeHistogram,
+    ];
+
+    /// The value of the `reason` label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::InFuture => "in_future",
+            Self::TooOld => "too_old",
+            Self::BadSeries => "bad_series",
+            Self::DuplicateLabel => "duplicate_label",
+            Self::NoName => "no_name",
+            Self::SeriesLimit => "series_limit",
+            Self::Unreadable => "unreadable",
+            Self::NativeHistogram => "native_histogram",
+        }
+    }
+
+    /// The same for people, for answers to senders.
+    pub fn explained(self) -> &'static str {
+        match self {
+            Self::Conflict => "another value is stored at that time",
+            Self::InFuture => "further ahead of the clock than storage.future",
+            Self::TooOld => "before 1970 or older than storage.retention",
+            Self::BadSeries => "labels are not valid UTF-8, empty, or longer than 4096 bytes together",
+            Self::DuplicateLabel => "a label name stands twice",
+            Self::NoName => "no __name__ label",
+            Self::SeriesLimit => "the store holds as many series as storage.max_series allows",
+            Self::Unreadable => "what is stored at that time cannot be read",
+            Self::NativeHistogram => "native histograms are not supported",
+        }
+    }
+}
+
+/// Why a valid observation found no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drop {
+    /// A shard's queue was full.
+    QueueFull,
+    /// The journal cannot be written at present.
+    NotWriting,
+    /// The server is shutting down.
+    Shutdown,
+}
+
+impl Drop {
+    /// All reasons, in the order of their counters.
+    pub const ALL: [Self; 3] = [Self::QueueFull, Self::NotWriting, Self::Shutdown];
+
+    /// The value of the `reason` label.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::NotWriting => "not_writing",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// The counters of one source.
+#[derive(Debug, Default)]
+pub struct SourceCounters {
+    received: AtomicU64,
+    stored: AtomicU64,
+    aggregated: AtomicU64,
+    late: AtomicU64,
+    duplicate: AtomicU64,
+    rejected: [AtomicU64; Rejection::ALL.len()],
+    dropped: [AtomicU64; Drop::ALL.len()],
+}
+
+impl SourceCounters {
+    /// Counts observations as received.
+    pub fn add_received(&self, count: u64) {
+        self.received.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts observations as rejected.
+    pub fn add_rejected(&self, reason: Rejection, count: u64) {
+        self.rejected[reason as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts observations as dropped.
+    pub fn add_dropped(&self, reason: Drop, count: u64) {
+        self.dropped[reason as usize].fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts observations as stored.
+    pub fn add_stored(&self, count: u64) {
+        self.stored.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts observations as late.
+    pub fn add_late(&self, count: u64) {
+        self.late.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Counts observations as duplicates.
+    pub fn add_duplicate(&self, count: u64) {
+        self.duplicate.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Received so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Stored so far.
+    pub fn stored(&self) -> u64 {
+        self.stored.load(Ordering::Relaxed)
+    }
+
+    /// Aggregated into a window so far.
+    pub fn aggregated(&self) -> u64 {
+        self.aggregated.load(Ordering::Relaxed)
+    }
+
+    /// Late so far.
+    pub fn late(&self) -> u64 {
+        self.late.load(Ordering::Relaxed)
+    }
+
+    /// Duplicates so far.
+    pub fn duplicate(&self) -> u64 {
+        self.duplicate.load(Ordering::Relaxed)
+    }
+
+    /// Rejected so far for one reason.
+    pub fn rejected(&self, reason: Rejection) -> u64 {
+        self.rejected[reason as usize].load(Ordering::Relaxed)
+    }
+
+    /// Dropped so far for one reason.
+    pub fn dropped(&self, reason: Drop) -> u64 {
+        self.dropped[reason as usize].load(Ordering::Relaxed)
+    }
+}
+
+/// All counters of the process.
+#[derive(Debug, Default)]
+pub struct SelfMetrics {
+    sources: [SourceCounters; Source::ALL.len()],
+    /// Requests refused whole before a sample was seen: unreadable, too large, of an unknown kind.
+    pub bad_requests: AtomicU64,
+    /// Exemplars stepped over.
+    pub exemplars_ignored: AtomicU64,
+}
+
+impl SelfMetrics {
+    /// The counters of a source.
+    pub fn of(&self, source: Source) -> &SourceCounters {
+        &self.sources[source as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_a_counter_and_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = Rejection::ALL.iter().map(|reason| reason.name()).collect();
+        assert_eq!(names.len(), Rejection::ALL.len());
+        assert!(Rejection::ALL.iter().enumerate().all(|(at, reason)| *reason as usize == at));
+        assert!(Drop::ALL.iter().enumerate().all(|(at, reason)| *reason as usize == at));
+    }
+}

@@ -1,0 +1,46 @@
+//! HTTP as a plain client sees it: a status and a body, whatever the status is.
+
+use serde_json::Value;
+use std::time::Duration;
+use ureq::http::Response;
+use ureq::{Agent, Body, Error};
+
+/// Every sample of a minute as JSON is a few MiB; this is far above and still ends a runaway answer.
+const BODY_BYTES_MAX: u64 = 1 << 30;
+
+/// A status and a body.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// GET with parameters, which are percent-encoded; an error only when nothing answers.
+pub(crate) fn get(url: &str, parameters: &[(&str, &str)]) -> Result<Answer, Error> {
+    let request = agent().get(url).query_pairs(parameters.iter().copied());
+    request.call().and_then(read)
+}
+
+/// The body of an answer 200 as JSON; panics with the answer otherwise.
+pub(crate) fn get_json(url: &str, parameters: &[(&str, &str)]) -> Value {
+    let answer = get(url, parameters).unwrap_or_else(|error| panic!("{url} {parameters:?}: {error}"));
+    assert_eq!(answer.status, 200, "{url} {parameters:?}: {}", answer.body);
+    serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{url} {parameters:?}: {error}"))
+}
+
+/// POST of a body with headers; an error only when nothing answers.
+pub(crate) fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Error> {
+    let request = agent().post(url);
+    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send(body).and_then(read)
+}
+
+fn agent() -> Agent {
+    // A proxy of the environment would be asked for a loopback address of its own.
+    let settings = Agent::config_builder().proxy(None).http_status_as_error(false);
+    settings.timeout_global(Some(Duration::from_secs(60))).build().new_agent()
+}
+
+fn read(mut response: Response<Body>) -> Result<Answer, Error> {
+    let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_string()?;
+    Ok(Answer { status: response.status().as_u16(), body })
+}

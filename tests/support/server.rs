@@ -1,0 +1,73 @@
+//! The built program as users run it: `infrawatch serve` on a directory of its own and a port the system chooses.
+
+use super::process::Process;
+use std::path::Path;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Recovery included; far above what a start takes, so that a loaded machine does not fail the test.
+const START_SECONDS: u64 = 60;
+/// What the documents promise for a stop.
+const STOP_SECONDS: u64 = 10;
+
+/// A running server and its data directory; killed when dropped.
+#[derive(Debug)]
+pub(crate) struct Server {
+    process: Process,
+    data_dir: TempDir,
+    address: String,
+}
+
+impl Server {
+    /// Starts on an empty directory and waits until it is ready.
+    pub(crate) fn start() -> Self {
+        Self::start_in(TempDir::new().expect("a temporary directory"))
+    }
+
+    fn start_in(data_dir: TempDir) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+        command.args(["serve", "--http-listen", "127.0.0.1:0", "--statsd-listen", "off", "--data-dir"]);
+        // Settings of whoever runs the tests must not reach the server under test.
+        command.arg(data_dir.path()).env_clear();
+        let mut process = Process::spawn(&mut command).expect("the built program starts");
+        let rest = process.rest_of_line_after("ready http=", START_SECONDS);
+        let address = rest.split_whitespace().next().expect("the ready line names the address").to_owned();
+        Self { process, data_dir, address }
+    }
+
+    /// The URL of a path, such as `/api/v1/write`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Everything the server keeps.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// Stops as a service manager does and holds the server to its promise: exit 0 within 10 s.
+    pub(crate) fn stop(self) -> Stopped {
+        let status = self.process.terminate(STOP_SECONDS);
+        assert_eq!(status.code(), Some(0), "exit status after SIGTERM");
+        Stopped { data_dir: self.data_dir }
+    }
+
+    /// SIGKILL: no chance to finish anything.
+    pub(crate) fn kill(self) -> Stopped {
+        drop(self.process);
+        Stopped { data_dir: self.data_dir }
+    }
+}
+
+/// The directory of a server that no longer runs.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    data_dir: TempDir,
+}
+
+impl Stopped {
+    /// Starts again on the same directory, at another port, and waits until it is ready.
+    pub(crate) fn restart(self) -> Server {
+        Server::start_in(self.data_dir)
+    }
+}
