@@ -97,6 +97,7 @@ fn literal_or_comment_end(chars: &[char], at: usize) -> usize {
         ('/', Some('*')) => (until(at, &['*', '/']) + 2).min(chars.len()),
         ('"', _) => quoted_end(chars, at + 1, '"'),
         ('b' | 'c', Some('"')) => quoted_end(chars, at + 2, '"'),
+        ('b', Some('\'')) => literal_or_comment_end(chars, at + 1),
         ('\'', Some('\\')) => quoted_end(chars, at + 1, '\''),
         ('\'', Some(_)) if chars.get(at + 2) == Some(&'\'') => at + 3,
         ('r' | 'b', _) => {
@@ -168,7 +169,7 @@ fn mark_tests(words: &mut [Word], all: bool) {
 
 #[test]
 fn comments_and_literals_are_not_code() {
-    let text = "a /* b */ \"c \\\" d\" 'e' '\\'' r#\"f \" g\"# b\"h\" // i\n&'life j br\"k\" m";
+    let text = "a /* b */ \"c \\\" d\" 'e' '\\'' r#\"f \" g\"# b\"h\" b'{' b'\\'' // i\n&'life j br\"k\" m";
     let seen: Vec<_> = words(&blanked(text)).into_iter().map(|word| (word.text, word.line)).collect();
     let right = [("a", 1), ("&", 2), ("'", 2), ("life", 2), ("j", 2), ("m", 2)];
     assert_eq!(seen, right.map(|(text, line)| (text.to_owned(), line)));

@@ -10,7 +10,7 @@ use crate::StoreError;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// The longest a group may wait: longer would be felt by whoever waits for an acknowledgement.
@@ -117,7 +117,7 @@ impl Journal {
         let highest_seq = report.highest_seq;
         let committer =
             Committer::start(settings.store_id, limits, Arc::clone(&shared), submissions, used, highest_seq)?;
-        let thread = Builder::new()
+        let thread = thread::Builder::new()
             .name("committer".to_owned())
             .spawn(move || committer.run())
             .map_err(|error| StoreError::io("start the committer of", &settings.dir, error))?;

@@ -1,0 +1,128 @@
+//! Stores of every format that was ever released still open, with every sample bit for bit.
+//!
+//! `samples/v1.store` is a data directory packed by `pack` below. To make one for a new version, run
+//! `INFRAWATCH_WRITE_SAMPLE=1 cargo test -p storage --test format` and commit the file under its new name; a file that
+//! is there is never written again.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use storage::Settings;
+use support::{Point, Running};
+
+const START_MS: i64 = 1_700_000_000_000;
+const SERIES: usize = 20;
+const STEPS: i64 = 400;
+
+/// What the sample holds: counters, gauges with two decimals, constants, full doubles, and every odd double.
+fn value(series: usize, step: i64) -> f64 {
+    match (series % 5, step % 97) {
+        (4, 0) => f64::NAN,
+        (4, 1) => f64::from_bits(storage::sample::STALE_NAN_BITS),
+        (4, 2) => -0.0,
+        (4, 3) => f64::NEG_INFINITY,
+        (0, _) => (step * 1000 + series as i64) as f64,
+        (1, _) => ((step * 7919) % 10_000) as f64 / 100.0,
+        (2, _) => 42.0,
+        _ => ((step + 1) as f64).sqrt() * 1e-3,
+    }
+}
+
+fn points(steps: std::ops::Range<i64>) -> Vec<Point> {
+    let of = |step| (0..SERIES).map(move |series| (series, START_MS + step * 15_000, value(series, step)));
+    steps.flat_map(of).collect()
+}
+
+fn settings(dir: &Path) -> Settings {
+    Settings { retention_ms: 0, shards: 2, ..Settings::new(dir) }
+}
+
+/// A store with samples in blocks, in heads of a checkpoint, and in the journal.
+fn make(home: &Path) -> PathBuf {
+    let running = Running::open(settings(&home.join("live")));
+    running.append(START_MS + STEPS * 15_000, &points(0..300));
+    running.compact();
+    running.append(START_MS + STEPS * 15_000, &points(300..350));
+    let running = Running::open(running.close());
+    running.append(START_MS + STEPS * 15_000, &points(350..STEPS));
+    let copy = home.join("sample");
+    running.killed(&copy);
+    copy
+}
+
+/// All files of a directory in one: for each its path, a zero byte, its length (u64, little endian) and its bytes, with
+/// runs of zeros as a zero byte and their length (u32), since the engine's files are mostly that.
+fn pack(dir: &Path, root: &Path, out: &mut Vec<u8>) {
+    let mut entries: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            pack(&path, root, out);
+            continue;
+        }
+        out.extend(path.strip_prefix(root).unwrap().to_str().unwrap().bytes());
+        out.push(0);
+        let bytes = fs::read(&path).unwrap();
+        out.extend((bytes.len() as u64).to_le_bytes());
+        let mut rest = bytes.as_slice();
+        while let Some(&first) = rest.first() {
+            out.push(first);
+            let run = rest.iter().take_while(|byte| **byte == first).count();
+            if first == 0 {
+                out.extend((run as u32).to_le_bytes());
+            }
+            rest = &rest[if first == 0 { run } else { 1 }..];
+        }
+    }
+}
+
+fn unpack(mut packed: &[u8], root: &Path) {
+    fn take<'a>(packed: &mut &'a [u8], len: usize) -> &'a [u8] {
+        let (taken, rest) = packed.split_at(len);
+        *packed = rest;
+        taken
+    }
+    while !packed.is_empty() {
+        let name_len = packed.iter().position(|byte| *byte == 0).unwrap();
+        let path = root.join(std::str::from_utf8(take(&mut packed, name_len)).unwrap());
+        take(&mut packed, 1);
+        let len = u64::from_le_bytes(take(&mut packed, 8).try_into().unwrap()) as usize;
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            match take(&mut packed, 1)[0] {
+                0 => {
+                    let run = u32::from_le_bytes(take(&mut packed, 4).try_into().unwrap());
+                    bytes.resize(bytes.len() + run as usize, 0);
+                }
+                byte => bytes.push(byte),
+            }
+        }
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_store_of_format_1_opens_with_every_sample() {
+    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/v1.store");
+    let home = tempfile::tempdir().unwrap();
+    if !sample.exists() && std::env::var_os("INFRAWATCH_WRITE_SAMPLE").is_some() {
+        let made = make(home.path());
+        let mut packed = Vec::new();
+        pack(&made, &made, &mut packed);
+        fs::write(&sample, packed).unwrap();
+    }
+    let unpacked = home.path().join("unpacked");
+    unpack(&fs::read(&sample).unwrap(), &unpacked);
+    let running = Running::open(settings(&unpacked));
+    assert_eq!(running.store.figures().damage, Vec::<String>::new());
+    for series in 0..SERIES {
+        let expected: Vec<(i64, u64)> =
+            (0..STEPS).map(|step| (START_MS + step * 15_000, value(series, step).to_bits())).collect();
+        assert_eq!(running.read(series, 0, i64::MAX), expected, "series {series}");
+    }
+    running.close();
+}
