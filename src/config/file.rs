@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn strings_numbers_and_placeholders_become_text_with_a_line() {
         let found = contents(
-            "[http]\nlisten = \"127.0.0.1:${PORT}\"\n\n[storage]\nmax_series = 1_000\nmax_series_per_source = 0x10\n",
+            "[http]\nlisten = \"127.0.0.1:${PORT}\"\n\n[storage]\nmax_series = 1_000\ncheckpoint_bytes = 0x200000\n",
         );
         assert!(found.errors.is_empty(), "{:?}", found.errors);
         let mut seen: Vec<_> =
@@ -147,8 +147,8 @@ mod tests {
             seen,
             [
                 ("http.listen", "127.0.0.1:9", "x.toml:2".to_owned()),
+                ("storage.checkpoint_bytes", "2097152", "x.toml:6".to_owned()),
                 ("storage.max_series", "1000", "x.toml:5".to_owned()),
-                ("storage.max_series_per_source", "16", "x.toml:6".to_owned()),
             ]
         );
     }

@@ -50,14 +50,10 @@ settings! {
         cache_bytes: u64 as Bytes = "32MiB" in "1MiB" to "64GiB",
         /// Series in all; at the limit new ones are refused and counted, existing ones keep working; 0 is no limit.
         max_series: usize as Count = "5000000" in "0" to "4000000000",
-        /// The same limit for the series that one source brings; 0 is no limit.
-        max_series_per_source: usize as Count = "2000000" in "0" to "4000000000",
         /// How long the journal gathers records before it syncs them together; a request waits that much longer.
         journal_group: Duration as Span = "2ms" in "0" to "5ms",
         /// Journal since the last checkpoint that makes the next one due; it bounds the replay at the next start.
         checkpoint_bytes: u64 as Bytes = "64MiB" in "1MiB" to "16GiB",
-        /// Disk space for samples; beyond it the oldest directories go first; 0 is no limit.
-        disk_limit_bytes: u64 as Bytes = "0",
     }
 
     /// The threads that own the series.

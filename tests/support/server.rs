@@ -21,14 +21,19 @@ pub(crate) struct Server {
 impl Server {
     /// Starts on an empty directory and waits until it is ready.
     pub(crate) fn start() -> Self {
-        Self::start_in(TempDir::new().expect("a temporary directory"))
+        Self::start_with(&[])
     }
 
-    fn start_in(data_dir: TempDir) -> Self {
+    /// The same with settings from the environment.
+    pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
+        Self::start_in(TempDir::new().expect("a temporary directory"), variables)
+    }
+
+    fn start_in(data_dir: TempDir, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
         command.args(["serve", "--http-listen", "127.0.0.1:0", "--statsd-listen", "off", "--data-dir"]);
         // Settings of whoever runs the tests must not reach the server under test.
-        command.arg(data_dir.path()).env_clear();
+        command.arg(data_dir.path()).env_clear().envs(variables.iter().copied());
         let mut process = Process::spawn(&mut command).expect("the built program starts");
         let rest = process.rest_of_line_after("ready http=", START_SECONDS);
         let address = rest.split_whitespace().next().expect("the ready line names the address").to_owned();
@@ -38,6 +43,11 @@ impl Server {
     /// The URL of a path, such as `/api/v1/write`.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Everything the server keeps.
@@ -68,6 +78,6 @@ pub(crate) struct Stopped {
 impl Stopped {
     /// Starts again on the same directory, at another port, and waits until it is ready.
     pub(crate) fn restart(self) -> Server {
-        Server::start_in(self.data_dir)
+        Server::start_in(self.data_dir, &[])
     }
 }

@@ -1,0 +1,76 @@
+//! How the server starts, says what stands in its way, and stops.
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Output};
+use support::http::{get, get_json, post};
+use support::server::Server;
+
+/// Runs `serve`, which is expected to end by itself.
+fn serve(data_dir: &Path, listen: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+    command.args(["serve", "--statsd-listen", "off", "--http-listen", listen, "--data-dir"]).arg(data_dir);
+    command.env_clear().output().expect("the built program starts")
+}
+
+fn refused(output: &Output, named: &str) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains(named), "{named:?} is not named in: {text}");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let server = Server::start();
+    let home = tempfile::tempdir().expect("a temporary directory");
+    refused(&serve(home.path(), server.address()), server.address());
+}
+
+#[test]
+fn a_directory_in_use_is_named_and_its_owner_goes_on() {
+    let server = Server::start();
+    refused(&serve(server.data_dir(), "127.0.0.1:0"), &server.data_dir().display().to_string());
+    assert_eq!(get(&server.url("/-/ready"), &[]).expect("the owner answers").status, 200);
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    let file = home.path().join("a-file");
+    std::fs::write(&file, "not a directory").expect("a file");
+    let inside = file.join("data");
+    refused(&serve(&inside, "127.0.0.1:0"), &inside.display().to_string());
+}
+
+#[test]
+fn a_store_of_another_version_is_refused_by_name() {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(home.path().join("STORE"), "IWSTORE9 and something newer").expect("a file");
+    refused(&serve(home.path(), "127.0.0.1:0"), "STORE");
+}
+
+#[test]
+fn health_readiness_and_metrics_have_their_pages() {
+    let server = Server::start();
+    let health = get_json(&server.url("/health"), &[]);
+    assert_eq!(health["status"], "healthy", "{health}");
+    assert_eq!(health["components"]["storage"]["status"], "healthy", "{health}");
+    assert!(health["version"].is_string() && health["uptime_s"].is_u64() && health["models_loaded"].is_u64());
+    for path in ["/ready", "/-/ready", "/-/healthy"] {
+        assert_eq!(get(&server.url(path), &[]).expect("it answers").status, 200, "{path}");
+    }
+    let page = get(&server.url("/metrics"), &[]).expect("it answers").body;
+    for name in ["infrawatch_received_total", "infrawatch_series", "process_cpu_seconds_total"] {
+        assert!(page.contains(&format!("\n{name}")), "{name} is missing");
+    }
+    let info = get_json(&server.url("/prometheus/api/v1/status/buildinfo"), &[]);
+    assert_eq!(info["status"], "success");
+    let built = Command::new(env!("CARGO_BIN_EXE_infrawatch"))
+        .args(["health", "--server", &server.url("")])
+        .output()
+        .expect("the built program starts");
+    assert_eq!(built.status.code(), Some(0), "{}", String::from_utf8_lossy(&built.stderr));
+    assert_eq!(post(&server.url("/-/compact"), &[], b"").expect("it answers").status, 200);
+    server.stop();
+}
