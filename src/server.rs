@@ -29,9 +29,6 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-/// How much all write requests in work may take together.
-const IN_FLIGHT_BYTES: usize = 256 << 20;
-
 /// Runs the server until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -88,7 +85,7 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
     let limits = BodyLimits {
         body_bytes: config.http.max_body_bytes as usize,
         decompressed_bytes: config.http.max_decompressed_bytes as usize,
-        in_flight_bytes: IN_FLIGHT_BYTES,
+        in_flight_bytes: config.http.max_in_flight_bytes as usize,
     };
     let write = remote_write::router(running.lanes.clone(), running.metrics.clone(), limits);
     let version = env!("CARGO_PKG_VERSION");

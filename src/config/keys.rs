@@ -24,6 +24,8 @@ settings! {
         max_body_bytes: u64 as Bytes = "32MiB" in "1KiB" to "1GiB",
         /// The largest body accepted once decompressed.
         max_decompressed_bytes: u64 as Bytes = "64MiB" in "1KiB" to "4GiB",
+        /// Room for the bodies of all write requests in work together; further requests wait for it.
+        max_in_flight_bytes: u64 as Bytes = "256MiB" in "1MiB" to "64GiB",
         /// Connections served at the same time; further ones wait to be accepted.
         max_connections: usize as Count = "1024" in "1" to "1000000",
     }

@@ -20,7 +20,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often the keeper looks whether something is due.
@@ -172,9 +172,9 @@ impl Keeper {
             }
         }
         self.checkpoint()?;
-        let report = self.shared.blocks.compact(&AtomicBool::new(false))?;
+        let report = self.shared.blocks.compact(&self.shared.closing)?;
         tracing::info!(?report, "compacted");
-        Ok(())
+        if report.stopped { Err(StoreError::Closed) } else { Ok(()) }
     }
 
     /// Removes directories that retention has passed, and the series that have nothing left.

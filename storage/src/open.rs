@@ -25,7 +25,7 @@ use std::fs::{self, File, TryLockError};
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 const STORE_MAGIC: &[u8; 8] = b"IWSTORE1";
@@ -61,6 +61,7 @@ impl StoreThreads {
     /// # Errors
     /// When the checkpoint could not be written; everything acknowledged is in the journal all the same.
     pub fn close(self) -> Result<(), StoreError> {
+        self.store.shared().closing.store(true, Ordering::Relaxed);
         let (answer, answered) = bounded(1);
         self.store.command(Command::Stop(Box::new(move |result| {
             // Nobody waits any more only if this very function was abandoned.
@@ -276,6 +277,7 @@ impl Recovery {
             newest_ms: AtomicI64::new(newest_ms),
             series_count: AtomicU64::new(series_count),
             keeper: Mutex::new(KeeperReport::default()),
+            closing: AtomicBool::new(false),
             damage: self.damage,
         };
         (Arc::new(shared), self.partitions)

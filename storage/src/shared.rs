@@ -8,7 +8,7 @@ use crate::partition::PartitionView;
 use parking_lot::{Mutex, RwLock};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How a store is kept; every span in milliseconds, every size in bytes.
@@ -79,6 +79,8 @@ pub(crate) struct Shared {
     pub(crate) newest_ms: AtomicI64,
     pub(crate) series_count: AtomicU64,
     pub(crate) keeper: Mutex<KeeperReport>,
+    /// Set when the store closes: a compaction under way then ends early, with what it has finished.
+    pub(crate) closing: AtomicBool,
     pub(crate) damage: Vec<StoreError>,
 }
 

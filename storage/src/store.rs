@@ -7,7 +7,7 @@
 use crate::StoreError;
 use crate::journal::JournalState;
 use crate::keeper::{Answer, Command};
-use crate::label_index::Matcher;
+use crate::label_index::{LabelIndex, Matcher};
 use crate::series::{PARTITIONS, SeriesRef};
 use crate::shared::{KeeperReport, Shared};
 use crossbeam_channel::Sender;
@@ -80,7 +80,7 @@ impl Store {
     /// Names of labels, sorted; of all series when `matchers` is empty, else of series that satisfy any one set.
     pub fn label_names(&self, matchers: &[Vec<Matcher>]) -> Result<Vec<String>, StoreError> {
         let index = self.shared.index.read();
-        Ok(match self.any_of(matchers) {
+        Ok(match any_of(&index, matchers) {
             None => index.names().map(str::to_owned).collect(),
             Some(series) => index.names_of(&series),
         })
@@ -89,18 +89,10 @@ impl Store {
     /// Values of one label, sorted, over the same choice of series.
     pub fn label_values(&self, name: &str, matchers: &[Vec<Matcher>]) -> Result<Vec<String>, StoreError> {
         let index = self.shared.index.read();
-        Ok(match self.any_of(matchers) {
+        Ok(match any_of(&index, matchers) {
             None => index.values(name).map(str::to_owned).collect(),
             Some(series) => index.values_of(name, &series),
         })
-    }
-
-    fn any_of(&self, matchers: &[Vec<Matcher>]) -> Option<RoaringBitmap> {
-        if matchers.is_empty() {
-            return None;
-        }
-        let index = self.shared.index.read();
-        Some(matchers.iter().map(|set| index.select(set)).fold(RoaringBitmap::new(), |all, set| all | set))
     }
 
     /// Seals every head, writes and compacts all blocks, cuts the journal; `answer` hears when that is done.
@@ -131,4 +123,9 @@ impl Store {
             damage: self.shared.damage.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// The series that satisfy any one set of matchers; none when there are no sets, which means all series.
+fn any_of(index: &LabelIndex, matchers: &[Vec<Matcher>]) -> Option<RoaringBitmap> {
+    matchers.iter().map(|set| index.select(set)).reduce(|all, set| all | set)
 }
