@@ -53,7 +53,7 @@ settings! {
         /// Series in all; at the limit new ones are refused and counted, existing ones keep working; 0 is no limit.
         max_series: usize as Count = "5000000" in "0" to "4000000000",
         /// How long the journal gathers records before it syncs them together; a request waits that much longer.
-        journal_group: Duration as Span = "1ms" in "0" to "5ms",
+        journal_group: Duration as Span = "0" in "0" to "5ms",
         /// Journal since the last checkpoint that makes the next one due; it bounds the replay at the next start.
         checkpoint_bytes: u64 as Bytes = "64MiB" in "1MiB" to "16GiB",
     }

@@ -47,7 +47,7 @@ impl Settings {
             future_ms: 600_000,
             max_series: 5_000_000,
             cache_bytes: 32 << 20,
-            journal_group: Duration::from_millis(1),
+            journal_group: Duration::ZERO,
             checkpoint_bytes: 64 << 20,
             shards: 1,
         }
