@@ -76,7 +76,7 @@ fn components(figures: &StoreFigures) -> [Component; 3] {
     };
     let storage = match figures.damage.first() {
         None => ("healthy", format!("{} series, {} bytes of blocks", figures.series, figures.block_bytes)),
-        Some(first) => ("degraded", format!("{} findings at opening, the first: {first}", figures.damage.len())),
+        Some(first) => ("degraded", format!("{} findings of damage, the first: {first}", figures.damage.len())),
     };
     let keeper = match &figures.keeper.failing {
         None => ("healthy", format!("{} checkpoints since the start", figures.keeper.checkpoints)),

@@ -138,7 +138,11 @@ impl MetricsPage {
             ("infrawatch_journal_writing", "1 while the journal can be written.", writing),
             ("infrawatch_block_bytes", "Bytes of blocks on disk.", figures.block_bytes),
             ("infrawatch_checkpoint_bytes", "Bytes of the last checkpoint.", figures.keeper.checkpoint_bytes),
-            ("infrawatch_damage_findings", "What opening the store found damaged.", figures.damage.len() as u64),
+            (
+                "infrawatch_damage_findings",
+                "Damage found in the store, at opening and since.",
+                figures.damage.len() as u64,
+            ),
         ];
         for (name, help, value) in gauges {
             out.gauge(name, help);

@@ -31,6 +31,8 @@ const QUIET_TICKS: u32 = 12;
 const QUIET_BYTES: u64 = 1 << 20;
 /// Ticks between two looks at retention, and before failed work is tried again.
 const SLOW_TICKS: u32 = 20;
+/// Findings listed one by one in the report.
+const DAMAGE_LISTED_MAX: usize = 100;
 /// Heads sealed in one request to a shard: at about 2 us each it stays below 5 ms.
 const SEAL_SLICE: u32 = 2_000;
 
@@ -82,6 +84,7 @@ impl Keeper {
 
     fn tick(&mut self, rhythm: &mut Rhythm) {
         rhythm.ticks += 1;
+        self.note_damage();
         let sequence = self.shared.sequence.load(Ordering::Acquire);
         rhythm.quiet_ticks = if sequence == rhythm.last_sequence { rhythm.quiet_ticks + 1 } else { 0 };
         rhythm.last_sequence = sequence;
@@ -101,6 +104,17 @@ impl Keeper {
             rhythm.retry_at = rhythm.ticks + SLOW_TICKS;
         }
         self.shared.keeper.lock().failing = work.err().map(|error| error.to_string());
+    }
+
+    /// Logs and remembers what readers and compactions have found damaged since the last look.
+    fn note_damage(&self) {
+        for error in self.shared.blocks.take_damage() {
+            tracing::error!(%error, "damage found");
+            let mut report = self.shared.keeper.lock();
+            if report.damage.len() < DAMAGE_LISTED_MAX {
+                report.damage.push(error.to_string());
+            }
+        }
     }
 
     fn is_due(&self, rhythm: &Rhythm) -> bool {

@@ -185,7 +185,6 @@ impl Recovery {
         let mut read = Vec::with_capacity(PARTITIONS);
         for partition in 0..PARTITIONS as u8 {
             read.push(checkpoint::read(dir, partition, store_id).unwrap_or_else(|error| {
-                tracing::error!(%error, partition, "checkpoint passed over");
                 self.damage.push(error);
                 None
             }));
@@ -265,6 +264,9 @@ impl Recovery {
                 index.insert(SeriesRef::new(partition.number(), id), &key);
                 series_count += 1;
             }
+        }
+        for error in &self.damage {
+            tracing::error!(%error, "damage found at opening and passed over");
         }
         let newest_ms = self.partitions.iter().map(Partition::newest_ms).max().unwrap_or(i64::MIN);
         let shared = Shared {

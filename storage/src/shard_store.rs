@@ -6,6 +6,7 @@
 //! records of one partition stand in the journal in the order in which they were applied.
 //!
 //! Cost sketch for a sample of a known series, ns: hash 15, probe, slot and key 40, head 10, journal column 10.
+//! `benches/append.rs` gives 170-230 with 10 k series: the slot and the key miss the cache more often than sketched.
 
 use crate::StoreError;
 use crate::head::Sealer;

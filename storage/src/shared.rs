@@ -63,6 +63,8 @@ pub struct KeeperReport {
     pub checkpoint_bytes: u64,
     /// Why the last piece of work failed, while it does.
     pub failing: Option<String>,
+    /// What was found damaged since the start, in words; at most 100 findings.
+    pub damage: Vec<String>,
     /// Directories removed by retention since the start.
     pub directories_removed: u64,
 }

@@ -46,7 +46,7 @@ pub struct StoreFigures {
     pub block_bytes: u64,
     /// What the keeper has done.
     pub keeper: KeeperReport,
-    /// What opening found damaged, in words.
+    /// What was found damaged, at opening and since, in words.
     pub damage: Vec<String>,
 }
 
@@ -110,6 +110,7 @@ impl Store {
     /// Figures for `/metrics` and `/health`.
     pub fn figures(&self) -> StoreFigures {
         let newest_ms = self.shared.newest_ms.load(Ordering::Relaxed);
+        let keeper = self.shared.keeper.lock().clone();
         StoreFigures {
             series: self.shared.series_count.load(Ordering::Relaxed),
             newest_ms: (newest_ms != i64::MIN).then_some(newest_ms),
@@ -119,8 +120,8 @@ impl Store {
                 JournalState::Failing { what } => Some(what),
             },
             block_bytes: self.shared.blocks.bytes_on_disk().unwrap_or(0),
-            keeper: self.shared.keeper.lock().clone(),
-            damage: self.shared.damage.iter().map(ToString::to_string).collect(),
+            damage: self.shared.damage.iter().map(ToString::to_string).chain(keeper.damage.iter().cloned()).collect(),
+            keeper,
         }
     }
 }
