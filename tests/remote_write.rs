@@ -1,5 +1,7 @@
 //! What the receiver answers to good, bad and hostile requests, and that every sample is accounted for.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use protocols::remote_write::WriteRequestBuilder;
@@ -20,7 +22,6 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 fn send(server: &Server, body: &[u8]) -> Answer {
     post(&server.url("/api/v1/write"), &[PROTOBUF, SNAPPY], body).unwrap()
 }
@@ -42,7 +43,6 @@ fn values(server: &Server, selector: &str) -> Vec<String> {
 }
 
 /// A counter of `/metrics`, summed over the lines whose labels contain `with`.
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 fn counter(server: &Server, name: &str, with: &str) -> u64 {
     let page = get(&server.url("/metrics"), &[]).unwrap().body;
     let lines = page.lines().filter(|line| line.starts_with(&format!("{name}{{")) && line.contains(with));
