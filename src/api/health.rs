@@ -72,7 +72,7 @@ impl Component {
 fn components(figures: &StoreFigures) -> [Component; 3] {
     let journal = match &figures.journal_failure {
         None => ("healthy", format!("{} bytes to replay", figures.journal_bytes)),
-        Some(what) => ("failing", format!("cannot be written: {what}")),
+        Some(what) => ("failing", what.clone()),
     };
     let storage = match figures.damage.first() {
         None => ("healthy", format!("{} series, {} bytes of blocks", figures.series, figures.block_bytes)),

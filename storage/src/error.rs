@@ -48,9 +48,9 @@ pub enum StoreError {
         what: String,
     },
     /// The journal cannot be written at present.
-    #[error("the journal cannot be written: {what}")]
+    #[error("{what}")]
     NotWriting {
-        /// Why, in the system's words.
+        /// That it cannot and why, in the journal's words.
         what: String,
     },
     /// The store is shutting down.
