@@ -23,6 +23,8 @@
 //! - `storage` (a crate): series identity, partitions, journal, checkpoints, blocks. Has never heard of a protocol.
 //! - `protocols` (a crate): bytes in, borrowed views out. Has never heard of a disk.
 //! - [`config`], [`clock`], [`self_metrics`], [`logging`]: what everyone may use.
+//! - [`series_file`]: files of samples (CSV, JSON) as rows.
+//! - [`synthetic`]: seeded metrics with known anomalies.
 //! - [`shard`]: the threads that own series, and the batches they take.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
 //! - [`query`]: PromQL over `storage::Store`.
@@ -41,8 +43,10 @@ pub mod ingest;
 pub mod logging;
 pub mod query;
 pub mod self_metrics;
+pub mod series_file;
 pub mod server;
 pub mod shard;
+pub mod synthetic;
 
 #[cfg(test)]
 mod house_rules;

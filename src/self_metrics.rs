@@ -14,16 +14,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub enum Source {
     /// Prometheus remote write.
     RemoteWrite,
+    /// JSON pushed over HTTP.
+    Json,
 }
 
 impl Source {
     /// All sources, in the order of their counters.
-    pub const ALL: [Self; 1] = [Self::RemoteWrite];
+    pub const ALL: [Self; 2] = [Self::RemoteWrite, Self::Json];
 
     /// The value of the `source` label.
     pub fn name(self) -> &'static str {
         match self {
             Self::RemoteWrite => "remote_write",
+            Self::Json => "json",
         }
     }
 }
@@ -49,11 +52,13 @@ pub enum Rejection {
     Unreadable,
     /// Native histograms are not supported.
     NativeHistogram,
+    /// Not in the form that its source expects.
+    Malformed,
 }
 
 impl Rejection {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Conflict,
         Self::InFuture,
         Self::TooOld,
@@ -63,6 +68,7 @@ impl Rejection {
         Self::SeriesLimit,
         Self::Unreadable,
         Self::NativeHistogram,
+        Self::Malformed,
     ];
 
     /// The value of the `reason` label.
@@ -77,6 +83,7 @@ impl Rejection {
             Self::SeriesLimit => "series_limit",
             Self::Unreadable => "unreadable",
             Self::NativeHistogram => "native_histogram",
+            Self::Malformed => "malformed",
         }
     }
 
@@ -92,6 +99,7 @@ impl Rejection {
             Self::SeriesLimit => "the store holds as many series as storage.max_series allows",
             Self::Unreadable => "what is stored at that time cannot be read",
             Self::NativeHistogram => "native histograms are not supported",
+            Self::Malformed => "not in the form that is expected",
         }
     }
 }

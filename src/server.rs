@@ -12,13 +12,13 @@ use crate::api::{admin, health, metrics_page};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::http_server::{self, Ready};
-use crate::ingest::Lanes;
-use crate::ingest::remote_write::{self, BodyLimits};
+use crate::ingest::{Bodies, BodyLimits, Lanes, json_push, remote_write};
 use crate::query::QueryLimits;
 use crate::self_metrics::SelfMetrics;
 use crate::shard::{self, BatchPool, ShardHandle};
 use anyhow::{Context, Result};
 use axum::Router;
+use axum::body::Body;
 use crossbeam_channel::bounded;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,6 +28,10 @@ use storage::{Settings, Store, StoreThreads};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// The largest answer a command takes from routes of its own.
+const LOCAL_ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Runs the server until SIGTERM or SIGINT.
 ///
@@ -87,7 +91,10 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
         decompressed_bytes: config.http.max_decompressed_bytes as usize,
         in_flight_bytes: config.http.max_in_flight_bytes as usize,
     };
-    let write = remote_write::router(running.lanes.clone(), running.metrics.clone(), limits);
+    let bodies = Arc::new(Bodies::new(limits));
+    let write = remote_write::router(running.lanes.clone(), running.metrics.clone(), bodies.clone());
+    let future_ms = config.storage.future.as_millis() as i64;
+    let push = json_push::router(running.lanes.clone(), running.metrics.clone(), bodies, future_ms);
     let version = env!("CARGO_PKG_VERSION");
     let query = query_limits(&config.query);
     let read = prometheus::router(PrometheusApi { store: store.clone(), query, version, now_ms: clock::now_ms });
@@ -95,14 +102,60 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
     let health = health::Health { store: store.clone(), stopping, started_ms, now_ms: clock::now_ms };
     let page = metrics_page::MetricsPage { metrics: running.metrics.clone(), store: store.clone() };
     Router::new()
-        .nest("/api/v1", prometheus.clone())
+        .nest("/api/v1", prometheus.clone().merge(push))
         .nest("/prometheus/api/v1", prometheus)
         .merge(health::router(health))
         .merge(metrics_page::router(page))
         .merge(admin::router(store.clone()))
 }
 
+/// The routes of a server over a store that a command opens itself, without any listener.
+#[derive(Debug)]
+pub struct Local {
+    runtime: tokio::runtime::Runtime,
+    routes: Router,
+    running: Running,
+}
+
+impl Local {
+    /// Opens the store of the settings.
+    ///
+    /// # Errors
+    /// When the data directory cannot be opened or is in use.
+    pub fn open(config: &Config) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let running = Running::start(config)?;
+        let routes = routes(config, &running, Arc::default(), clock::now_ms());
+        Ok(Self { runtime, routes, running })
+    }
+
+    /// POST of a body; the status and the body of the answer.
+    ///
+    /// # Errors
+    /// When the path is none, or the answer does not end.
+    pub fn post(&self, path: &str, body: String) -> Result<(u16, String)> {
+        let request = axum::http::Request::post(path).body(Body::from(body))?;
+        self.runtime.block_on(async {
+            let answer = self.routes.clone().oneshot(request).await?;
+            let status = answer.status().as_u16();
+            let body = axum::body::to_bytes(answer.into_body(), LOCAL_ANSWER_BYTES_MAX).await?;
+            Ok((status, String::from_utf8_lossy(&body).into_owned()))
+        })
+    }
+
+    /// Writes a checkpoint and closes the store.
+    ///
+    /// # Errors
+    /// When the checkpoint cannot be written; what was acknowledged is kept all the same.
+    pub fn close(self) -> Result<()> {
+        // The routes hold a way to the shards, which end only when nobody can send to them.
+        drop(self.routes);
+        self.running.stop()
+    }
+}
+
 /// The parts that run beside the HTTP server.
+#[derive(Debug)]
 struct Running {
     store: Store,
     threads: StoreThreads,

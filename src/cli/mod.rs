@@ -8,11 +8,14 @@
 //! Invariants: results go to standard output or `--output`, everything else to standard error; exit code 0 is done,
 //! 1 failed, 2 wrong usage.
 
+mod collect;
 mod config;
+mod generate;
 mod health;
 mod serve;
 mod version;
 
+mod client;
 mod error;
 mod output;
 mod settings;
@@ -74,6 +77,10 @@ enum Format {
 enum Command {
     /// Run the server until it is told to stop
     Serve(serve::Serve),
+    /// Take the samples of CSV or JSON files in
+    Collect(collect::Collect),
+    /// Write CSV files of seeded metrics with known anomalies
+    Generate(generate::Generate),
     /// Check or show settings
     Config(config::ConfigCommand),
     /// Ask a running server how it is; exit code 0 if healthy, else 1
@@ -104,6 +111,8 @@ pub fn main() -> ExitCode {
 fn run(line: &CommandLine) -> Result<(), CliError> {
     match &line.command {
         Command::Serve(serve) => serve.run(&line.global),
+        Command::Collect(collect) => collect.run(&line.global),
+        Command::Generate(generate) => generate.run(&line.global),
         Command::Config(config) => config.run(&line.global),
         Command::Health(health) => health.run(&line.global),
         Command::Version(version) => version.run(&line.global),

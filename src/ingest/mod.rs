@@ -1,7 +1,12 @@
 //! Bytes become batches: one file a source, and the private lanes by which their samples reach the shards.
 
+mod body;
+mod json_item;
+pub mod json_push;
 mod lane;
+mod outcome;
 pub mod remote_write;
 mod translate;
 
+pub use body::{Bodies, BodyLimits};
 pub use lane::{Lane, Lanes, SendError};

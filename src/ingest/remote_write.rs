@@ -11,10 +11,12 @@
 //!
 //! Cost: one request of 2000 samples takes about 0.4 ms of a worker's time in slices of `SLICE_SERIES`.
 
-use super::lane::{Lane, Lanes, SendError};
+use super::body::{Bodies, BodyError};
+use super::lane::{Lane, Lanes};
+use super::outcome::{self, NotStored};
 use super::translate::{Translated, remote_write_series};
-use crate::self_metrics::{Drop, SelfMetrics, Source};
-use crate::shard::{Reply, StoreError, Tally, rejections};
+use crate::self_metrics::{SelfMetrics, Source};
+use crate::shard::{Tally, rejections};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -25,41 +27,24 @@ use protocols::remote_write::{Schema, headers, schema, time_series};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 use storage::series::KeyBuilder;
-use tokio::sync::{Semaphore, mpsc};
 
 /// Series parsed between two looks at other work: well below 5 ms.
 const SLICE_SERIES: usize = 4096;
-/// How long a sender may take to send a body, and how long a request waits for room.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// What senders are told to wait before they try again.
 const RETRY_AFTER_S: &str = "1";
-
-/// Most bytes of a request, and of all requests in work at a time.
-#[derive(Debug, Clone, Copy)]
-pub struct BodyLimits {
-    /// Compressed, of one request.
-    pub body_bytes: usize,
-    /// Decompressed, of one request.
-    pub decompressed_bytes: usize,
-    /// Compressed and decompressed, of all requests together.
-    pub in_flight_bytes: usize,
-}
 
 /// The receiver's state.
 #[derive(Debug)]
 pub struct RemoteWrite {
     lanes: Lanes,
     metrics: Arc<SelfMetrics>,
-    limits: BodyLimits,
-    room_kib: Semaphore,
+    bodies: Arc<Bodies>,
 }
 
 /// The routes that take remote write.
-pub fn router(lanes: Lanes, metrics: Arc<SelfMetrics>, limits: BodyLimits) -> Router {
-    let room_kib = Semaphore::new(limits.in_flight_bytes.div_ceil(1024));
-    let state = Arc::new(RemoteWrite { lanes, metrics, limits, room_kib });
+pub fn router(lanes: Lanes, metrics: Arc<SelfMetrics>, bodies: Arc<Bodies>) -> Router {
+    let state = Arc::new(RemoteWrite { lanes, metrics, bodies });
     Router::new().route("/write", post(write)).route("/push", post(write)).with_state(state)
 }
 
@@ -78,18 +63,13 @@ async fn write(State(state): State<Arc<RemoteWrite>>, headers: HeaderMap, body: 
 impl RemoteWrite {
     async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
         check_headers(headers)?;
-        let claimed_bytes = content_length(headers).unwrap_or(self.limits.body_bytes);
-        if claimed_bytes > self.limits.body_bytes {
-            return Err(Refusal::TooLarge(self.limits.body_bytes));
-        }
-        // Room for the body and, since snappy seldom does better, for four times as much decompressed.
-        let kib = (claimed_bytes * 5).clamp(1024, self.limits.in_flight_bytes).div_ceil(1024) as u32;
-        let room = tokio::time::timeout(PATIENCE, self.room_kib.acquire_many(kib)).await;
-        let _room = room.map_err(|_| Refusal::Busy)?.map_err(|_| Refusal::Busy)?;
-        let body = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, self.limits.body_bytes)).await;
-        let body = body.map_err(|_| Refusal::Slow)?.map_err(|_| Refusal::TooLarge(self.limits.body_bytes))?;
+        let (body, _room) = self.bodies.read(headers, body).await.map_err(|error| match error {
+            BodyError::TooLarge(bytes) => Refusal::TooLarge(bytes),
+            BodyError::Slow => Refusal::Slow,
+            BodyError::NoRoom => Refusal::NotStored(NotStored::Busy),
+        })?;
         let mut request = Vec::new();
-        protocols::remote_write::decompress(&body, self.limits.decompressed_bytes, &mut request)
+        protocols::remote_write::decompress(&body, self.bodies.limits().decompressed_bytes, &mut request)
             .map_err(Refusal::Malformed)?;
         drop(body);
         let mut lane = self.lanes.lane();
@@ -106,40 +86,9 @@ impl RemoteWrite {
         for (reason, count) in &translated.rejected {
             counters.add_rejected(*reason, *count);
         }
-        let mut refused = None;
-        let mut waiting = lane.batches_len();
-        let (answer, mut answers) = mpsc::channel::<Result<Tally, StoreError>>(waiting.max(1));
-        let reply = || {
-            let answer = answer.clone();
-            let reply: Reply = Box::new(move |outcome| {
-                // The request is gone only when its connection is; what it sent is stored all the same.
-                let _ = answer.try_send(outcome);
-            });
-            reply
-        };
-        lane.send(Source::RemoteWrite, reply, |error, samples| {
-            let (reason, refusal) = match error {
-                SendError::Full => (Drop::QueueFull, Refusal::Busy),
-                SendError::Closed => (Drop::Shutdown, Refusal::Closing),
-            };
-            counters.add_dropped(reason, samples);
-            refused = Some(refusal);
-            waiting -= 1;
-        });
-        drop(answer);
-        let mut tally = Tally::default();
-        while let Some(outcome) = answers.recv().await {
-            waiting -= 1;
-            match outcome {
-                Ok(one) => tally.add(&one),
-                Err(error) => refused = Some(Refusal::NotStored(error.to_string())),
-            }
-        }
-        match refused {
-            Some(refusal) => refusal.into_response(),
-            // A shard that ended with the batch in its queue answers nothing.
-            None if waiting > 0 => Refusal::Closing.into_response(),
-            None => answer_for(&tally, &translated),
+        match outcome::store(lane, Source::RemoteWrite, &self.metrics).await {
+            Ok(tally) => answer_for(&tally, &translated),
+            Err(not_stored) => Refusal::NotStored(not_stored).into_response(),
         }
     }
 }
@@ -168,10 +117,6 @@ fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
         Some(Schema::V1) => Ok(()),
         _ => Err(Refusal::ContentType(text(header::CONTENT_TYPE).to_owned())),
     }
-}
-
-fn content_length(headers: &HeaderMap) -> Option<usize> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// 204 when everything is stored, else 400 with what is not and why.
@@ -217,12 +162,8 @@ enum Refusal {
     Slow,
     #[error("malformed remote write request: {0}")]
     Malformed(protocols::ParseError),
-    #[error("too busy at present, send again")]
-    Busy,
-    #[error("shutting down, send again later")]
-    Closing,
-    #[error("not stored, send again: {0}")]
-    NotStored(String),
+    #[error("{0}")]
+    NotStored(NotStored),
 }
 
 impl Refusal {
@@ -234,7 +175,7 @@ impl Refusal {
             }
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::Closing | Self::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotStored(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 

@@ -19,6 +19,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// How many slices the key space has; fixed for every store and part of the format.
 pub const PARTITIONS: usize = 64;
 
+/// The longest key that gets an id, in bytes; bounded so that a key always fits a catalog block.
+pub const KEY_BYTES_MAX: usize = 4096;
+
 /// The label that carries the metric's name.
 pub const NAME_LABEL: &str = "__name__";
 

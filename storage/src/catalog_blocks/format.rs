@@ -3,8 +3,7 @@
 //! Not here: the layout itself, which is drawn in `storage/FORMAT.md` and followed by `encode` and `decode`
 //! from top to bottom.
 
-/// The longest key in bytes.
-pub const KEY_BYTES_MAX: usize = 4096;
+pub use crate::series::KEY_BYTES_MAX;
 
 /// The smallest block limit that has room for any one key. A key costs at most 5 bytes a label more than it is long,
 /// and has at most `KEY_BYTES_MAX` / 8 labels.

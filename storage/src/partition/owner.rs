@@ -15,12 +15,9 @@ use crate::blocks::BlockStore;
 use crate::chunk;
 use crate::head::{Chunk, HEAD_SAMPLES, HeadBlock, Sealer, day_end_ms};
 use crate::sample::Samples;
-use crate::series::{KeyError, SeriesRef, validate};
+use crate::series::{KEY_BYTES_MAX, KeyError, SeriesRef, validate};
 use hashbrown::HashTable;
 use std::sync::Arc;
-
-/// Longest key a catalog takes; bounded so that a key always fits a catalog block.
-pub(crate) const KEY_BYTES_MAX: usize = 4096;
 
 /// Capacity of the block that follows a sealed one: the series has shown that it goes on.
 const NEXT_BLOCK_SAMPLES: usize = HEAD_SAMPLES / 4;

@@ -1,0 +1,95 @@
+//! How commands speak to a server: its address, one agent for all requests, and why there was no answer.
+//!
+//! Not here: what is asked (see the commands).
+
+use super::CliError;
+use crate::config::Listen;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// A status and a body.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) body: String,
+}
+
+/// Asks and sends within a time limit.
+#[derive(Debug)]
+pub(super) struct Client(ureq::Agent);
+
+impl Client {
+    /// A client whose every request may take so long.
+    pub(super) fn new(timeout: Duration) -> Self {
+        // A proxy of the environment would be asked for a loopback address of its own.
+        let settings = ureq::Agent::config_builder().proxy(None).timeout_global(Some(timeout));
+        Self(settings.http_status_as_error(false).build().new_agent())
+    }
+
+    /// GET; the error says why there was no answer.
+    pub(super) fn get(&self, url: &str) -> Result<Answer, String> {
+        self.0.get(url).call().map_err(reason).map(read)
+    }
+
+    /// POST of JSON; the error says why there was no answer.
+    pub(super) fn post_json(&self, url: &str, body: &str) -> Result<Answer, String> {
+        self.0.post(url).header("content-type", "application/json").send(body).map_err(reason).map(read)
+    }
+}
+
+fn read(mut answer: ureq::http::Response<ureq::Body>) -> Answer {
+    let body = answer.body_mut().read_to_string().unwrap_or_default();
+    Answer { status: answer.status().as_u16(), body }
+}
+
+/// Why there was no answer; the system's own words where it was the system that refused.
+fn reason(error: ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// A server's URL without a slash at its end; the scheme may be left out.
+pub(super) fn url_of(server: &str) -> String {
+    let url = if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
+    url.trim_end_matches('/').to_owned()
+}
+
+/// The address at which a server with this setting is reached from its own machine.
+pub(super) fn server_at(listen: Listen) -> Result<String, CliError> {
+    let addr = listen.addr().filter(|addr| addr.port() != 0);
+    let addr = addr.ok_or_else(|| CliError::Failed("http.listen names no port: say --server URL".to_owned()))?;
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    Ok(format!("http://{}", SocketAddr::new(ip, addr.port())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_listens_everywhere_is_asked_on_loopback() {
+        let of = |text: &str| server_at(Listen::At(text.parse().unwrap())).unwrap();
+        assert_eq!(of("0.0.0.0:80"), "http://127.0.0.1:80");
+        assert_eq!(of("[::]:80"), "http://[::1]:80");
+        assert_eq!(of("10.0.0.1:80"), "http://10.0.0.1:80");
+    }
+
+    #[test]
+    fn without_a_port_the_server_has_to_be_named() {
+        for listen in [Listen::Off, Listen::At("127.0.0.1:0".parse().unwrap())] {
+            assert!(server_at(listen).unwrap_err().to_string().contains("--server"));
+        }
+    }
+
+    #[test]
+    fn a_server_may_be_named_without_its_scheme() {
+        assert_eq!(url_of("host:80"), "http://host:80");
+        assert_eq!(url_of("http://host/"), "http://host");
+    }
+}

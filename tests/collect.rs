@@ -1,0 +1,193 @@
+//! `collect` and `generate` as their users run them: files in, samples in a server or in a store, and what is said.
+//!
+//! Not here: which files can be read (see `src/series_file/tests.rs`).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use support::http::{get, get_json};
+use support::server::Server;
+use tempfile::TempDir;
+
+/// How a run of the program ended.
+struct Ended {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+/// Runs the program in `folder`, with nothing of our own environment.
+fn run(folder: &Path, arguments: &[&str]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+    let output = command.args(arguments).current_dir(folder).env_clear().output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// file, ingested, rejected and duplicate of each line of `collect --json`.
+fn counts(ended: &Ended) -> Vec<[u64; 3]> {
+    let rows: Value = serde_json::from_str(&ended.out).unwrap_or_else(|_| panic!("{}{}", ended.out, ended.err));
+    let count = |row: &Value| ["ingested", "rejected", "duplicate"].map(|column| row[column].as_u64().unwrap());
+    rows.as_array().unwrap().iter().map(count).collect()
+}
+
+/// The newest value of a query at a time.
+fn value_at(server: &Server, query: &str, time: &str) -> Option<String> {
+    let answer = get_json(&server.url("/api/v1/query"), &[("query", query), ("time", time)]);
+    answer["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
+}
+
+/// Sums of the counters of JSON pushes: received, and all that it must be equal to.
+fn accounting(server: &Server) -> (u64, u64) {
+    let page = get(&server.url("/metrics"), &[]).unwrap().body;
+    let sum = |name: &str| -> u64 {
+        let lines = page.lines().filter(|line| line.starts_with(&format!("infrawatch_{name}_total{{source=\"json\"")));
+        lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum()
+    };
+    let parts = ["stored", "aggregated", "rejected", "late", "duplicate", "dropped"];
+    (sum("received"), parts.into_iter().map(sum).sum())
+}
+
+fn sample_data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sample_data").join(name)
+}
+
+#[test]
+fn the_sample_data_go_into_a_server_once() {
+    let (server, folder) = (Server::start(), TempDir::new().unwrap());
+    let (cpu, memory) = (sample_data("cpu.csv"), sample_data("memory.csv"));
+    let arguments =
+        ["collect", cpu.to_str().unwrap(), memory.to_str().unwrap(), "--json", "--server", &server.url("/")];
+    let first = run(folder.path(), &arguments);
+    assert_eq!(first.code, 0, "{}", first.err);
+    assert!(first.err.contains(&format!("sending to {}", server.url(""))), "{}", first.err);
+    assert_eq!(counts(&first), [[2016, 0, 0], [2016, 0, 0]]);
+    assert_eq!(counts(&run(folder.path(), &arguments)), [[0, 0, 2016], [0, 0, 2016]]);
+    assert_eq!(accounting(&server), (4 * 2016, 4 * 2016));
+    let samples = value_at(&server, "count_over_time(cpu_usage_percent{host=\"host-01\"}[8d])", "2026-01-12T00:00:00Z");
+    assert_eq!(samples.as_deref(), Some("2016"));
+    assert!(!folder.path().join("infrawatch-data").exists(), "nothing is opened beside the server");
+}
+
+#[test]
+fn every_form_of_file_is_taken_and_bad_rows_are_told_with_their_lines() {
+    let (server, folder) = (Server::start(), TempDir::new().unwrap());
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("a.data", "\u{feff}value,timestamp,host\r\n1,1700000000,x\r\nn/a,1700000001,x\r\n3,1700000002,x\r\n4,,x\r\n");
+    write(
+        "b.data",
+        r#"[{"timestamp":1700000000,"value":5,"name":"b","labels":{"host":"y"}},{"timestamp":1,"value":"?"}]"#,
+    );
+    write(
+        "c.data",
+        "{\"timestamp\":\"2023-11-14 22:13:21\",\"value\":7,\"name\":\"c\"}\n{\"timestamp\":4e9,\"value\":8,\"name\":\"c\"}\n",
+    );
+    let ended = run(folder.path(), &["collect", "a.data", "b.data", "c.data", "--json", "--server", &server.url("")]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    assert_eq!(counts(&ended), [[2, 2, 0], [1, 1, 0], [1, 1, 0]]);
+    for told in [
+        "a.data:3: rejected: the value",
+        "a.data:5: rejected: the timestamp",
+        "b.data:1: ",
+        "c.data:2: rejected: timestamp: ",
+    ] {
+        assert!(ended.err.contains(told), "{told} is not in {}", ended.err);
+    }
+    assert_eq!(value_at(&server, "value{host=\"x\"}", "1700000002").as_deref(), Some("3"));
+    assert_eq!(value_at(&server, "b{host=\"y\"}", "1700000002").as_deref(), Some("5"));
+    assert_eq!(value_at(&server, "c", "1700000002").as_deref(), Some("7"));
+    let (received, accounted) = accounting(&server);
+    assert_eq!((received, accounted), (5, 5), "rows that are no samples never reach the server");
+
+    let ended = run(folder.path(), &["collect", "b.data", "--metric", "other", "--quiet", "--server", &server.url("")]);
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+    assert_eq!(value_at(&server, "other{host=\"y\"}", "1700000002").as_deref(), Some("5"));
+}
+
+#[test]
+fn rows_in_any_order_are_taken_and_the_first_of_two_values_stays() {
+    let (server, folder) = (Server::start(), TempDir::new().unwrap());
+    let rows: Vec<String> = (0..12_000).rev().map(|n| format!("{},{n}", 1_600_000_000 + n * 60)).collect();
+    let text = format!("timestamp,value\n1600000000,0\n1600000000,99\n{}\n", rows.join("\n"));
+    std::fs::write(folder.path().join("backwards.csv"), text).unwrap();
+    let ended = run(folder.path(), &["collect", "backwards.csv", "--json", "--server", &server.url("")]);
+    assert_eq!(counts(&ended), [[12_000, 1, 1]], "{}", ended.err);
+    assert!(ended.err.contains("1 conflict"), "{}", ended.err);
+    assert_eq!(value_at(&server, "value", "1600000000").as_deref(), Some("0"));
+}
+
+#[test]
+fn without_a_server_the_store_is_opened_and_a_server_finds_the_samples_there() {
+    let (folder, server) = (TempDir::new().unwrap(), Server::start());
+    let nobody = "127.0.0.1:1";
+    let data_dir = server.data_dir().to_str().unwrap().to_owned();
+    let cpu = sample_data("cpu.csv");
+    let arguments = ["collect", cpu.to_str().unwrap(), "--json", "--server", nobody, "--data-dir", &data_dir];
+    let locked = run(folder.path(), &arguments);
+    assert_eq!(locked.code, 1, "{}", locked.err);
+    assert!(locked.err.contains("is in use by another process"), "{}", locked.err);
+
+    let stopped = server.stop();
+    let ended = run(folder.path(), &arguments);
+    assert_eq!((ended.code, counts(&ended)), (0, vec![[2016, 0, 0]]), "{}", ended.err);
+    assert!(ended.err.contains(&format!("opening {data_dir}")), "{}", ended.err);
+    assert_eq!(counts(&run(folder.path(), &arguments)), [[0, 0, 2016]]);
+    let server = stopped.restart();
+    let samples = value_at(&server, "count_over_time(cpu_usage_percent[8d])", "2026-01-12T00:00:00Z");
+    assert_eq!(samples.as_deref(), Some("2016"));
+}
+
+#[test]
+fn failures_are_told_in_one_line_and_nothing_is_left_behind() {
+    let folder = TempDir::new().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("good.csv", "timestamp,value\n1,2\n");
+    write("open.csv", "timestamp,value\n1,2\n3,\"4\n");
+    write("useless.csv", "timestamp,value\nx,y\n");
+    for (arguments, code, said) in [
+        (&["collect"][..], 2, "<FILE>"),
+        (&["collect", "good.csv", "--metric", ""], 2, "--metric"),
+        (&["collect", "good.csv", "missing.csv"], 1, "missing.csv:1: cannot be read"),
+        (&["collect", "open.csv"], 1, "open.csv:3: a quoted field"),
+        (&["collect", "good.csv", "--server", "127.0.0.1:1"], 1, "http://127.0.0.1:1"),
+    ] {
+        let ended = run(folder.path(), arguments);
+        assert_eq!(ended.code, code, "{arguments:?}: {}", ended.err);
+        assert!(ended.err.contains(said), "{said} is not in {}", ended.err);
+        assert!(!folder.path().join("infrawatch-data").exists(), "{arguments:?}");
+    }
+    let server = Server::start();
+    let ended = run(folder.path(), &["collect", "useless.csv", "--json", "--server", &server.url("")]);
+    assert_eq!((ended.code, counts(&ended)), (1, vec![[0, 1, 0]]), "{}", ended.err);
+}
+
+#[test]
+fn generate_writes_the_same_bytes_for_the_same_arguments() {
+    let folder = TempDir::new().unwrap();
+    let arguments =
+        ["generate", "--hosts", "2", "--days", "2", "--anomalies", "6", "--step", "5m", "--start", "1700000000"];
+    let generate = |seed: &str, out: &str| {
+        let ended = run(folder.path(), &[&arguments[..], &["--seed", seed, "--out", out]].concat());
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let names = ["cpu", "memory", "bandwidth", "latency", "errors", "truth"];
+        names.map(|name| std::fs::read_to_string(folder.path().join(out).join(format!("{name}.csv"))).unwrap())
+    };
+    let first = generate("7", "first");
+    assert!(first == generate("7", "second"));
+    assert!(first != generate("8", "third"));
+    assert_eq!(first[5].lines().count(), 7, "a header and six anomalies: {}", first[5]);
+    assert!(first[0].starts_with("timestamp,value,name,host\n2023-11-14T22:13:20Z,"), "{}", &first[0][..80]);
+
+    for (flag, text) in
+        [("--step", "7"), ("--step", "0s"), ("--start", "soon"), ("--hosts", "0"), ("--anomalies", "1000")]
+    {
+        let ended = run(folder.path(), &["generate", "--out", "none", "--days", "1", flag, text]);
+        assert_eq!(ended.code, 2, "{flag} {text}: {}", ended.err);
+        assert!(ended.err.contains(flag), "{}", ended.err);
+        assert!(!folder.path().join("none").exists(), "{flag} {text}");
+    }
+}
