@@ -27,6 +27,7 @@
 //! - [`synthetic`]: seeded metrics with known anomalies.
 //! - [`shard`]: the threads that own series, and the batches they take.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
+//! - [`analysis`]: pure computation over series: forecasts. [`plot`]: pictures of series as SVG.
 //! - [`query`]: PromQL over `storage::Store`.
 //! - [`api`]: HTTP pages, one file a resource; [`http_server`] the connections under them.
 //! - [`server`]: the only assembly point. [`cli`]: the commands.
@@ -34,6 +35,7 @@
 //! A module imports what lies downstream of it in the flow, never upstream; `house_rules` reads the sources and fails
 //! where one does.
 
+pub mod analysis;
 pub mod api;
 pub mod cli;
 pub mod clock;
@@ -41,6 +43,7 @@ pub mod config;
 pub mod http_server;
 pub mod ingest;
 pub mod logging;
+pub mod plot;
 pub mod query;
 pub mod self_metrics;
 pub mod series_file;

@@ -10,6 +10,7 @@
 
 mod collect;
 mod config;
+mod forecast;
 mod generate;
 mod health;
 mod serve;
@@ -77,6 +78,8 @@ enum Format {
 enum Command {
     /// Run the server until it is told to stop
     Serve(serve::Serve),
+    /// Say what the series of a file will do next, and when they reach a limit
+    Forecast(forecast::Forecast),
     /// Take the samples of CSV or JSON files in
     Collect(collect::Collect),
     /// Write CSV files of seeded metrics with known anomalies
@@ -111,6 +114,7 @@ pub fn main() -> ExitCode {
 fn run(line: &CommandLine) -> Result<(), CliError> {
     match &line.command {
         Command::Serve(serve) => serve.run(&line.global),
+        Command::Forecast(forecast) => forecast.run(&line.global),
         Command::Collect(collect) => collect.run(&line.global),
         Command::Generate(generate) => generate.run(&line.global),
         Command::Config(config) => config.run(&line.global),

@@ -41,7 +41,8 @@ impl Rows {
         }
     }
 
-    fn table(&self) -> String {
+    /// The rows as aligned columns.
+    pub(super) fn table(&self) -> String {
         let header = self.columns.iter().map(|column| (*column).to_owned()).collect();
         let body = self.rows.iter().map(|row| row.iter().map(plain).collect());
         let lines: Vec<Vec<String>> = std::iter::once(header).chain(body).collect();
@@ -85,7 +86,7 @@ fn plain(value: &Value) -> String {
 }
 
 /// A cell as RFC 4180 has it.
-fn csv_cell(text: &str) -> String {
+pub(super) fn csv_cell(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 

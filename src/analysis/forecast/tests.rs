@@ -1,0 +1,230 @@
+//! The promises of a forecast as a whole, and the coverage of its bands on processes whose law is known.
+
+use super::*;
+use proptest::prelude::*;
+
+const HOUR_MS: i64 = 3_600_000;
+const START_MS: i64 = 1_700_000_000_000;
+
+fn engine(horizon: usize) -> ForecastEngine {
+    ForecastEngine { horizon, ..ForecastEngine::default() }
+}
+
+fn above(value: f64) -> Option<Threshold> {
+    Some(Threshold { value, direction: Direction::Above })
+}
+
+fn times(count: usize, step_ms: i64) -> Vec<i64> {
+    (0..count as i64).map(|i| START_MS + i * step_ms).collect()
+}
+
+/// Uniform numbers between -1 and 1 (splitmix64).
+fn noise(seed: u64) -> impl FnMut() -> f64 {
+    let mut state = seed;
+    move || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 52) as f64 - 1.0
+    }
+}
+
+#[test]
+fn a_disk_that_fills_by_one_percent_a_day_is_full_after_35_days_whatever_the_step() {
+    for step_ms in [HOUR_MS, 300_000, 6 * HOUR_MS] {
+        let count = (7 * 24 * HOUR_MS / step_ms) as usize + 1;
+        let values: Vec<f64> = (0..count).map(|i| 53.0 + i as f64 * step_ms as f64 / DAY_MS).collect();
+        let engine = ForecastEngine { threshold: above(95.0), ..engine(24) };
+        let forecast = engine.forecast(&times(count, step_ms), &values).unwrap();
+        let days = forecast.days_to_exhaustion.unwrap();
+        assert!((days - 35.0).abs() < 0.3, "{step_ms}: {days}");
+        assert!((forecast.trend.slope - 1.0).abs() < 1e-6, "{:?}", forecast.trend);
+        let exhaustion = forecast.exhaustion.unwrap();
+        assert!(exhaustion.earliest_ms <= exhaustion.likely_ms.unwrap());
+        assert!(exhaustion.likely_ms.unwrap() <= exhaustion.latest_ms.unwrap());
+        assert!(exhaustion.probability > 0.95 && forecast.sla_risk < 0.01, "{forecast:?}");
+    }
+}
+
+#[test]
+fn a_noisy_disk_is_full_at_about_the_right_day_and_within_the_dates_given() {
+    let mut noise = noise(7);
+    let values: Vec<f64> = (0..24 * 14).map(|i| 46.0 + f64::from(i) / 24.0 + noise()).collect();
+    let engine = ForecastEngine { threshold: above(95.0), ..engine(48) };
+    let forecast = engine.forecast(&times(values.len(), HOUR_MS), &values).unwrap();
+    assert!((forecast.days_to_exhaustion.unwrap() - 35.0).abs() < 2.5, "{:?}", forecast.days_to_exhaustion);
+    let exhaustion = forecast.exhaustion.unwrap();
+    let right_ms = START_MS + 49 * 24 * HOUR_MS;
+    assert!((exhaustion.earliest_ms..=exhaustion.latest_ms.unwrap()).contains(&right_ms), "{exhaustion:?}");
+}
+
+#[test]
+fn a_flat_series_never_runs_full_and_a_full_one_is_full_now() {
+    let flat = vec![60.0; 200];
+    let full = ForecastEngine { threshold: above(60.0), ..engine(24) };
+    let never = ForecastEngine { threshold: above(95.0), ..full };
+    let times = times(200, HOUR_MS);
+    let forecast = never.forecast(&times, &flat).unwrap();
+    assert_eq!((forecast.days_to_exhaustion, forecast.exhaustion, forecast.sla_risk), (None, None, 0.0));
+    assert!(forecast.points.iter().all(|point| (point.lower, point.forecast, point.upper) == (60.0, 60.0, 60.0)));
+    assert_eq!(full.forecast(&times, &flat).unwrap().days_to_exhaustion, Some(0.0));
+}
+
+#[test]
+fn a_limit_below_is_reached_from_above() {
+    let values: Vec<f64> = (0..200).map(|i| 100.0 - f64::from(i) / 24.0).collect();
+    let below = Threshold { value: 90.0, direction: Direction::Below };
+    let engine = ForecastEngine { threshold: Some(below), ..engine(72) };
+    let forecast = engine.forecast(&times(200, HOUR_MS), &values).unwrap();
+    // 199 / 24 has been used of 10; the other 41 hours are ahead.
+    assert!((forecast.days_to_exhaustion.unwrap() * 24.0 - 41.0).abs() < 1.5, "{:?}", forecast.days_to_exhaustion);
+    assert!(forecast.sla_risk > 0.99);
+}
+
+#[test]
+fn a_daily_season_is_found_and_continued_far_better_than_by_the_last_value() {
+    let day = |i: usize| 10.0 * (i as f64 / 24.0 * std::f64::consts::TAU).sin();
+    let mut noise = noise(3);
+    let values: Vec<f64> = (0..24 * 14).map(|i| 50.0 + day(i) + noise()).collect();
+    let forecast = engine(24).forecast(&times(values.len(), HOUR_MS), &values).unwrap();
+    assert_eq!(forecast.seasons[0].period_ms, 24 * HOUR_MS);
+    assert!(forecast.seasons[0].strength > 0.9, "{:?}", forecast.seasons);
+    for (i, point) in forecast.points.iter().enumerate() {
+        let right = 50.0 + day(values.len() + i);
+        assert!((point.forecast - right).abs() < 1.2, "{i}: {} is not {right}", point.forecast);
+    }
+    assert!(forecast.held_out_error.unwrap().mase < 1.0);
+}
+
+#[test]
+fn what_was_never_negative_stays_so_and_what_was_may_be_again() {
+    let falling: Vec<f64> = (0..100).map(|i| f64::from(100 - i)).collect();
+    let positive = engine(50).forecast(&times(100, HOUR_MS), &falling).unwrap();
+    assert!(positive.points.iter().all(|point| point.lower >= 0.0));
+    let shifted: Vec<f64> = falling.iter().map(|value| value - 2.0).collect();
+    let signed = engine(50).forecast(&times(100, HOUR_MS), &shifted).unwrap();
+    assert!(signed.points[49].forecast < -40.0, "{:?}", signed.points[49]);
+}
+
+#[test]
+fn the_risk_is_a_probability_that_rises_as_the_limit_comes_closer() {
+    let mut noise = noise(11);
+    let mut level = 0.0;
+    let mut step = || {
+        level += noise();
+        level
+    };
+    let values: Vec<f64> = (0..500).map(|_| 50.0 + step()).collect();
+    let newest = values[499];
+    let risk = |limit: f64| {
+        let engine = ForecastEngine { threshold: above(limit), ..engine(48) };
+        engine.forecast(&times(500, HOUR_MS), &values).unwrap().sla_risk
+    };
+    let risks = [100.0, 12.0, 5.0, 2.0, -20.0].map(|above| risk(newest + above));
+    assert!(risks.is_sorted(), "{risks:?}");
+    assert!(risks[0] < 0.01 && risks[4] > 0.99, "{risks:?}");
+}
+
+#[test]
+fn settings_out_of_range_and_too_few_samples_are_named() {
+    let forecast = |engine: ForecastEngine, count: usize| engine.forecast(&times(count, 1000), &vec![1.0; count]);
+    assert_eq!(forecast(engine(0), 9), Err(ForecastError::Horizon(0)));
+    assert_eq!(forecast(ForecastEngine { level: 100.0, ..engine(1) }, 9), Err(ForecastError::Level(100.0)));
+    assert_eq!(forecast(engine(1), 1), Err(ForecastError::TooShort { usable: 1 }));
+    assert_eq!(engine(1).forecast(&[1, 2], &[1.0]), Err(ForecastError::Unpaired { times: 2, values: 1 }));
+    assert_eq!(engine(9).forecast(&[0, i64::MAX - 1], &[1.0, 2.0]), Err(ForecastError::EndOfTime));
+    let threshold = above(f64::INFINITY);
+    let endless = ForecastEngine { threshold, ..engine(1) }.forecast(&[0, 1], &[1.0, 2.0]);
+    assert_eq!(endless, Err(ForecastError::Threshold(f64::INFINITY)));
+}
+
+/// Mean coverage of the 80 % band over many series of a process, on what comes after the samples.
+fn coverage(process: impl Fn(&mut dyn FnMut() -> f64) -> Vec<f64>) -> f64 {
+    let (mut inside, mut all) = (0.0, 0.0);
+    for seed in 0..60 {
+        let mut noise = noise(1000 + seed);
+        let whole = process(&mut noise);
+        let (seen, ahead) = whole.split_at(whole.len() - 24);
+        let forecast = engine(24).forecast(&times(seen.len(), HOUR_MS), seen).unwrap();
+        for (point, actual) in forecast.points.iter().zip(ahead) {
+            inside += f64::from(u8::from((point.lower..=point.upper).contains(actual)));
+            all += 1.0;
+        }
+    }
+    inside / all
+}
+
+#[test]
+fn bands_of_80_percent_hold_about_80_percent_of_what_comes() {
+    let white = coverage(|noise| (0..300).map(|_| noise()).collect());
+    let walk = coverage(|noise| {
+        let mut level = 0.0;
+        (0..300)
+            .map(|_| {
+                level += noise();
+                level
+            })
+            .collect()
+    });
+    let season = coverage(|noise| {
+        let day = |i: usize| 5.0 * (i as f64 / 24.0 * std::f64::consts::TAU).sin();
+        (0..300).map(|i| day(i) + noise()).collect()
+    });
+    for (name, coverage) in [("white noise", white), ("random walk", walk), ("season", season)] {
+        assert!((0.72..=0.90).contains(&coverage), "{name}: {coverage}");
+    }
+}
+
+fn any_value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => -1e3..1e3,
+        2 => (-9i32..9).prop_map(f64::from),
+        1 => Just(f64::NAN),
+        1 => any::<f64>(),
+        1 => prop_oneof![Just(f64::MAX), Just(f64::MIN), Just(5e-324), Just(f64::INFINITY)],
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn any_samples_give_finite_ordered_bands_or_an_error(
+        samples in proptest::collection::vec((0..2_000_000i64, any_value()), 0..120),
+        horizon in 1..60usize,
+        limit in -1e6..1e6f64,
+    ) {
+        let (times, values): (Vec<i64>, Vec<f64>) = samples.into_iter().unzip();
+        let engine = ForecastEngine { threshold: above(limit), ..engine(horizon) };
+        if let Ok(forecast) = engine.forecast(&times, &values) {
+            prop_assert_eq!(forecast.points.len(), horizon);
+            for point in &forecast.points {
+                prop_assert!(point.lower.is_finite() && point.upper.is_finite(), "{:?}", point);
+                prop_assert!(point.lower <= point.forecast && point.forecast <= point.upper, "{:?}", point);
+            }
+            prop_assert!(forecast.trend.slope.is_finite() && forecast.trend.lower <= forecast.trend.upper);
+            prop_assert!((0.0..=1.0).contains(&forecast.sla_risk));
+            if let Some(error) = forecast.held_out_error {
+                prop_assert!(error.mase.is_finite() && error.coverage.is_none_or(|share| (0.0..=1.0).contains(&share)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_forecast_of_scaled_samples_is_the_scaled_forecast(
+        values in proptest::collection::vec(-1e3..1e3f64, 2..80),
+        power in -30..30i32,
+    ) {
+        let factor = 2f64.powi(power);
+        let scaled: Vec<f64> = values.iter().map(|value| value * factor).collect();
+        let times = times(values.len(), 60_000);
+        let plain = engine(12).forecast(&times, &values).unwrap();
+        let large = engine(12).forecast(&times, &scaled).unwrap();
+        for (plain, large) in plain.points.iter().zip(&large.points) {
+            prop_assert_eq!(plain.forecast * factor, large.forecast);
+            prop_assert_eq!(plain.lower * factor, large.lower);
+            prop_assert_eq!(plain.upper * factor, large.upper);
+        }
+    }
+}
