@@ -24,6 +24,7 @@
 //! - `protocols` (a crate): bytes in, borrowed views out. Has never heard of a disk.
 //! - [`config`], [`clock`], [`self_metrics`], [`logging`]: what everyone may use.
 //! - [`series_file`]: files of samples (CSV, JSON) as rows.
+//! - [`analysis`]: what is usual for a series, one sample at a time; pure computation.
 //! - [`synthetic`]: seeded metrics with known anomalies.
 //! - [`shard`]: the threads that own series, and the batches they take.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.

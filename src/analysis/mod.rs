@@ -1,5 +1,147 @@
-//! Pure computation over series: forecasts and what follows from them.
+//! What is usual for a series, and what is not: pure computation, one sample at a time.
 //!
-//! Not here: reading, storing, clocks and threads. Time is an argument, samples are slices.
+//! ```text
+//! value ─ kind ─ prepare (unwrap counters, step, gaps) ─ baseline (level or season) ─ detect ─ calibrate ─ ensemble ─ judge ─ explain
+//! ```
+//!
+//! [`SeriesModel`] holds everything remembered about one series and runs these steps in this order.
+//!
+//! `forecast` looks the other way: what a series will do next, and when it reaches a limit.
+//!
+//! Not here: input and output, the clock, threads; a caller hands in times and values and gets verdicts.
+//!
+//! Invariants: a verdict depends on the samples up to it and on nothing else; no step's cost or state grows with the
+//! number of samples.
 
+mod baseline;
+mod calibrate;
+mod detect;
+mod ensemble;
+mod explain;
 pub mod forecast;
+mod judge;
+mod kind;
+mod model;
+mod prepare;
+
+pub use baseline::Season;
+pub use ensemble::{Family, Vote, Votes};
+pub use judge::{Direction, Settings};
+pub use kind::Kind;
+pub use model::{STATE_BYTES_MAX, SeriesModel};
+
+/// Lower and upper edge of the values that would not have been flagged, around the expected one; in the unit of what
+/// was judged (a counter's is its increase a second).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Band {
+    /// What was expected.
+    pub expected: f64,
+    /// Least value that would have been normal.
+    pub lower: f64,
+    /// Greatest value that would have been normal.
+    pub upper: f64,
+}
+
+/// How grave a score is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Below the flag line of 0.6.
+    None,
+    /// From 0.6.
+    Low,
+    /// From 0.7.
+    Medium,
+    /// From 0.8.
+    High,
+    /// From 0.9.
+    Critical,
+}
+
+impl Severity {
+    /// The class of a score in 0..=1.
+    pub fn of(score: f64) -> Self {
+        match score {
+            s if s < 0.6 => Self::None,
+            s if s < 0.7 => Self::Low,
+            s if s < 0.8 => Self::Medium,
+            s if s < 0.9 => Self::High,
+            _ => Self::Critical,
+        }
+    }
+
+    /// The word for it: none, low, medium, high or critical.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// What is said about one sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Verdict {
+    /// What was judged: the value, or a counter's increase a second; `None` if nothing could be.
+    pub judged: Option<f64>,
+    /// 0..=1, higher is more unusual; 0.6 is the flag line; 0 while nothing can be judged.
+    pub score: f64,
+    /// The judge's word; never true below 0.6.
+    pub is_anomaly: bool,
+    /// Class of the score.
+    pub severity: Severity,
+    /// Expected value and band; `None` while unknown.
+    pub band: Option<Band>,
+    /// Which detectors judged and which found the sample unusual.
+    pub votes: Votes,
+    /// The slot of the week the expectation was made for, if a season was found.
+    pub season: Option<Season>,
+    /// Of the sample, milliseconds since 1970 UTC.
+    pub time_ms: i64,
+    /// Seconds a counter's increase was taken over; `None` where the value itself was judged.
+    pub rate_seconds: Option<f64>,
+}
+
+impl Verdict {
+    /// Nothing can be said about a sample.
+    fn silent(time_ms: i64) -> Self {
+        Self {
+            judged: None,
+            score: 0.0,
+            is_anomaly: false,
+            severity: Severity::None,
+            band: None,
+            votes: Votes::default(),
+            season: None,
+            time_ms,
+            rate_seconds: None,
+        }
+    }
+
+    /// The band in the unit of the sample as it was sent: for a counter the totals that its rates would have led to.
+    pub fn band_of(&self, value: f64) -> Option<Band> {
+        let (band, judged) = self.band.zip(self.judged)?;
+        let Some(seconds) = self.rate_seconds else { return Some(band) };
+        let total = |rate: f64| value + (rate - judged) * seconds;
+        Some(Band { expected: total(band.expected), lower: total(band.lower), upper: total(band.upper) })
+    }
+
+    /// One plain sentence: value, expected range, slot of the season, agreeing detectors, nearest normal value.
+    pub fn sentence(&self, name: &str) -> String {
+        explain::sentence(self, name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn severity_follows_the_score() {
+        let scores = [0.0, 0.599, 0.6, 0.7, 0.8, 0.9, 1.0];
+        let words = ["none", "none", "low", "medium", "high", "critical", "critical"];
+        assert_eq!(scores.map(|score| Severity::of(score).as_str()), words);
+    }
+}

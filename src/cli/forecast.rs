@@ -246,7 +246,8 @@ fn csv(label_names: &[String], results: &[(&Series<'_>, &Outcome)]) -> String {
     out.push('\n');
     for (series, outcome) in results {
         let value = |name: &String| series.labels.iter().find(|(known, _)| **known == **name);
-        let cells = label_names.iter().map(|name| value(name).map_or(String::new(), |(_, value)| csv_cell(value)));
+        let cells =
+            label_names.iter().map(|name| value(name).map_or(String::new(), |(_, value)| csv_cell(value).into_owned()));
         let labels: String = cells.map(|cell| format!(",{cell}")).collect();
         for point in &outcome.points {
             let time = series.notation.format(point.time_ms);

@@ -10,6 +10,7 @@
 
 mod collect;
 mod config;
+mod detect;
 mod forecast;
 mod generate;
 mod health;
@@ -78,6 +79,8 @@ enum Format {
 enum Command {
     /// Run the server until it is told to stop
     Serve(serve::Serve),
+    /// Judge every sample of a file: what is unusual, and why
+    Detect(detect::Detect),
     /// Say what the series of a file will do next, and when they reach a limit
     Forecast(forecast::Forecast),
     /// Take the samples of CSV or JSON files in
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
 fn run(line: &CommandLine) -> Result<(), CliError> {
     match &line.command {
         Command::Serve(serve) => serve.run(&line.global),
+        Command::Detect(detect) => detect.run(&line.global),
         Command::Forecast(forecast) => forecast.run(&line.global),
         Command::Collect(collect) => collect.run(&line.global),
         Command::Generate(generate) => generate.run(&line.global),

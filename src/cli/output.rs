@@ -6,7 +6,8 @@
 
 use super::{CliError, Format, Global};
 use serde_json::{Map, Value};
-use std::io::{ErrorKind, Write};
+use std::borrow::Cow;
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
 /// Rows under named columns.
@@ -69,7 +70,7 @@ impl Rows {
     fn csv(&self) -> String {
         let mut out = format!("{}\n", self.columns.join(","));
         for row in &self.rows {
-            let cells: Vec<_> = row.iter().map(|value| csv_cell(&plain(value))).collect();
+            let cells: Vec<_> = row.iter().map(|value| csv_cell(&plain(value)).into_owned()).collect();
             out.push_str(&cells.join(","));
             out.push('\n');
         }
@@ -86,8 +87,53 @@ fn plain(value: &Value) -> String {
 }
 
 /// A cell as RFC 4180 has it.
-pub(super) fn csv_cell(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+pub(super) fn csv_cell(text: &str) -> Cow<'_, str> {
+    if text.contains([',', '"', '\n', '\r']) {
+        Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// Where the global flags say results go, for results too large to be held.
+pub(super) struct Output {
+    to: Box<dyn Write>,
+    path: Option<PathBuf>,
+}
+
+impl Output {
+    /// Creates the file, if one is named.
+    pub(super) fn open(global: &Global) -> Result<Self, CliError> {
+        let to: Box<dyn Write> = match &global.output {
+            Some(path) => {
+                let failed = |source| CliError::Output { path: path.clone(), source };
+                Box::new(BufWriter::new(std::fs::File::create(path).map_err(failed)?))
+            }
+            None => Box::new(BufWriter::new(io::stdout())),
+        };
+        Ok(Self { to, path: global.output.clone() })
+    }
+
+    /// Writes what is buffered and says how all the writing ended.
+    pub(super) fn finish(mut self, written: io::Result<()>) -> Result<(), CliError> {
+        match written.and_then(|()| self.to.flush()) {
+            Err(error) if self.path.is_none() && error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            other => other.map_err(|source| {
+                let path = self.path.unwrap_or_else(|| PathBuf::from("standard output"));
+                CliError::Output { path, source }
+            }),
+        }
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Writes text where the global flags say.

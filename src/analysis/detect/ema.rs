@@ -1,0 +1,50 @@
+//! Distance from an exponential moving average of the last samples, in average deviations from it.
+//!
+//! Not here: slow memory (see `zscore`). After a gap it abstains once and starts from the new value.
+
+use super::{Context, Detector, Family, Reading, learn_spread};
+
+/// The memory, in samples: that of the documents' detector, whose weight of 0.1 keeps 90 % in the last 22.
+const MEMORY: f64 = 10.0;
+/// The spread is remembered longer, so that it is that of usual times.
+const SPREAD_MEMORY: f64 = 64.0;
+const SAMPLES_MIN: u32 = 10;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Ema {
+    samples: u32,
+    mean: f64,
+    spread: f64,
+}
+
+impl Ema {
+    pub(crate) fn level(&self) -> f64 {
+        self.mean
+    }
+}
+
+impl Detector for Ema {
+    const NAME: &'static str = "ema";
+    const FAMILY: Family = Family::LocationScale;
+
+    fn read(&self, context: &Context) -> Option<Reading> {
+        let can = self.samples >= SAMPLES_MIN && context.has_neighbour;
+        can.then_some(Reading { centre: self.mean, unit: self.spread.max(context.spread_min) })
+    }
+
+    fn learn(&mut self, context: &Context) {
+        self.samples = self.samples.saturating_add(1);
+        if !context.has_neighbour || self.samples == 1 {
+            self.mean = context.residual;
+            return;
+        }
+        let seen = 1.0 / f64::from(self.samples - 1);
+        let away = context.residual - self.mean;
+        learn_spread(&mut self.spread, away.abs(), seen.max(1.0 / SPREAD_MEMORY));
+        self.mean += away * seen.max(1.0 / MEMORY);
+    }
+
+    fn recentre(&mut self, by: f64) {
+        self.mean -= by;
+    }
+}

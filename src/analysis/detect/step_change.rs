@@ -1,0 +1,38 @@
+//! Size of the step from the sample before, in average steps.
+//!
+//! Not here: changes that take several samples (see `shift`). Abstains after a gap.
+
+use super::{Context, Detector, Family, Reading, learn_spread};
+
+const MEMORY: f64 = 256.0;
+const SAMPLES_MIN: u32 = 16;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StepChange {
+    samples: u32,
+    last: f64,
+    spread: f64,
+}
+
+impl Detector for StepChange {
+    const NAME: &'static str = "step_change";
+    const FAMILY: Family = Family::Change;
+
+    fn read(&self, context: &Context) -> Option<Reading> {
+        let can = self.samples >= SAMPLES_MIN && context.has_neighbour;
+        can.then_some(Reading { centre: self.last, unit: self.spread.max(context.spread_min) })
+    }
+
+    fn learn(&mut self, context: &Context) {
+        if context.has_neighbour {
+            self.samples = self.samples.saturating_add(1);
+            let weight = (1.0 / f64::from(self.samples)).max(1.0 / MEMORY);
+            learn_spread(&mut self.spread, (context.residual - self.last).abs(), weight);
+        }
+        self.last = context.residual;
+    }
+
+    fn recentre(&mut self, by: f64) {
+        self.last -= by;
+    }
+}

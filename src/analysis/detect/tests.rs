@@ -1,0 +1,77 @@
+//! One contract for every detector: constant input stays quiet, readings are finite, reading changes nothing.
+
+use super::*;
+
+fn context(residual: f64) -> Context {
+    Context { residual, season_hour: Some(3), spread_min: 1e-6, has_neighbour: true, knows_a_day: true, window: 256.0 }
+}
+
+/// All detectors after these residuals.
+fn learned(residuals: impl IntoIterator<Item = f64>) -> Detectors {
+    let mut detectors = Detectors::default();
+    for residual in residuals {
+        let context = context(residual);
+        let readings = detectors.read(&context);
+        detectors.calibrate(&context, &readings, None);
+        detectors.learn(&context);
+    }
+    detectors
+}
+
+fn wave(n: u32) -> impl Iterator<Item = f64> {
+    (0..n).map(|i| f64::from(i * 7919 % 101) / 50.0 - 1.0)
+}
+
+#[test]
+fn all_detectors_abstain_at_first_and_judge_after_two_hundred_samples() {
+    assert!(Detectors::default().read(&context(0.0)).iter().all(Option::is_none));
+    assert!(learned(wave(200)).read(&context(0.0)).iter().all(Option::is_some));
+}
+
+#[test]
+fn constant_input_scores_zero_everywhere() {
+    let detectors = learned([0.0; 200]);
+    for reading in detectors.read(&context(0.0)).into_iter().flatten() {
+        assert_eq!(reading.score(0.0), 0.0);
+    }
+}
+
+#[test]
+fn a_far_value_is_found_by_every_detector_and_its_limits_exclude_it() {
+    let detectors = learned(wave(600));
+    let far = context(500.0);
+    let readings = detectors.read(&far);
+    for (at, vote) in detectors.votes(&far, &readings).iter().enumerate() {
+        assert!(vote.log_tail.unwrap() > 4.0, "{vote:?}");
+        let (lower, upper) = detectors.limits(&readings, at, 4.0).unwrap();
+        assert!(lower < 0.0 && upper > 0.0 && upper < 500.0, "{vote:?}: {lower} {upper}");
+    }
+}
+
+#[test]
+fn an_outlier_does_not_hide_the_next() {
+    let mut residuals: Vec<f64> = wave(600).collect();
+    residuals[500] = 500.0;
+    let detectors = learned(residuals);
+    for reading in detectors.read(&context(500.0)).into_iter().flatten() {
+        assert!(reading.score(500.0) > 20.0, "{reading:?}");
+    }
+}
+
+#[test]
+fn detectors_that_need_a_neighbour_abstain_without() {
+    let detectors = learned(wave(200));
+    let lonely = Context { has_neighbour: false, ..context(0.0) };
+    let judging: Vec<_> =
+        detectors.votes(&lonely, &detectors.read(&lonely)).into_iter().filter(|vote| vote.log_tail.is_some()).collect();
+    assert!(judging.iter().all(|vote| vote.detector != "ema" && vote.detector != "step_change"));
+    assert_eq!(judging.len(), DETECTORS - 2);
+}
+
+#[test]
+fn a_moved_baseline_moves_every_centre() {
+    let mut detectors = learned(std::iter::repeat_n(5.0, 200));
+    detectors.recentre(5.0);
+    let centres = detectors.read(&context(0.0)).map(|reading| reading.unwrap().centre);
+    assert!(centres.iter().all(|centre| centre.abs() < 0.5), "{centres:?}");
+}

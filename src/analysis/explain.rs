@@ -1,0 +1,95 @@
+//! A verdict in one plain sentence with its evidence.
+//!
+//! Not here: any decision.
+
+use super::baseline::Season;
+use super::{Severity, Verdict};
+use std::fmt::Write;
+
+const DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+/// Value, expected range, slot of the season, agreeing detectors, and the nearest value that would have been normal.
+pub(super) fn sentence(verdict: &Verdict, name: &str) -> String {
+    let Some((value, band)) = verdict.judged.zip(verdict.band) else {
+        return format!("{name}: too little is known yet to judge");
+    };
+    let mut text = format!("{name} is {}, ", number(value));
+    // Writing to a string cannot fail.
+    let _ = write!(text, "expected {} ({} to {})", number(band.expected), number(band.lower), number(band.upper));
+    if let Some(season) = verdict.season {
+        let _ = write!(text, " {}", slot(season));
+    }
+    if verdict.severity == Severity::None {
+        return text;
+    }
+    let agreeing: Vec<_> = verdict.votes.agreeing().map(|vote| vote.detector).collect();
+    let judged = verdict.votes.all().filter(|vote| vote.log_tail.is_some()).count();
+    let _ = write!(text, "; {} of {judged} detectors agree", agreeing.len());
+    if !agreeing.is_empty() {
+        let _ = write!(text, " ({})", agreeing.join(", "));
+    }
+    let nearest = value.clamp(band.lower, band.upper);
+    if nearest != value {
+        let _ = write!(text, "; {} would have been normal", number(nearest));
+    }
+    text
+}
+
+/// The slot of the season in words, in UTC.
+fn slot(season: Season) -> String {
+    match season {
+        Season::Day(quarter) => format!("for {:02}:{:02} UTC", quarter / 4, quarter % 4 * 15),
+        Season::Week(half) => {
+            let day = DAYS[usize::from(half / 48) % DAYS.len()];
+            format!("for {day} {:02}:{:02} UTC", half % 48 / 2, half % 2 * 30)
+        }
+    }
+}
+
+/// Four significant digits, without a row of zeros.
+fn number(value: f64) -> String {
+    let digits = if value == 0.0 { 0 } else { 3 - value.abs().log10().floor() as i32 };
+    match digits {
+        -12..=0 => format!("{value:.0}"),
+        1..=9 => {
+            let text = format!("{value:.*}", digits as usize);
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => format!("{value:.3e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ensemble::{Family, Vote, Votes};
+    use super::super::{Band, Severity, Verdict};
+    use super::*;
+
+    #[test]
+    fn the_sentence_says_what_a_person_asks() {
+        let of = |detector, log_tail| Vote { detector, family: Family::LocationScale, log_tail };
+        let votes = [of("zscore", Some(9.0)), of("ema", Some(9.0)), of("robust", Some(0.5))];
+        let verdict = Verdict {
+            judged: Some(91.4),
+            score: 0.85,
+            is_anomaly: true,
+            severity: Severity::High,
+            band: Some(Band { expected: 42.0, lower: 30.25, upper: 55.5 }),
+            votes: Votes::new([votes[0], votes[1], votes[2], of("a", None), of("b", None), of("c", None)], 4.0),
+            season: Some(Season::Week(6)),
+            time_ms: 0,
+            rate_seconds: None,
+        };
+        assert_eq!(
+            verdict.sentence("cpu"),
+            "cpu is 91.4, expected 42 (30.25 to 55.5) for Monday 03:00 UTC; 2 of 3 detectors agree (zscore, ema); \
+             55.5 would have been normal"
+        );
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let numbers = [0.0, 1.5, 1234.567, 123_456.0, 0.001_234_5, 1e-12, 1e300];
+        assert_eq!(numbers.map(number), ["0", "1.5", "1235", "123456", "0.001234", "1.000e-12", "1.000e300"]);
+    }
+}

@@ -1,0 +1,204 @@
+//! From a score to "this is an anomaly": direction, smallest deviation that matters, persistence, hysteresis, and when a
+//! lasting shift is the new normal.
+//!
+//! Not here: scores (see `ensemble`).
+//!
+//! Invariant: nothing below the flag line is an anomaly.
+
+use super::prepare::StepClock;
+
+/// The score from which a sample may be flagged.
+pub(crate) const FLAG_LINE: f64 = 0.6;
+
+const MONTH_MS: f64 = 30.0 * 86_400_000.0;
+
+/// Bounds of the budget's evidence: less than 2 would be no rarity, more than 8 no tail estimate supports.
+const BUDGET_LOG_TAIL: (f64, f64) = (2.0, 8.0);
+
+/// Normal samples after which a run of anomalous ones is over.
+const CALM_SAMPLES: u32 = 5;
+
+/// A new level is adopted after an hour, but not before this many samples and not after that many.
+const ADOPT_MS: f64 = 3_600_000.0;
+const ADOPT_SAMPLES: (f64, f64) = (12.0, 60.0);
+
+/// Which deviations matter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Above and below what is expected.
+    #[default]
+    Both,
+    /// Only above.
+    Above,
+    /// Only below.
+    Below,
+}
+
+/// What may be set about judging a series; the defaults need no setting.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Settings {
+    /// Anomalies a series may have in 30 days of normal data: `budget.anomalies_per_series_month`.
+    pub anomalies_per_month: f64,
+    /// Which deviations matter.
+    pub direction: Direction,
+    /// A deviation of less than this, in the value's unit, never matters.
+    pub deviation_min: f64,
+    /// The same as a share of the greatest magnitude the series has shown of late.
+    pub deviation_share_min: f64,
+    /// Samples in a row that must be unusual before the last of them is flagged.
+    pub persistence: u32,
+}
+
+impl Default for Settings {
+    /// One anomaly a month, at once, in both directions, from a hundredth of a percent of the magnitude on: below it
+    /// are rounding and the last digits of constants.
+    fn default() -> Self {
+        Self {
+            anomalies_per_month: 1.0,
+            direction: Direction::Both,
+            deviation_min: 1e-9,
+            deviation_share_min: 1e-4,
+            persistence: 1,
+        }
+    }
+}
+
+impl Settings {
+    /// -log10 of the share of samples that may be flagged: the evidence at which the budget is spent.
+    pub(crate) fn budget_log_tail(&self, steps: &StepClock) -> f64 {
+        let a_month = MONTH_MS / steps.step_ms();
+        (a_month / self.anomalies_per_month).log10().clamp(BUDGET_LOG_TAIL.0, BUDGET_LOG_TAIL.1)
+    }
+
+    /// Smallest deviation that matters for a series of this magnitude.
+    pub(crate) fn deviation_min(&self, magnitude: f64) -> f64 {
+        self.deviation_min.max(self.deviation_share_min * magnitude)
+    }
+
+    fn matters(&self, deviation: f64, magnitude: f64) -> bool {
+        let is_wanted = match self.direction {
+            Direction::Both => true,
+            Direction::Above => deviation > 0.0,
+            Direction::Below => deviation < 0.0,
+        };
+        is_wanted && deviation.abs() >= self.deviation_min(magnitude)
+    }
+}
+
+/// What there is to judge about one sample.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) score: f64,
+    pub(crate) has_majority: bool,
+    /// From where the flagging detector would have had it, in the value's unit.
+    pub(crate) deviation: f64,
+    /// From what the baseline expects.
+    pub(crate) residual: f64,
+    pub(crate) magnitude: f64,
+}
+
+/// The judge's word on one sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word {
+    pub(crate) is_anomaly: bool,
+    /// Whether this is the first flagged sample of its run.
+    pub(crate) opens: bool,
+    /// Whether the run has lasted so long that its level is the new normal.
+    pub(crate) adopt: bool,
+}
+
+/// Remembers the run of anomalous samples of a series.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Judge {
+    unusual: u32,
+    calm: u32,
+    is_open: bool,
+    /// Samples since the opening on one side of the baseline; the sign is the side.
+    same_side: i32,
+}
+
+impl Judge {
+    /// Judges one sample.
+    pub(crate) fn judge(&mut self, case: &Case, settings: &Settings, steps: &StepClock) -> Word {
+        let is_unusual = case.score >= FLAG_LINE && settings.matters(case.deviation, case.magnitude);
+        // Hysteresis: an open run goes on by the score alone, a new one needs the majority.
+        let is_unusual = is_unusual && (case.has_majority || self.is_open);
+        self.unusual = if is_unusual { self.unusual.saturating_add(1) } else { 0 };
+        let is_anomaly = is_unusual && (self.is_open || self.unusual >= settings.persistence);
+        let opens = is_anomaly && !self.is_open;
+        self.calm = if is_unusual { 0 } else { self.calm.saturating_add(1) };
+        self.is_open = is_anomaly || (self.is_open && self.calm < CALM_SAMPLES);
+        let side = if case.residual > 0.0 { 1 } else { -1 };
+        self.same_side = match self.is_open {
+            true if self.same_side.signum() == side => self.same_side.saturating_add(side),
+            true => side,
+            false => 0,
+        };
+        let enough = (ADOPT_MS / steps.step_ms()).clamp(ADOPT_SAMPLES.0, ADOPT_SAMPLES.1) as u32;
+        let adopt = self.same_side.unsigned_abs() >= enough;
+        if adopt {
+            *self = Self::default();
+        }
+        Word { is_anomaly, opens, adopt }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNUSUAL: Case = Case { score: 0.9, has_majority: true, deviation: 5.0, residual: 5.0, magnitude: 10.0 };
+    const USUAL: Case = Case { score: 0.1, ..UNUSUAL };
+
+    fn judge(cases: &[Case], settings: &Settings) -> Vec<bool> {
+        let mut judge = Judge::default();
+        cases.iter().map(|case| judge.judge(case, settings, &StepClock::default()).is_anomaly).collect()
+    }
+
+    #[test]
+    fn direction_and_smallest_deviation_are_kept() {
+        let below = Settings { direction: Direction::Below, ..Settings::default() };
+        let large = Settings { deviation_min: 6.0, ..Settings::default() };
+        assert_eq!(judge(&[UNUSUAL], &Settings::default()), [true]);
+        assert_eq!(judge(&[UNUSUAL], &below), [false]);
+        assert_eq!(judge(&[Case { deviation: -5.0, ..UNUSUAL }], &below), [true]);
+        assert_eq!(judge(&[UNUSUAL], &large), [false]);
+    }
+
+    #[test]
+    fn a_run_opens_by_majority_and_goes_on_by_score() {
+        let alone = Case { has_majority: false, ..UNUSUAL };
+        assert_eq!(
+            judge(&[alone, UNUSUAL, alone, USUAL, alone], &Settings::default()),
+            [false, true, true, false, true]
+        );
+        let mut cases = vec![UNUSUAL];
+        cases.extend([USUAL; CALM_SAMPLES as usize]);
+        cases.push(alone);
+        assert_eq!(judge(&cases, &Settings::default()).last(), Some(&false));
+    }
+
+    #[test]
+    fn persistence_asks_for_several_in_a_row() {
+        let settings = Settings { persistence: 3, ..Settings::default() };
+        assert_eq!(judge(&[UNUSUAL, UNUSUAL, USUAL], &settings), [false; 3]);
+        assert_eq!(judge(&[UNUSUAL, UNUSUAL, UNUSUAL], &settings), [false, false, true]);
+    }
+
+    #[test]
+    fn a_shift_that_lasts_is_adopted_once() {
+        let mut judge = Judge::default();
+        let mut steps = StepClock::default();
+        (0..10).for_each(|i| drop(steps.observe(i * 60_000)));
+        let adopted = (0..90).filter(|_| judge.judge(&UNUSUAL, &Settings::default(), &steps).adopt).count();
+        assert_eq!(adopted, 1);
+    }
+
+    #[test]
+    fn the_budget_follows_the_step() {
+        let mut steps = StepClock::default();
+        (0..2).for_each(|i| drop(steps.observe(i * 60_000)));
+        let log_tail = Settings::default().budget_log_tail(&steps);
+        assert!((log_tail - 43_200f64.log10()).abs() < 1e-9, "{log_tail}");
+    }
+}

@@ -1,0 +1,208 @@
+//! Everything analysis remembers about one series, and the order of its steps.
+//!
+//! Not here: the steps themselves, one module each.
+//!
+//! Invariants: a sample is judged before it is learned; what was judged anomalous is learned only as far as a normal one
+//! could have gone; a sample without a finite value, or not later than the one before, leaves no trace in what is known.
+//!
+//! Cost: some ten cache lines a sample; at most [`STATE_BYTES_MAX`] a series (`benches/score.rs` gives ns a sample).
+
+use super::baseline::{Baseline, PROFILE_BYTES};
+use super::detect::{Context, Detectors, Readings};
+use super::ensemble::{Votes, score};
+use super::judge::{Case, Judge, Word};
+use super::kind::KindInference;
+use super::prepare::{Arrival, CounterUnwrap, StepClock};
+use super::{Band, Kind, Settings, Severity, Verdict};
+
+/// Bytes of a series' state, everything included, at most.
+pub const STATE_BYTES_MAX: usize = 4096;
+
+const _: () = assert!(size_of::<SeriesModel>() + PROFILE_BYTES <= STATE_BYTES_MAX);
+
+/// Samples in a day for slow memories: fewer are no statistics, more forget too slowly.
+const WINDOW: (f64, f64) = (256.0, 4096.0);
+
+/// Share of the smallest deviation that matters which counts as no spread at all.
+const SPREAD_SHARE: f64 = 0.1;
+
+/// An anomalous value is learned as if it were this many mean absolute errors away: some 99 % of Gaussian values are
+/// nearer.
+const WINSOR_ERRORS: f64 = 3.0;
+
+/// Greater values are judged no more than NaN is: no metric means them, and squares of what follows from them overflow.
+const MAGNITUDE_MAX: f64 = 1e120;
+
+/// How fast the greatest magnitude of late fades, a sample.
+const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
+
+/// The model of one series.
+#[derive(Debug, Clone)]
+pub struct SeriesModel {
+    settings: Settings,
+    inference: KindInference,
+    kind: Kind,
+    steps: StepClock,
+    counter: CounterUnwrap,
+    magnitude: f64,
+    baseline: Option<Baseline>,
+    detectors: Detectors,
+    judge: Judge,
+}
+
+impl SeriesModel {
+    /// Of a series nothing is known of; `kind` is inferred from the values unless given.
+    pub fn new(kind: Option<Kind>, settings: Settings) -> Self {
+        Self {
+            settings,
+            inference: KindInference::new(kind),
+            kind: kind.unwrap_or(Kind::Gauge),
+            steps: StepClock::default(),
+            counter: CounterUnwrap::default(),
+            magnitude: 0.0,
+            baseline: None,
+            detectors: Detectors::default(),
+            judge: Judge::default(),
+        }
+    }
+
+    /// What the series' values are taken for.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Judges a sample against everything before it, then learns it. Time is in milliseconds since 1970 UTC.
+    pub fn observe(&mut self, time_ms: i64, value: f64) -> Verdict {
+        if value.is_nan() || value.abs() > MAGNITUDE_MAX {
+            return Verdict::silent(time_ms);
+        }
+        let arrival = self.steps.observe(time_ms);
+        if arrival == Arrival::NotLater {
+            return Verdict::silent(time_ms);
+        }
+        let kind = self.inference.observe(value);
+        if kind != self.kind {
+            self.start_anew(kind);
+        }
+        let passed_ms = match arrival {
+            Arrival::Next(passed_ms) | Arrival::AfterGap(passed_ms) => passed_ms,
+            Arrival::First | Arrival::NotLater => 1,
+        };
+        let has_neighbour = matches!(arrival, Arrival::Next(_));
+        if self.kind != Kind::Counter {
+            return self.judge(time_ms, value, has_neighbour);
+        }
+        match self.counter.rate(value, passed_ms).filter(|rate| rate.is_finite()) {
+            Some(rate) => {
+                let rate_seconds = Some(passed_ms as f64 / 1000.0);
+                Verdict { rate_seconds, ..self.judge(time_ms, rate, has_neighbour) }
+            }
+            None => Verdict::silent(time_ms),
+        }
+    }
+
+    /// Keeps what was learned but forgets where in time it stands, so that the same samples can be judged by it.
+    pub fn rewind(&mut self) {
+        self.steps.rewind();
+        self.counter = CounterUnwrap::default();
+        self.judge = Judge::default();
+    }
+
+    /// What was learned of values of another kind means nothing for this one.
+    fn start_anew(&mut self, kind: Kind) {
+        self.kind = kind;
+        self.counter = CounterUnwrap::default();
+        self.magnitude = 0.0;
+        self.baseline = None;
+        self.detectors = Detectors::default();
+        self.judge = Judge::default();
+    }
+
+    fn judge(&mut self, time_ms: i64, value: f64, has_neighbour: bool) -> Verdict {
+        let magnitude = self.magnitude;
+        self.magnitude = (magnitude * MAGNITUDE_FADE).max(value.abs());
+        let baseline = self.baseline.get_or_insert_with(|| Baseline::new(time_ms, value));
+        let expectation = baseline.expect(time_ms);
+        let context = Context {
+            residual: value - expectation.value,
+            season_hour: expectation.season.map(|_| time_ms.rem_euclid(86_400_000) as usize / 3_600_000),
+            spread_min: SPREAD_SHARE * self.settings.deviation_min(magnitude),
+            has_neighbour,
+            knows_a_day: baseline.knows_a_day(time_ms),
+            window: (86_400_000.0 / self.steps.step_ms()).clamp(WINDOW.0, WINDOW.1),
+        };
+        if !context.residual.is_finite() {
+            return Verdict::silent(time_ms);
+        }
+        let budget = self.settings.budget_log_tail(&self.steps);
+        let readings = self.detectors.read(&context);
+        let votes = Votes::new(self.detectors.votes(&context, &readings), budget);
+        let score = votes.combined().map_or(0.0, |log_tail| score(log_tail, budget));
+        let band = self.band(expectation.value, &readings, &votes, score, budget);
+        let case = Case {
+            score,
+            has_majority: votes.has_majority(),
+            deviation: band.map_or(0.0, |band| value - band.expected),
+            residual: context.residual,
+            magnitude,
+        };
+        let word = self.judge.judge(&case, &self.settings, &self.steps);
+        self.learn(time_ms, value, &context, &readings, word, budget);
+        Verdict {
+            judged: Some(value),
+            score,
+            is_anomaly: word.is_anomaly,
+            severity: Severity::of(score),
+            band,
+            votes,
+            season: expectation.season,
+            time_ms,
+            rate_seconds: None,
+        }
+    }
+
+    /// The band of one detector: while nothing is unusual that of the first that judges, else of the most certain.
+    fn band(&self, base: f64, readings: &Readings, votes: &Votes, score: f64, budget: f64) -> Option<Band> {
+        let judged = votes.all().enumerate().filter_map(|(at, vote)| Some((at, vote.log_tail?)));
+        let at = if score < super::judge::FLAG_LINE {
+            judged.map(|(at, _)| at).next()
+        } else {
+            judged.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
+        }?;
+        let (lower, upper) = self.detectors.limits(readings, at, budget)?;
+        Some(Band { expected: base + 0.5 * (lower + upper), lower: base + lower, upper: base + upper })
+    }
+
+    fn learn(&mut self, time_ms: i64, value: f64, context: &Context, readings: &Readings, word: Word, budget: f64) {
+        if !word.is_anomaly {
+            self.detectors.calibrate(context, readings, None);
+        } else if word.opens {
+            // The budget counts anomalies, so a run counts once, and for no more than the flag line.
+            self.detectors.calibrate(context, readings, Some(budget));
+        }
+        let Some(baseline) = &mut self.baseline else { return };
+        let reach = WINSOR_ERRORS * baseline.error();
+        let learned = if word.is_anomaly && reach > 0.0 {
+            value - context.residual + context.residual.clamp(-reach, reach)
+        } else {
+            value
+        };
+        let season_changed = baseline.learn(time_ms, learned, &self.steps);
+        // The first of a run is learned as if it had been normal, so that coming back from a lone spike is no change;
+        // the next ones as they are, so that a new level is not.
+        let residual = if word.opens { context.residual.clamp(-reach, reach) } else { context.residual };
+        self.detectors.learn(&Context { residual, ..*context });
+        if word.adopt {
+            let by = self.detectors.fast_level();
+            baseline.shift(by);
+            self.detectors.recentre(by);
+        }
+        if season_changed {
+            self.detectors.restart();
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod tests;

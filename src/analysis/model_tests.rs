@@ -1,0 +1,172 @@
+//! What is promised of a series' model, on series with known anomalies.
+
+use super::*;
+
+const MINUTE_MS: i64 = 60_000;
+/// A Monday, 00:00 UTC.
+const MONDAY_MS: i64 = 1_704_067_200_000;
+
+/// Noise in -0.5..0.5, always the same for an index.
+fn noise(i: i64) -> f64 {
+    let mut x = (i as u64).wrapping_add(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64 - 0.5
+}
+
+/// Sum of noises: near enough to a Gaussian of standard deviation 1.
+fn gauss(i: i64) -> f64 {
+    (0..12).map(|k| noise(i * 12 + k)).sum()
+}
+
+fn gauge() -> SeriesModel {
+    SeriesModel::new(Some(Kind::Gauge), Settings::default())
+}
+
+/// Verdicts on a value every `step_ms`, from a Monday on.
+fn verdicts(model: &mut SeriesModel, step_ms: i64, values: impl IntoIterator<Item = f64>) -> Vec<Verdict> {
+    (0..).zip(values).map(|(i, value)| model.observe(MONDAY_MS + i * step_ms, value)).collect()
+}
+
+fn flags(verdicts: &[Verdict]) -> Vec<usize> {
+    (0..verdicts.len()).filter(|i| verdicts[*i].is_anomaly).collect()
+}
+
+#[test]
+fn a_constant_series_and_rounding_noise_are_silent() {
+    for level in [0.0, 40.0, -1e12] {
+        let values = (0..5000).map(|i| level * (1.0 + 1e-9 * noise(i)));
+        assert_eq!(flags(&verdicts(&mut gauge(), MINUTE_MS, values)), [0; 0], "{level}");
+    }
+}
+
+#[test]
+fn a_constant_that_moves_in_its_last_digits_is_silent_and_one_that_jumps_is_not() {
+    let jump = |by: f64| (0..500).map(move |i| if i < 300 { 40.0 } else { 40.0 + by });
+    assert_eq!(flags(&verdicts(&mut gauge(), MINUTE_MS, jump(1e-6))), [0; 0]);
+    assert_eq!(flags(&verdicts(&mut gauge(), MINUTE_MS, jump(5.0))).first(), Some(&300));
+}
+
+#[test]
+fn spikes_are_flagged_also_the_second_one() {
+    let values = (0..4000).map(|i| if i == 2000 || i == 2100 { 200.0 } else { 100.0 + 5.0 * gauss(i) });
+    assert_eq!(flags(&verdicts(&mut gauge(), MINUTE_MS, values)), [2000, 2100]);
+}
+
+#[test]
+fn a_lasting_step_is_flagged_and_then_adopted() {
+    let values = (0..6000).map(|i| if i < 3000 { 50.0 } else { 90.0 } + gauss(i));
+    let verdicts = verdicts(&mut gauge(), MINUTE_MS, values);
+    let flags = flags(&verdicts);
+    assert_eq!(flags.first(), Some(&3000));
+    assert!(*flags.last().unwrap() < 3200, "{:?}", flags.last());
+    let band = verdicts[5999].band.unwrap();
+    assert!(band.lower > 70.0 && band.lower < 90.0 && band.upper > 90.0, "{band:?}");
+}
+
+#[test]
+fn an_afternoon_load_at_night_is_flagged_and_the_weekday_plateau_is_not() {
+    let value = |i: i64| {
+        let (day, hour) = (i / 288 % 7, i / 12 % 24);
+        if day < 5 && (9..17).contains(&hour) { 85.0 } else { 30.0 }
+    };
+    // Five weeks of five-minute samples; on the last Thursday 85 % from 03:00 to 03:30.
+    let injected = 4 * 2016 + 3 * 288 + 36;
+    let values = (0..5 * 2016).map(|i| if (injected..injected + 6).contains(&i) { 85.0 } else { value(i) } + gauss(i));
+    let verdicts = verdicts(&mut gauge(), 5 * MINUTE_MS, values);
+    let late: Vec<_> = flags(&verdicts).into_iter().filter(|i| *i >= 3 * 2016).collect();
+    assert!(late.contains(&(injected as usize)), "{late:?}");
+    assert!(late.iter().all(|i| (injected..injected + 12).contains(&(*i as i64))), "{late:?}");
+    assert_eq!(verdicts[injected as usize].season, Some(crate::analysis::Season::Week(3 * 48 + 6)));
+    let sentence = verdicts[injected as usize].sentence("cpu");
+    assert!(sentence.contains("for Thursday 03:00 UTC") && sentence.contains("would have been normal"), "{sentence}");
+}
+
+#[test]
+fn normal_noise_keeps_the_budget_within_twice() {
+    // 100 series, a month of hourly samples each: the budget is 100 anomalies.
+    let runs = |series: i64| {
+        let values = (0..720).map(|i| gauss(series * 1000 + i));
+        flags(&verdicts(&mut gauge(), 60 * MINUTE_MS, values)).len()
+    };
+    let anomalies: usize = (0..100).map(runs).sum();
+    assert!(anomalies <= 200, "{anomalies}");
+}
+
+#[test]
+fn units_and_offsets_change_no_flag() {
+    let value = |i: i64| if i % 900 == 850 { 30.0 } else { 10.0 + gauss(i) + 3.0 * (i as f64 / 229.2).sin() };
+    let of = |scale: f64, offset: f64| {
+        flags(&verdicts(&mut gauge(), MINUTE_MS, (0..6000).map(|i| value(i) * scale + offset)))
+    };
+    let plain = of(1.0, 0.0);
+    assert!(!plain.is_empty());
+    assert_eq!(plain, of(1000.0, 0.0));
+    assert_eq!(plain, of(1.0 / 1024.0, 0.0));
+    assert_eq!(plain, of(1.0, 500.0));
+}
+
+#[test]
+fn gaps_repeated_and_backward_times_and_nan_raise_nothing_and_teach_nothing() {
+    let mut disturbed = gauge();
+    let mut plain = gauge();
+    for i in 0..3000 {
+        let time_ms = MONDAY_MS + (i + if i > 1500 { 5000 } else { 0 }) * MINUTE_MS;
+        let value = 10.0 + gauss(i);
+        let expected = plain.observe(time_ms, value);
+        assert_eq!(disturbed.observe(time_ms, value), expected);
+        assert!(!expected.is_anomaly, "{i}");
+        let stale = f64::from_bits(0x7ff0_0000_0000_0002);
+        for (late_ms, nonsense) in [(0, 1e9), (-MINUTE_MS, 1e9), (1, f64::NAN), (1, f64::INFINITY), (1, stale)] {
+            assert_eq!(disturbed.observe(time_ms + late_ms, nonsense), Verdict::silent(time_ms + late_ms));
+        }
+    }
+}
+
+#[test]
+fn short_series_are_never_flagged() {
+    let values = [5.0, 1e9, -3.0, 7.0, 1e12, 0.0, 1e-3, 44.0, 2.0, 9e9];
+    assert_eq!(flags(&verdicts(&mut gauge(), MINUTE_MS, values)), [0; 0]);
+}
+
+#[test]
+fn the_wildest_values_keep_scores_in_range() {
+    let wild = [f64::MAX, f64::MIN, f64::MIN_POSITIVE, 0.0, -0.0, 1.0, 1e-300, 1e300];
+    for verdict in verdicts(&mut gauge(), MINUTE_MS, (0..2000).map(|i| wild[(i * 31 % 8) as usize])) {
+        assert!((0.0..=1.0).contains(&verdict.score), "{verdict:?}");
+        assert!(verdict.score >= 0.6 || !verdict.is_anomaly);
+    }
+}
+
+#[test]
+fn a_counter_is_judged_by_its_rate_across_wraps_and_restarts() {
+    let mut model = SeriesModel::new(None, Settings::default());
+    let mut total = 4_294_967_296.0 - 3_000_000.0;
+    let mut flagged = Vec::new();
+    for i in 0..4000 {
+        total += (1000.0 + 50.0 * gauss(i)).round() + if i == 3500 { 60_000.0 } else { 0.0 };
+        if total >= 4_294_967_296.0 {
+            total -= 4_294_967_296.0;
+        }
+        if i == 3300 {
+            total = 1000.0;
+        }
+        let verdict = model.observe(MONDAY_MS + i * MINUTE_MS, total);
+        if verdict.is_anomaly {
+            flagged.push(i);
+            let band = verdict.band_of(total).unwrap();
+            assert!(band.upper < total && band.upper > total - 62_000.0, "{band:?} {total}");
+        }
+    }
+    assert_eq!(model.kind(), Kind::Counter);
+    assert_eq!(flagged, [3500]);
+}
+
+#[test]
+fn a_second_pass_judges_by_what_the_first_learned() {
+    let values = || (0..300).map(|i| if i == 20 { 60.0 } else { gauss(i) });
+    let mut model = gauge();
+    assert_eq!(flags(&verdicts(&mut model, MINUTE_MS, values())), [0; 0]);
+    model.rewind();
+    assert_eq!(flags(&verdicts(&mut model, MINUTE_MS, values())), [20]);
+}

@@ -1,0 +1,102 @@
+//! How far apart a series' samples are, and whether one came after a gap or out of order.
+//!
+//! Not here: resampling; samples are judged as they come.
+//!
+//! The step is the median of the distances seen, followed as Robbins and Monro (1951) follow a quantile: up or down by
+//! a share of itself, so a few gaps do not move it.
+
+/// A distance of more than this many steps is a gap: one lost sample and some jitter are none.
+const GAP_STEPS: f64 = 3.5;
+
+/// Share of itself by which the step moves at each sample.
+const PACE: f64 = 1.0 / 64.0;
+
+/// How a sample stands to the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// The first of its series.
+    First,
+    /// This many milliseconds after the one before.
+    Next(i64),
+    /// After so many milliseconds without samples that neighbours say nothing.
+    AfterGap(i64),
+    /// Not later than the one before: not to be learned from.
+    NotLater,
+}
+
+/// Follows times of samples.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct StepClock {
+    last_ms: Option<i64>,
+    step_ms: f64,
+}
+
+impl StepClock {
+    /// Takes the time of the next sample.
+    pub(crate) fn observe(&mut self, time_ms: i64) -> Arrival {
+        let Some(last_ms) = self.last_ms else {
+            self.last_ms = Some(time_ms);
+            return Arrival::First;
+        };
+        if time_ms <= last_ms {
+            return Arrival::NotLater;
+        }
+        self.last_ms = Some(time_ms);
+        // Times may lie anywhere in 64 bits; a distance that does not fit is a gap of any length.
+        let passed_ms = time_ms.saturating_sub(last_ms);
+        let passed = passed_ms as f64;
+        if self.step_ms == 0.0 {
+            self.step_ms = passed;
+        }
+        let is_gap = passed > GAP_STEPS * self.step_ms;
+        if passed > self.step_ms {
+            self.step_ms = (self.step_ms * (1.0 + PACE)).min(passed);
+        } else {
+            self.step_ms = (self.step_ms * (1.0 - PACE)).max(passed);
+        }
+        if is_gap { Arrival::AfterGap(passed_ms) } else { Arrival::Next(passed_ms) }
+    }
+
+    /// Usual distance of two samples, at least 1 ms.
+    pub(crate) fn step_ms(&self) -> f64 {
+        self.step_ms.max(1.0)
+    }
+
+    /// Forgets the last time, so that the same samples can be gone through again.
+    pub(crate) fn rewind(&mut self) {
+        self.last_ms = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_and_times_that_do_not_advance_are_told() {
+        let mut clock = StepClock::default();
+        let times = [0, 1000, 2000, 2000, 1500, 4000, 60_000, 61_000];
+        let told = times.map(|time| clock.observe(time));
+        let next = Arrival::Next(1000);
+        let late = Arrival::NotLater;
+        assert_eq!(
+            told,
+            [Arrival::First, next, next, late, late, Arrival::Next(2000), Arrival::AfterGap(56_000), next]
+        );
+    }
+
+    #[test]
+    fn the_step_is_that_of_most_samples() {
+        let mut clock = StepClock::default();
+        for i in 0..1000 {
+            clock.observe(i * 60_000 + if i % 10 == 0 { 5000 } else { 0 });
+        }
+        assert!((clock.step_ms() - 60_000.0).abs() < 2000.0, "{}", clock.step_ms());
+    }
+
+    #[test]
+    fn the_ends_of_time_are_no_trouble() {
+        let mut clock = StepClock::default();
+        assert_eq!([i64::MIN, i64::MAX].map(|time| clock.observe(time)), [Arrival::First, Arrival::Next(i64::MAX)]);
+    }
+}
