@@ -15,7 +15,10 @@
 //!            api::health, metrics_page, admin                            └── asked by ── checkpoints, blocks, retention
 //! ```
 //!
-//! A sample crosses one queue, in a batch. Nothing is acknowledged before it is synced. Readers never ask a shard: they
+//! StatsD comes in by a thread of its own, `statsd-0` (`ingest::statsd_listener`): its observations take the same queues
+//! into `shard::window`, and become samples of their shard when a window ends.
+//!
+//! A sample crosses one queue, in a batch; of a timer's samples, those that another shard owns cross one more. Nothing is acknowledged before it is synced. Readers never ask a shard: they
 //! see published views of heads, chunks and blocks.
 //!
 //! # Layers, downstream first

@@ -16,17 +16,20 @@ pub enum Source {
     RemoteWrite,
     /// JSON pushed over HTTP.
     Json,
+    /// StatsD over UDP.
+    StatsD,
 }
 
 impl Source {
     /// All sources, in the order of their counters.
-    pub const ALL: [Self; 2] = [Self::RemoteWrite, Self::Json];
+    pub const ALL: [Self; 3] = [Self::RemoteWrite, Self::Json, Self::StatsD];
 
     /// The value of the `source` label.
     pub fn name(self) -> &'static str {
         match self {
             Self::RemoteWrite => "remote_write",
             Self::Json => "json",
+            Self::StatsD => "statsd",
         }
     }
 }
@@ -54,11 +57,17 @@ pub enum Rejection {
     NativeHistogram,
     /// Not in the form that its source expects.
     Malformed,
+    /// A type of metric that is not known.
+    UnknownType,
+    /// Events are not stored.
+    Event,
+    /// As many series have windows as `statsd.max_series` allows.
+    WindowLimit,
 }
 
 impl Rejection {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Conflict,
         Self::InFuture,
         Self::TooOld,
@@ -69,6 +78,9 @@ impl Rejection {
         Self::Unreadable,
         Self::NativeHistogram,
         Self::Malformed,
+        Self::UnknownType,
+        Self::Event,
+        Self::WindowLimit,
     ];
 
     /// The value of the `reason` label.
@@ -84,6 +96,9 @@ impl Rejection {
             Self::Unreadable => "unreadable",
             Self::NativeHistogram => "native_histogram",
             Self::Malformed => "malformed",
+            Self::UnknownType => "unknown_type",
+            Self::Event => "event",
+            Self::WindowLimit => "window_limit",
         }
     }
 
@@ -100,6 +115,9 @@ impl Rejection {
             Self::Unreadable => "what is stored at that time cannot be read",
             Self::NativeHistogram => "native histograms are not supported",
             Self::Malformed => "not in the form that is expected",
+            Self::UnknownType => "the type is not known",
+            Self::Event => "events are not stored",
+            Self::WindowLimit => "as many series have windows as statsd.max_series allows",
         }
     }
 }
@@ -162,6 +180,11 @@ impl SourceCounters {
         self.stored.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Counts observations as gone into a window.
+    pub fn add_aggregated(&self, count: u64) {
+        self.aggregated.fetch_add(count, Ordering::Relaxed);
+    }
+
     /// Counts observations as late.
     pub fn add_late(&self, count: u64) {
         self.late.fetch_add(count, Ordering::Relaxed);
@@ -208,6 +231,25 @@ impl SourceCounters {
     }
 }
 
+/// What StatsD counts beside its observations.
+#[derive(Debug, Default)]
+pub struct StatsdCounters {
+    /// Datagrams received.
+    pub datagrams: AtomicU64,
+    /// Datagrams the kernel had no room for, since the socket was opened.
+    pub kernel_drops: AtomicU64,
+    /// Extensions of lines stepped over.
+    pub extensions_ignored: AtomicU64,
+    /// Observations with a tag key that stood twice, whose values were joined.
+    pub tags_joined: AtomicU64,
+    /// Series that have a window at present.
+    pub window_series: AtomicU64,
+    /// Samples stored when windows closed.
+    pub window_samples: AtomicU64,
+    /// Samples of closed windows that the store did not take.
+    pub window_samples_refused: AtomicU64,
+}
+
 /// All counters of the process.
 #[derive(Debug, Default)]
 pub struct SelfMetrics {
@@ -216,6 +258,8 @@ pub struct SelfMetrics {
     pub bad_requests: AtomicU64,
     /// Exemplars stepped over.
     pub exemplars_ignored: AtomicU64,
+    /// Of the StatsD listener and of windows.
+    pub statsd: StatsdCounters,
 }
 
 impl SelfMetrics {

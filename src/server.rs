@@ -1,8 +1,8 @@
 //! The only assembly point: builds the parts, starts them in order, and stops them in reverse.
 //!
 //! ```text
-//! start:  bind ─ serve "starting" ─ open store (replay) ─ shards ─ routes open ─ "ready"
-//! stop:   no new connections ─ requests end ─ last checkpoint ─ shards end ─ journal ends
+//! start:  bind ─ serve "starting" ─ open store (replay) ─ shards ─ statsd ─ routes open ─ "ready"
+//! stop:   no new connections ─ requests end ─ statsd ends ─ windows close ─ last checkpoint ─ shards end ─ journal ends
 //! ```
 //!
 //! Not here: what any part does.
@@ -12,10 +12,11 @@ use crate::api::{admin, health, metrics_page};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::http_server::{self, Ready};
+use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSocket};
 use crate::ingest::{Bodies, BodyLimits, Lanes, json_push, remote_write};
 use crate::query::QueryLimits;
 use crate::self_metrics::SelfMetrics;
-use crate::shard::{self, BatchPool, ShardHandle};
+use crate::shard::{self, BatchPool, Peers, ShardHandle, WindowSettings};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
@@ -50,13 +51,15 @@ async fn serve(config: Config) -> Result<()> {
     let ready = Ready::default();
     let listener = bind(&config).await?;
     let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+    let statsd = bind_statsd(&config.statsd)?;
+    let statsd_address = statsd.as_ref().map(StatsdSocket::address).transpose()?;
     let connections =
         listener.map(|l| tokio::spawn(http_server::run(l, config.http.max_connections, ready.clone(), stopped)));
 
-    let running = tokio::task::block_in_place(|| Running::start(&config))?;
+    let running = tokio::task::block_in_place(|| Running::start(&config, statsd))?;
     let stopping = Arc::new(AtomicBool::new(false));
     ready.set(routes(&config, &running, stopping.clone(), started_ms));
-    announce(address);
+    announce(address, statsd_address);
 
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM, stopping"),
@@ -78,10 +81,16 @@ async fn bind(config: &Config) -> Result<Option<TcpListener>> {
     listener.map(Some).with_context(|| format!("cannot listen at {address} (http.listen, --http-listen)"))
 }
 
+fn bind_statsd(statsd: &config::StatsD) -> Result<Option<StatsdSocket>> {
+    let Some(address) = statsd.listen.addr() else { return Ok(None) };
+    let socket = StatsdSocket::bind(address, statsd.rcvbuf_bytes as usize);
+    socket.map(Some).with_context(|| format!("cannot listen at {address} (statsd.listen, --statsd-listen)"))
+}
+
 /// The line that scripts and supervisors wait for.
-fn announce(http: Option<SocketAddr>) {
-    let http = http.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    eprintln!("ready http={http} statsd=off");
+fn announce(http: Option<SocketAddr>, statsd: Option<SocketAddr>) {
+    let text = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
+    eprintln!("ready http={} statsd={}", text(http), text(statsd));
 }
 
 fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started_ms: i64) -> Router {
@@ -124,7 +133,7 @@ impl Local {
     /// When the data directory cannot be opened or is in use.
     pub fn open(config: &Config) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let running = Running::start(config)?;
+        let running = Running::start(config, None)?;
         let routes = routes(config, &running, Arc::default(), clock::now_ms());
         Ok(Self { runtime, routes, running })
     }
@@ -162,10 +171,12 @@ struct Running {
     shards: Vec<ShardHandle>,
     lanes: Lanes,
     metrics: Arc<SelfMetrics>,
+    statsd: Option<StatsdHandle>,
+    statsd_stop: Arc<AtomicBool>,
 }
 
 impl Running {
-    fn start(config: &Config) -> Result<Self> {
+    fn start(config: &Config, statsd: Option<StatsdSocket>) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let settings = store_settings(config, config.shards.threads(cores));
         let began_ms = clock::now_ms();
@@ -173,19 +184,26 @@ impl Running {
         report(&opened.replayed, clock::now_ms() - began_ms);
         let metrics = Arc::new(SelfMetrics::default());
         let pool = BatchPool::new(config.shards.queue_batches);
+        let windows = window_settings(&config.statsd);
         let mut queues = Vec::new();
         let mut shards = Vec::new();
-        for (number, store) in opened.shards.into_iter().enumerate() {
+        let peers = Peers::among(opened.shards.len());
+        for (number, (store, peers)) in opened.shards.into_iter().zip(peers).enumerate() {
             let (queue, batches) = bounded(config.shards.queue_batches);
-            shards.push(shard::spawn(number, store, batches, pool.clone(), metrics.clone())?);
+            shards.push(shard::spawn(number, store, batches, pool.clone(), metrics.clone(), windows, peers)?);
             queues.push(queue);
         }
         let lanes = Lanes::new(queues, pool);
-        Ok(Self { store: opened.store, threads: opened.threads, shards, lanes, metrics })
+        let statsd_stop = Arc::new(AtomicBool::new(false));
+        let listen = |s| statsd_listener::spawn(s, &lanes, windows.window_ms, metrics.clone(), statsd_stop.clone());
+        let statsd = statsd.map(listen).transpose()?;
+        Ok(Self { store: opened.store, threads: opened.threads, shards, lanes, metrics, statsd, statsd_stop })
     }
 
     /// The shards end when the keeper, which asks them for their state, and the last lane are gone.
     fn stop(self) -> Result<()> {
+        self.statsd_stop.store(true, Ordering::Relaxed);
+        self.statsd.map_or(Ok(()), StatsdHandle::join)?;
         drop(self.lanes);
         let closed = self.threads.close();
         for shard in self.shards {
@@ -201,6 +219,14 @@ fn report(replayed: &ReplayReport, took_ms: i64) {
     if *damaged_places > 0 {
         let first = replayed.damage.first().map(|damage| (damage.path.display().to_string(), damage.offset));
         tracing::error!(damaged_places, damaged_bytes, ?first, "the journal is damaged; what is whole was kept");
+    }
+}
+
+fn window_settings(statsd: &config::StatsD) -> WindowSettings {
+    WindowSettings {
+        window_ms: statsd.window.as_millis() as i64,
+        idle_ms: statsd.idle.as_millis() as i64,
+        series_max: statsd.max_series as u64,
     }
 }
 

@@ -180,7 +180,7 @@ fn snappy(bytes: &[u8]) -> Vec<u8> {
 
 #[test]
 fn series_beyond_the_limit_are_refused_and_known_ones_go_on() {
-    let server = Server::start_with(&[("INFRAWATCH_STORAGE_MAX_SERIES", "2")]);
+    let server = Server::start_with_settings(&[("INFRAWATCH_STORAGE_MAX_SERIES", "2")]);
     let now = now_ms();
     let write = |name: &str, time_ms: i64| send(&server, &body(&[(&[("__name__", name)], &[(time_ms, 1.0)])]));
     assert_eq!((write("a", now - 5).status, write("b", now - 5).status), (204, 204));

@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Crash(CrashArgs),
     /// Run the three reference loads and print a markdown table beside targets and peers
     Table(TableArgs),
+    /// Send StatsD counters over UDP and compare the sums stored with those sent
+    Statsd(StatsdArgs),
 }
 
 /// Which samples.
@@ -212,6 +214,41 @@ pub(crate) struct TableArgs {
     /// Divide the series of each load by this, to try the command out
     #[arg(long, default_value_t = 1)]
     pub(crate) shrink: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatsdArgs {
+    /// Series, each sent in turn
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) series: usize,
+    /// Metrics to send, rounded up to whole datagrams
+    #[arg(long, default_value_t = 5_000_000)]
+    pub(crate) metrics: usize,
+    /// Metrics in a datagram
+    #[arg(long, default_value_t = 20)]
+    pub(crate) per_packet: usize,
+    /// Metrics per second [default: flat out]
+    #[arg(long, value_name = "METRICS_PER_S")]
+    pub(crate) rate: Option<f64>,
+    /// Same seed, same datagrams
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Binary of our server [default: infrawatch beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server: Option<PathBuf>,
+    /// Further arguments for our server
+    #[arg(last = true, value_name = "SERVER_ARGS")]
+    pub(crate) server_args: Vec<OsString>,
+}
+
+impl StatsdArgs {
+    /// Our server, started for the run.
+    pub(crate) fn target(&self) -> TargetArgs {
+        TargetArgs { server: self.server.clone(), server_args: self.server_args.clone(), ..TargetArgs::default() }
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod resend;
 mod scenario;
 mod sender;
 mod server_process;
+mod statsd;
 mod table;
 mod target;
 mod verify;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Query(args) => queries::run(&args),
         Command::Crash(args) => crash::run(&args),
         Command::Table(args) => table::run(&args),
+        Command::Statsd(args) => statsd::run(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

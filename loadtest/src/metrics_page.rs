@@ -29,7 +29,8 @@ impl Accounts {
         Ok(Accounts::parse(&String::from_utf8_lossy(page)))
     }
 
-    fn parse(page: &str) -> Option<Accounts> {
+    /// Reads them from the page's text; `None` from one that does not hold them.
+    pub(crate) fn parse(page: &str) -> Option<Accounts> {
         let sum = |what| sum_of(page, &format!("infrawatch_{what}_total"));
         Some(Accounts {
             received: sum("received")?,
@@ -63,7 +64,7 @@ impl Accounts {
 }
 
 /// Sum over all series of a metric in the text exposition format; `None` when it has none.
-fn sum_of(page: &str, name: &str) -> Option<i64> {
+pub(crate) fn sum_of(page: &str, name: &str) -> Option<i64> {
     let value = |line: &str| {
         let rest = line.strip_prefix(name)?;
         let value = match rest.strip_prefix('{') {

@@ -90,7 +90,10 @@ impl Program {
             Program::InfraWatch(binary, extra) => {
                 let mut command = Command::new(binary);
                 command.arg("serve").arg("--data-dir").arg(data_dir);
-                command.args(["--http-listen", "127.0.0.1:0", "--statsd-listen", "off"]).args(extra);
+                command.args(["--http-listen", "127.0.0.1:0"]).args(extra);
+                if !extra.iter().any(|argument| argument == "--statsd-listen") {
+                    command.args(["--statsd-listen", "off"]);
+                }
                 command
             }
             Program::Peer(Peer::Prometheus, binary) => {
@@ -119,6 +122,7 @@ impl Program {
 pub(crate) struct Server {
     child: Child,
     address: Address,
+    statsd: Option<String>,
     data_dir: PathBuf,
     log: Arc<Mutex<VecDeque<String>>>,
     log_reader: Option<JoinHandle<()>>,
@@ -153,6 +157,7 @@ impl Server {
         let mut server = Server {
             child,
             address: Address { authority: format!("127.0.0.1:{port}"), prefix: String::new() },
+            statsd: None,
             data_dir: data_dir.to_owned(),
             log,
             log_reader: Some(log_reader),
@@ -171,7 +176,10 @@ impl Server {
     /// Ours says where it listens.
     fn wait_for_line(&mut self, ready: &Receiver<String>) -> Result<()> {
         match ready.recv_timeout(READY_TIMEOUT) {
-            Ok(authority) => self.address.authority = authority,
+            Ok(line) => {
+                self.address.authority = address_after(&line, "http=").unwrap_or_default().to_owned();
+                self.statsd = address_after(&line, "statsd=").filter(|word| *word != "off").map(str::to_owned);
+            }
             Err(RecvTimeoutError::Timeout) => bail!("not ready after {READY_TIMEOUT:?}"),
             Err(RecvTimeoutError::Disconnected) => bail!("ended before it was ready"),
         }
@@ -203,6 +211,11 @@ impl Server {
     /// Where it listens.
     pub(crate) fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Where it hears StatsD, if it does.
+    pub(crate) fn statsd(&self) -> Option<&str> {
+        self.statsd.as_deref()
     }
 
     /// Whether it is our own server.
@@ -244,13 +257,13 @@ impl Drop for Server {
     }
 }
 
-/// Reads the log to its end: a full pipe would stop the server. Passes on the address of the ready line.
+/// Reads the log to its end: a full pipe would stop the server. Passes on the ready line.
 fn keep_log(stderr: ChildStderr, log: &Mutex<VecDeque<String>>, ready: &SyncSender<String>) {
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line).into_owned();
-        if let Some(authority) = ready_address(&line) {
+        if address_after(&line, "http=").is_some() {
             // A second such line finds the channel full or closed; the first one counts.
-            let _ = ready.try_send(authority.to_owned());
+            let _ = ready.try_send(line.clone());
         }
         let mut lines = log.lock().expect("readers of the log do not panic");
         if lines.len() == LOG_LINES_KEPT {
@@ -260,9 +273,9 @@ fn keep_log(stderr: ChildStderr, log: &Mutex<VecDeque<String>>, ready: &SyncSend
     }
 }
 
-/// The address in a line `ready http=ADDR ...`.
-fn ready_address(line: &str) -> Option<&str> {
-    line.strip_prefix("ready ")?.split(' ').find_map(|word| word.strip_prefix("http="))
+/// An address in a line `ready http=ADDR statsd=ADDR`.
+fn address_after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.strip_prefix("ready ")?.split(' ').find_map(|word| word.strip_prefix(key))
 }
 
 /// A port that was free a moment ago, for servers that cannot say which one they chose.
@@ -316,10 +329,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ready_line_names_the_address() {
-        assert_eq!(ready_address("ready http=127.0.0.1:8080 statsd=off"), Some("127.0.0.1:8080"));
-        assert_eq!(ready_address("INFO ready http=127.0.0.1:8080"), None);
-        assert_eq!(ready_address("ready statsd=off"), None);
+    fn the_ready_line_names_the_addresses() {
+        let line = "ready http=127.0.0.1:8080 statsd=127.0.0.1:8125";
+        assert_eq!(address_after(line, "http="), Some("127.0.0.1:8080"));
+        assert_eq!(address_after(line, "statsd="), Some("127.0.0.1:8125"));
+        assert_eq!(address_after("INFO ready http=127.0.0.1:8080", "http="), None);
+        assert_eq!(address_after("ready statsd=off", "http="), None);
     }
 
     #[test]

@@ -13,7 +13,9 @@
 //! Read in this order: `error`, `protobuf`, then the protocol at hand.
 
 mod error;
+mod number;
 mod protobuf;
 pub mod remote_write;
+pub mod statsd;
 
 pub use error::ParseError;

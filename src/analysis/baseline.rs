@@ -69,6 +69,7 @@ pub(crate) struct Baseline {
     levels: [f64; 3],
     errors: [f64; 3],
     error_samples: f64,
+    knows_a_day: bool,
     week_measured: bool,
     profile: Option<Box<Profile>>,
 }
@@ -93,6 +94,7 @@ impl Baseline {
             levels: [0.0; 3],
             errors: [0.0; 3],
             error_samples: 0.0,
+            knows_a_day: false,
             week_measured: false,
             profile: None,
         }
@@ -114,8 +116,8 @@ impl Baseline {
     }
 
     /// Whether a whole day was seen, so that a value outside what was seen is not just another time of day.
-    pub(crate) fn knows_a_day(&self, time_ms: i64) -> bool {
-        time_ms.saturating_sub(self.first_ms) >= DAY_MS
+    pub(crate) fn knows_a_day(&self) -> bool {
+        self.knows_a_day
     }
 
     /// Takes the next value; tells whether another season is believed from now on.
@@ -166,6 +168,7 @@ impl Baseline {
         if days < 1.0 {
             return false;
         }
+        self.knows_a_day = true;
         if days >= 7.0 && !self.week_measured {
             // From here on the week's profile predicts, so all three are measured anew, on the same samples.
             (self.week_measured, self.error_samples) = (true, 0.0);

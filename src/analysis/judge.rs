@@ -189,7 +189,9 @@ mod tests {
     fn a_shift_that_lasts_is_adopted_once() {
         let mut judge = Judge::default();
         let mut steps = StepClock::default();
-        (0..10).for_each(|i| drop(steps.observe(i * 60_000)));
+        for i in 0..10 {
+            steps.observe(i * 60_000);
+        }
         let adopted = (0..90).filter(|_| judge.judge(&UNUSUAL, &Settings::default(), &steps).adopt).count();
         assert_eq!(adopted, 1);
     }
@@ -197,7 +199,9 @@ mod tests {
     #[test]
     fn the_budget_follows_the_step() {
         let mut steps = StepClock::default();
-        (0..2).for_each(|i| drop(steps.observe(i * 60_000)));
+        for i in 0..2 {
+            steps.observe(i * 60_000);
+        }
         let log_tail = Settings::default().budget_log_tail(&steps);
         assert!((log_tail - 43_200f64.log10()).abs() < 1e-9, "{log_tail}");
     }

@@ -128,7 +128,7 @@ impl SeriesModel {
             season_hour: expectation.season.map(|_| time_ms.rem_euclid(86_400_000) as usize / 3_600_000),
             spread_min: SPREAD_SHARE * self.settings.deviation_min(magnitude),
             has_neighbour,
-            knows_a_day: baseline.knows_a_day(time_ms),
+            knows_a_day: baseline.knows_a_day(),
             window: (86_400_000.0 / self.steps.step_ms()).clamp(WINDOW.0, WINDOW.1),
         };
         if !context.residual.is_finite() {
@@ -182,11 +182,8 @@ impl SeriesModel {
         }
         let Some(baseline) = &mut self.baseline else { return };
         let reach = WINSOR_ERRORS * baseline.error();
-        let learned = if word.is_anomaly && reach > 0.0 {
-            value - context.residual + context.residual.clamp(-reach, reach)
-        } else {
-            value
-        };
+        let learned =
+            if word.is_anomaly { value - context.residual + context.residual.clamp(-reach, reach) } else { value };
         let season_changed = baseline.learn(time_ms, learned, &self.steps);
         // The first of a run is learned as if it had been normal, so that coming back from a lone spike is no change;
         // the next ones as they are, so that a new level is not.

@@ -83,7 +83,7 @@ fn an_afternoon_load_at_night_is_flagged_and_the_weekday_plateau_is_not() {
 }
 
 #[test]
-fn normal_noise_keeps_the_budget_within_twice() {
+fn normal_noise_raises_at_most_twice_the_budget() {
     // 100 series, a month of hourly samples each: the budget is 100 anomalies.
     let runs = |series: i64| {
         let values = (0..720).map(|i| gauss(series * 1000 + i));

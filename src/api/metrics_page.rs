@@ -11,7 +11,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use storage::Store;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -84,6 +84,7 @@ impl MetricsPage {
         out.sample("infrawatch_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
         self.accounting(out);
         self.requests(out);
+        self.statsd(out);
         self.store(out);
         process::write(|name, kind, help, value| {
             match kind {
@@ -127,6 +128,31 @@ impl MetricsPage {
         out.sample("infrawatch_bad_requests_total", &[], self.metrics.bad_requests.load(Ordering::Relaxed));
         out.counter("infrawatch_exemplars_ignored_total", "Exemplars stepped over.");
         out.sample("infrawatch_exemplars_ignored_total", &[], self.metrics.exemplars_ignored.load(Ordering::Relaxed));
+    }
+
+    fn statsd(&self, out: &mut Exposition) {
+        let counters = &self.metrics.statsd;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let drops = "infrawatch_statsd_kernel_drops_total";
+        out.counter(drops, "Datagrams the kernel had no room for.");
+        out.sample(drops, &[("socket", "statsd-0")], read(&counters.kernel_drops));
+        let plain = [
+            ("infrawatch_statsd_datagrams_total", "Datagrams received.", &counters.datagrams),
+            ("infrawatch_statsd_extensions_ignored_total", "Extensions stepped over.", &counters.extensions_ignored),
+            ("infrawatch_statsd_tags_joined_total", "Observations with a tag key twice.", &counters.tags_joined),
+            ("infrawatch_window_samples_total", "Samples stored when windows closed.", &counters.window_samples),
+            (
+                "infrawatch_window_samples_refused_total",
+                "Samples of closed windows that the store did not take.",
+                &counters.window_samples_refused,
+            ),
+        ];
+        for (name, help, counter) in plain {
+            out.counter(name, help);
+            out.sample(name, &[], read(counter));
+        }
+        out.gauge("infrawatch_statsd_series", "Series that have a window.");
+        out.sample("infrawatch_statsd_series", &[], read(&counters.window_series));
     }
 
     fn store(&self, out: &mut Exposition) {

@@ -54,9 +54,12 @@ enum Way {
     Below,
 }
 
+/// Names and values of labels, as a row has them.
+type Labels = [(Box<str>, Box<str>)];
+
 /// The samples of one label set, and how their times are written.
 struct Series<'a> {
-    labels: &'a [(Box<str>, Box<str>)],
+    labels: &'a Labels,
     times_ms: Vec<i64>,
     values: Vec<f64>,
     notation: TimeNotation,
@@ -225,7 +228,7 @@ impl Series<'_> {
 
 /// The usable rows, by label set in order of first appearance.
 fn series_of(file: &SeriesFile) -> Vec<Series<'_>> {
-    let mut places: HashMap<&[(Box<str>, Box<str>)], usize> = HashMap::new();
+    let mut places: HashMap<&Labels, usize> = HashMap::new();
     let mut found: Vec<Series<'_>> = Vec::new();
     for FileRow { time_ms, value, timestamp_text, labels, .. } in &file.rows {
         let (Some(time_ms), Some(value)) = (time_ms, value) else { continue };

@@ -34,6 +34,14 @@ settings! {
     statsd: StatsD {
         /// UDP address and port to listen at; port 0 lets the system choose one, "off" opens no socket.
         listen: Listen as Address = "127.0.0.1:8125" flag "--statsd-listen",
+        /// How long counts, timers and sets are gathered before they become samples; windows are aligned to the epoch.
+        window: Duration as Span = "10s" in "100ms" to "1h",
+        /// How long a series that is not observed keeps its place in memory, and a gauge the level that changes add to.
+        idle: Duration as Span = "5m" in "1s" to "7d",
+        /// Series that may have a window; at the limit observations of new ones are rejected and counted.
+        max_series: usize as Count = "1000000" in "1" to "100000000",
+        /// Room the kernel is asked to keep for datagrams not yet read; net.core.rmem_max may hold it lower.
+        rcvbuf_bytes: u64 as Bytes = "8MiB" in "64KiB" to "1GiB",
     }
 
     /// The store.

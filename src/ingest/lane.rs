@@ -6,7 +6,7 @@
 //! samples of one series keep their order.
 
 use crate::self_metrics::Source;
-use crate::shard::{Batch, BatchPool, Reply, Submission, route};
+use crate::shard::{Batch, BatchPool, Observed, Reply, Submission, route};
 use crossbeam_channel::{Sender, TrySendError};
 
 /// Samples in a full batch: 1 ms of a shard's time, so that its other work is never far away.
@@ -77,17 +77,40 @@ impl Lane {
         }
     }
 
+    /// Adds an observation of the series with this canonical key, received at `received_ms`. What is sent together
+    /// belongs to one window: the source sends before another begins.
+    #[inline]
+    pub fn observe(&mut self, key: &[u8], observed: Observed, received_ms: i64) {
+        let (hash, shard) = route(key, self.lanes.queues.len());
+        let batches = &mut self.batches[shard];
+        if batches.last().is_none_or(|batch| batch.len() >= BATCH_SAMPLES) {
+            batches.push(self.lanes.pool.take());
+        }
+        let batch = batches.last_mut().expect("a batch was pushed if there was none");
+        batch.observations.push(hash, key, observed, received_ms);
+    }
+
+    /// Whether a batch is full, so that waiting for more saves nothing.
+    pub fn has_full_batch(&self) -> bool {
+        self.batches.iter().flatten().any(|batch| batch.len() >= BATCH_SAMPLES)
+    }
+
     /// How many batches there are to send.
     pub fn batches_len(&self) -> usize {
         self.batches.iter().map(Vec::len).sum()
     }
 
     /// Sends every batch to its shard. `reply` makes the answer's hearer for each; `refused` hears of a batch that did
-    /// not get into its queue, with the number of its samples.
-    pub fn send(self, source: Source, mut reply: impl FnMut() -> Reply, mut refused: impl FnMut(SendError, u64)) {
-        for (queue, batches) in self.lanes.queues.iter().zip(self.batches) {
-            for batch in batches {
-                let samples = batch.samples_len() as u64;
+    /// not get into its queue, with the number of its samples and observations.
+    pub fn send(mut self, source: Source, reply: impl FnMut() -> Reply, refused: impl FnMut(SendError, u64)) {
+        self.flush(source, reply, refused);
+    }
+
+    /// The same for a source that goes on with this lane.
+    pub fn flush(&mut self, source: Source, mut reply: impl FnMut() -> Reply, mut refused: impl FnMut(SendError, u64)) {
+        for (queue, batches) in self.lanes.queues.iter().zip(&mut self.batches) {
+            for batch in batches.drain(..) {
+                let samples = batch.len() as u64;
                 match queue.try_send(Submission { batch, source, reply: reply() }) {
                     Ok(()) => {}
                     Err(TrySendError::Full(_)) => refused(SendError::Full, samples),

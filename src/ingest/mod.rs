@@ -6,6 +6,7 @@ pub mod json_push;
 mod lane;
 mod outcome;
 pub mod remote_write;
+pub mod statsd_listener;
 mod translate;
 
 pub use body::{Bodies, BodyLimits};

@@ -2,12 +2,20 @@
 //!
 //! Not here: parsing (see `protocols`), what the store makes of a sample.
 //!
-//! Cost: a label set that arrives canonical, as Prometheus sends it, is hashed and copied where it lies.
+//! Cost: a label set that arrives canonical, as Prometheus sends it, is hashed and copied where it lies; the key of a
+//! StatsD line is built from its name and tags.
 
 use super::lane::Lane;
 use crate::self_metrics::Rejection;
+use crate::shard::Observed;
 use protocols::remote_write::TimeSeries;
-use storage::series::{KeyBuilder, KeyError};
+use protocols::statsd::{LineError, Measure, Observation, Reason, Tags};
+use storage::series::{KeyBuilder, KeyError, NAME_LABEL, hash};
+
+/// Longest key of an observation: the keys of a timer's quantiles, which are longer, still fit the catalog's 4096 bytes.
+const OBSERVED_KEY_BYTES_MAX: usize = 4000;
+/// How far ahead of the clock a timestamp of StatsD may be.
+const TIMESTAMP_AHEAD_MS: i64 = 60_000;
 
 /// What translating a request came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -73,4 +81,179 @@ fn canonical_key<'a>(series: &TimeSeries<'_>, keys: &'a mut KeyBuilder) -> Resul
         KeyError::NoName => Rejection::NoName,
         KeyError::EmptyLabelName | KeyError::Malformed => Rejection::BadSeries,
     })
+}
+
+/// What translating lines of StatsD came to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct TranslatedLines {
+    /// Observations, and lines that gave none.
+    pub(super) translated: Translated,
+    /// Extensions stepped over.
+    pub(super) extensions: u64,
+    /// Observations with a tag key that stood twice.
+    pub(super) tags_joined: u64,
+}
+
+/// Puts what one line of StatsD gave, received at `now_ms`, into the lane; counts what cannot be.
+#[inline]
+pub(super) fn statsd_line(
+    line: Result<Observation<'_>, LineError>,
+    now_ms: i64,
+    keys: &mut KeyBuilder,
+    lane: &mut Lane,
+    lines: &mut TranslatedLines,
+) {
+    lines.translated.received += 1;
+    let taken = line.map_err(refusal).and_then(|observation| {
+        lines.extensions += u64::from(observation.ignored);
+        let observed = observed(&observation)?;
+        let key = observed_key(&observation, keys, &mut lines.tags_joined)?;
+        match (observation.time_s, observed) {
+            (Some(time_s), Observed::Count(value) | Observed::Gauge(value) | Observed::GaugeChange(value)) => {
+                let time_ms = time_s.saturating_mul(1000);
+                if time_ms > now_ms + TIMESTAMP_AHEAD_MS {
+                    return Err(Rejection::InFuture);
+                }
+                lane.series(key);
+                lane.sample(time_ms, value);
+            }
+            _ => lane.observe(key, observed, now_ms),
+        }
+        Ok(())
+    });
+    if let Err(reason) = taken {
+        lines.translated.reject(reason, 1);
+    }
+}
+
+fn refusal(error: LineError) -> Rejection {
+    match error.reason {
+        Reason::UnknownType => Rejection::UnknownType,
+        Reason::Event => Rejection::Event,
+        _ => Rejection::Malformed,
+    }
+}
+
+#[inline]
+fn observed(observation: &Observation<'_>) -> Result<Observed, Rejection> {
+    let rate = observation.rate;
+    Ok(match observation.measure {
+        Measure::Count(value) => {
+            let count = if rate == 1.0 { value } else { value / rate };
+            // A value near the largest double and a tiny rate: infinity was not sent.
+            if !count.is_finite() {
+                return Err(Rejection::Malformed);
+            }
+            Observed::Count(count)
+        }
+        Measure::Gauge(value) => Observed::Gauge(value),
+        Measure::GaugeChange(value) => Observed::GaugeChange(value),
+        Measure::Timer(value) => {
+            let weight = 1.0 / rate;
+            if !(value * weight).is_finite() {
+                return Err(Rejection::Malformed);
+            }
+            Observed::Timer { value, weight }
+        }
+        Measure::Member(member) => Observed::Member(hash(member)),
+    })
+}
+
+/// The key of a name as sent and tags as labels.
+#[inline]
+fn observed_key<'a>(
+    observation: &Observation<'_>,
+    keys: &'a mut KeyBuilder,
+    tags_joined: &mut u64,
+) -> Result<&'a [u8], Rejection> {
+    if push_tags(observation.name, observation.tags, keys) {
+        *tags_joined += 1;
+        push_joined_tags(observation.name, observation.tags, keys);
+    }
+    let key = keys.finish().map_err(|_| Rejection::BadSeries)?;
+    if key.len() <= OBSERVED_KEY_BYTES_MAX { Ok(key) } else { Err(Rejection::BadSeries) }
+}
+
+/// The value of a tag without one.
+const NO_VALUE: &str = "true";
+
+/// Pushes name and tags; says whether a key stands twice.
+#[inline]
+fn push_tags(name: &str, tags: Tags<'_>, keys: &mut KeyBuilder) -> bool {
+    keys.clear();
+    keys.push(NAME_LABEL, name);
+    if tags.is_empty() {
+        return false;
+    }
+    let mut twice = false;
+    for (at, (key, value)) in tags.iter().enumerate() {
+        twice |= tags.iter().take(at).any(|(before, _)| before == key);
+        keys.push(key, value.unwrap_or(NO_VALUE));
+    }
+    twice
+}
+
+/// The same with the values of one key sorted, each once, and joined by commas.
+#[cold]
+fn push_joined_tags(name: &str, tags: Tags<'_>, keys: &mut KeyBuilder) {
+    let mut all: Vec<_> = tags.iter().map(|(key, value)| (key, value.unwrap_or(NO_VALUE))).collect();
+    all.sort_unstable();
+    all.dedup();
+    keys.clear();
+    keys.push(NAME_LABEL, name);
+    for same in all.chunk_by(|a, b| a.0 == b.0) {
+        let values: Vec<_> = same.iter().map(|(_, value)| *value).collect();
+        keys.push(same[0].0, &values.join(","));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocols::statsd::packet;
+    use storage::series::labels;
+
+    fn key_of(line: &str) -> Result<Vec<(String, String)>, Rejection> {
+        let mut keys = KeyBuilder::default();
+        let mut found = None;
+        packet(line.as_bytes(), |read| {
+            let read = read.expect("a well-formed line");
+            let key = observed_key(&read, &mut keys, &mut 0);
+            found = Some(key.map(|key| labels(key).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()));
+        });
+        found.expect("one observation")
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Result<Vec<(String, String)>, Rejection> {
+        Ok(expected.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    #[test]
+    fn tags_become_sorted_labels() {
+        let expected = pairs(&[("__name__", "a.b/c d"), ("env", "prod"), ("host", "a:1"), ("up", "true")]);
+        assert_eq!(key_of("a.b/c d:1|c|#host:a:1,up,env:prod"), expected);
+        assert_eq!(key_of("a:1|c|#"), pairs(&[("__name__", "a")]));
+        assert_eq!(key_of("a:1|c|#empty:,,"), pairs(&[("__name__", "a")]));
+    }
+
+    #[test]
+    fn a_tag_key_that_stands_twice_has_its_values_sorted_and_joined() {
+        assert_eq!(key_of("a:1|c|#k:z,k:b,k:z"), pairs(&[("__name__", "a"), ("k", "b,z")]));
+    }
+
+    #[test]
+    fn tags_that_make_no_series_are_refused() {
+        assert_eq!(key_of("a:1|c|#__name__:b"), Err(Rejection::BadSeries));
+        assert_eq!(key_of("a:1|c|#:b"), Err(Rejection::BadSeries));
+        assert_eq!(key_of(&format!("a:1|c|#k:{}", "v".repeat(4000))), Err(Rejection::BadSeries));
+    }
+
+    #[test]
+    fn a_rate_that_makes_infinity_is_malformed() {
+        for line in ["a:1e308|c|@0.001", "a:1e308|ms|@0.001"] {
+            packet(line.as_bytes(), |read| {
+                assert_eq!(observed(&read.expect("well formed")), Err(Rejection::Malformed), "{line}");
+            });
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! Columns in flight: samples of many series on their way from a lane to a shard.
+//! Columns in flight: samples of many series, and observations for their windows, on their way from a lane to a shard.
 //!
 //! Not here: which shard a series belongs to (see `ingest::lane`).
 //!
@@ -7,6 +7,7 @@
 //! Cost: a key is copied once (about 10 ns for 250 bytes) so that the shard reads it in order from memory that does not
 //! keep the request's body alive; buffers go back to the pool and are not allocated again.
 
+use super::observations::Observations;
 use crate::self_metrics::Source;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use storage::{Row, StoreError, Tally};
@@ -25,6 +26,8 @@ pub struct Batch {
     rows: Vec<RowEnd>,
     times: Vec<i64>,
     values: Vec<f64>,
+    /// What belongs into windows; remote write has none.
+    pub observations: Observations,
 }
 
 impl Batch {
@@ -57,6 +60,16 @@ impl Batch {
         self.times.len()
     }
 
+    /// How many samples and observations it holds.
+    pub fn len(&self) -> usize {
+        self.times.len() + self.observations.len()
+    }
+
+    /// Whether it holds neither.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The rows in the order they were started.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
         let (mut key_start, mut samples_start) = (0, 0);
@@ -73,7 +86,8 @@ impl Batch {
         })
     }
 
-    fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
+        self.observations.clear();
         self.keys.clear();
         self.rows.clear();
         self.times.clear();
@@ -124,6 +138,7 @@ impl BatchPool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::Observed;
 
     #[test]
     fn rows_carry_their_own_key_and_samples() {
@@ -147,7 +162,9 @@ mod tests {
         let mut batch = pool.take();
         batch.start_row(1, b"one");
         batch.push(10, 1.0);
+        batch.observations.push(1, b"one", Observed::Count(1.0), 10);
         pool.give(batch);
-        assert_eq!(pool.take().rows().count(), 0);
+        let again = pool.take();
+        assert_eq!((again.rows().count(), again.len()), (0, 0));
     }
 }

@@ -2,10 +2,19 @@
 
 mod accounting;
 mod batch;
+mod distinct;
+mod observations;
+mod peers;
+mod sketch;
+mod timer;
+mod window;
 mod worker;
 
 pub use accounting::rejections;
 pub use batch::{Batch, BatchPool, Reply, Submission};
+pub use observations::{Observations, Observed};
+pub use peers::Peers;
+pub use window::WindowSettings;
 pub use worker::{ShardHandle, spawn};
 
 /// What the store says of a batch, for those who sent one.

@@ -1,18 +1,25 @@
-//! A shard's thread: takes batches and the keeper's tasks in turn until both have ended.
+//! A shard's thread: takes batches and the keeper's tasks in turn until both have ended, and closes windows in between.
 //!
 //! Not here: what appending does (see `storage`), where batches come from (see `ingest`).
 //!
 //! Invariant: a batch is appended and handed to the journal in one go, so a task never sees half of one. A batch holds
-//! at most a lane's `BATCH_SAMPLES`, which keeps a turn below 5 ms.
+//! at most a lane's `BATCH_SAMPLES`, and a slice of closing as little, which keeps a turn below 5 ms.
 
 use super::accounting::count;
-use super::batch::{BatchPool, Submission};
+use super::batch::{Batch, BatchPool, Reply, Submission};
+use super::peers::Peers;
+use super::window::{WindowSettings, Windows};
 use crate::clock;
-use crate::self_metrics::{Drop, SelfMetrics};
+use crate::self_metrics::{Drop, Rejection, SelfMetrics, SourceCounters};
 use crossbeam_channel::{Receiver, never, select};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use storage::{ShardStore, StoreError};
+use std::time::Duration;
+use storage::{ShardStore, StoreError, Tally};
+
+/// How often a shard without work looks whether a window has ended.
+const TICK: Duration = Duration::from_millis(100);
 
 /// A running shard.
 #[derive(Debug)]
@@ -38,8 +45,11 @@ pub fn spawn(
     queue: Receiver<Submission>,
     pool: BatchPool,
     metrics: Arc<SelfMetrics>,
+    windows: WindowSettings,
+    peers: Peers,
 ) -> std::io::Result<ShardHandle> {
-    let worker = Worker { store, pool, metrics };
+    let windows = Windows::new(windows, metrics.clone(), peers.closed());
+    let worker = Worker { store, pool, metrics, windows, peers };
     thread::Builder::new().name(format!("shard-{number}")).spawn(move || worker.run(queue)).map(ShardHandle)
 }
 
@@ -47,29 +57,59 @@ struct Worker {
     store: ShardStore,
     pool: BatchPool,
     metrics: Arc<SelfMetrics>,
+    windows: Windows,
+    peers: Peers,
 }
 
 impl Worker {
     fn run(mut self, mut queue: Receiver<Submission>) {
         let mut tasks = self.store.tasks().clone();
-        let (mut queue_open, mut tasks_open) = (true, true);
-        while queue_open || tasks_open {
+        let mut closed_elsewhere = self.peers.queue();
+        let (mut queue_open, mut tasks_open, mut peers_open) = (true, true, true);
+        while queue_open || tasks_open || peers_open {
+            let patience = if self.windows.is_closing() { Duration::ZERO } else { TICK };
             select! {
                 recv(queue) -> submission => match submission {
-                    Ok(submission) => self.append(submission),
-                    Err(_) => (queue, queue_open) = (never(), false),
+                    Ok(submission) => self.take(submission),
+                    Err(_) => {
+                        (queue, queue_open) = (never(), false);
+                        self.close_all_windows();
+                        self.peers.close();
+                    }
                 },
                 recv(tasks) -> task => match task {
                     Ok(task) => task(&mut self.store),
                     Err(_) => (tasks, tasks_open) = (never(), false),
                 },
+                recv(closed_elsewhere) -> batch => match batch {
+                    Ok(batch) => self.store_samples(&batch),
+                    Err(_) => (closed_elsewhere, peers_open) = (never(), false),
+                },
+                default(patience) => {}
             }
+            self.windows.close_due(clock::now_ms());
+            self.store_closed();
         }
     }
 
-    fn append(&mut self, submission: Submission) {
+    fn take(&mut self, submission: Submission) {
         let Submission { batch, source, reply } = submission;
-        let counters = self.metrics.of(source);
+        let metrics = self.metrics.clone();
+        let counters = metrics.of(source);
+        if !batch.observations.is_empty() {
+            let taken = self.windows.observe(&batch.observations);
+            counters.add_aggregated(taken.aggregated);
+            counters.add_rejected(Rejection::WindowLimit, taken.refused);
+        }
+        if batch.samples_len() > 0 {
+            self.append(&batch, counters, reply);
+        } else {
+            reply(Ok(Tally::default()));
+        }
+        self.pool.give(batch);
+    }
+
+    fn append(&mut self, batch: &Batch, counters: &SourceCounters, reply: Reply) {
         match self.store.append(clock::now_ms(), batch.rows()) {
             Ok(tally) => {
                 count(counters, &tally);
@@ -82,6 +122,50 @@ impl Worker {
                 reply(Err(error));
             }
         }
-        self.pool.give(batch);
+    }
+
+    /// Stores what closing windows gave; they are samples of ours, outside the accounting of observations.
+    fn store_closed(&mut self) {
+        let refused = self.peers.send(&mut self.windows.closed);
+        self.metrics.statsd.window_samples_refused.fetch_add(refused, Ordering::Relaxed);
+        let own = std::mem::take(self.windows.closed.own());
+        if own.samples_len() > 0 {
+            self.store_samples(&own);
+        }
+        let kept = self.windows.closed.own();
+        *kept = own;
+        kept.clear();
+    }
+
+    fn store_samples(&mut self, batch: &Batch) {
+        let samples = batch.samples_len() as u64;
+        let counters = &self.metrics.statsd;
+        match self.store.append(clock::now_ms(), batch.rows()) {
+            Ok(tally) => {
+                counters.window_samples.fetch_add(tally.stored, Ordering::Relaxed);
+                counters.window_samples_refused.fetch_add(samples - tally.stored, Ordering::Relaxed);
+                self.store.commit(Box::new(|result| {
+                    if let Err(error) = result {
+                        tracing::error!(%error, "samples of closed windows are not durable");
+                    }
+                }));
+            }
+            Err(error) => {
+                counters.window_samples_refused.fetch_add(samples, Ordering::Relaxed);
+                tracing::error!(%error, samples, "samples of closed windows are lost");
+            }
+        }
+    }
+
+    /// Nobody sends any more: what the open windows hold is stored at once.
+    fn close_all_windows(&mut self) {
+        let now_ms = clock::now_ms();
+        loop {
+            self.windows.close_all(now_ms);
+            self.store_closed();
+            if !self.windows.is_closing() {
+                return;
+            }
+        }
     }
 }

@@ -15,29 +15,45 @@ const STOP_SECONDS: u64 = 10;
 pub(crate) struct Server {
     process: Process,
     data_dir: TempDir,
+    arguments: Vec<String>,
     address: String,
+    statsd: String,
 }
 
 impl Server {
     /// Starts on an empty directory and waits until it is ready.
     pub(crate) fn start() -> Self {
-        Self::start_with(&[])
+        Self::start_with(&["--statsd-listen", "off"])
     }
 
-    /// The same with settings from the environment.
-    pub(crate) fn start_with(variables: &[(&str, &str)]) -> Self {
-        Self::start_in(TempDir::new().expect("a temporary directory"), variables)
+    /// The same with these arguments, which say where StatsD is heard.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self::start_in(TempDir::new().expect("a temporary directory"), arguments, &[])
     }
 
-    fn start_in(data_dir: TempDir, variables: &[(&str, &str)]) -> Self {
+    /// The same as [`Self::start`] with settings from the environment.
+    pub(crate) fn start_with_settings(variables: &[(&str, &str)]) -> Self {
+        let arguments = ["--statsd-listen", "off"].map(str::to_owned).into();
+        Self::start_in(TempDir::new().expect("a temporary directory"), arguments, variables)
+    }
+
+    fn start_in(data_dir: TempDir, arguments: Vec<String>, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
-        command.args(["serve", "--http-listen", "127.0.0.1:0", "--statsd-listen", "off", "--data-dir"]);
+        command.args(["serve", "--http-listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir.path());
         // Settings of whoever runs the tests must not reach the server under test.
-        command.arg(data_dir.path()).env_clear().envs(variables.iter().copied());
+        command.args(&arguments).env_clear().envs(variables.iter().copied());
         let mut process = Process::spawn(&mut command).expect("the built program starts");
         let rest = process.rest_of_line_after("ready http=", START_SECONDS);
-        let address = rest.split_whitespace().next().expect("the ready line names the address").to_owned();
-        Self { process, data_dir, address }
+        let (address, statsd) = rest.split_once(" statsd=").expect("the ready line names both addresses");
+        let statsd = statsd.split_whitespace().next().expect("the ready line names the StatsD address");
+        let (address, statsd) = (address.to_owned(), statsd.to_owned());
+        Self { process, data_dir, arguments, address, statsd }
+    }
+
+    /// Where StatsD is heard.
+    pub(crate) fn statsd(&self) -> &str {
+        &self.statsd
     }
 
     /// The URL of a path, such as `/api/v1/write`.
@@ -59,13 +75,13 @@ impl Server {
     pub(crate) fn stop(self) -> Stopped {
         let status = self.process.terminate(STOP_SECONDS);
         assert_eq!(status.code(), Some(0), "exit status after SIGTERM");
-        Stopped { data_dir: self.data_dir }
+        Stopped { data_dir: self.data_dir, arguments: self.arguments }
     }
 
     /// SIGKILL: no chance to finish anything.
     pub(crate) fn kill(self) -> Stopped {
         drop(self.process);
-        Stopped { data_dir: self.data_dir }
+        Stopped { data_dir: self.data_dir, arguments: self.arguments }
     }
 }
 
@@ -73,11 +89,12 @@ impl Server {
 #[derive(Debug)]
 pub(crate) struct Stopped {
     data_dir: TempDir,
+    arguments: Vec<String>,
 }
 
 impl Stopped {
     /// Starts again on the same directory, at another port, and waits until it is ready.
     pub(crate) fn restart(self) -> Server {
-        Server::start_in(self.data_dir, &[])
+        Server::start_in(self.data_dir, self.arguments, &[])
     }
 }

@@ -1,0 +1,88 @@
+//! What a window keeps of a timer, histogram or distribution, and the samples it becomes.
+//!
+//! Not here: the buckets behind the quantiles (see `sketch`), when a window closes (see `window`).
+
+use super::peers::Closed;
+use super::sketch::Sketch;
+use storage::series::{KeyBuilder, KeyError, NAME_LABEL, labels};
+
+const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
+const QUANTILE_VALUES: [&str; 4] = ["0.5", "0.9", "0.95", "0.99"];
+const QUANTILE_LABEL: &str = "quantile";
+
+/// The values of one series in one window.
+#[derive(Debug, Default)]
+pub(super) struct Timer {
+    sketch: Sketch,
+    count: f64,
+    sum: f64,
+    min: f64,
+    max: f64,
+}
+
+impl Timer {
+    /// Adds a value that stands for `weight` events.
+    pub(super) fn observe(&mut self, value: f64, weight: f64) {
+        if self.count == 0.0 {
+            (self.min, self.max) = (value, value);
+        }
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.count += weight;
+        self.sum += value * weight;
+        self.sketch.add(value, weight);
+    }
+
+    /// Forgets the values and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.sketch.clear();
+        (self.count, self.sum) = (0.0, 0.0);
+    }
+
+    /// Gives `NAME{quantile=..}`, `NAME_count`, `NAME_sum`, `NAME_min` and `NAME_max`.
+    pub(super) fn samples(&self, key: &[u8], time_ms: i64, keys: &mut KeyBuilder, closed: &mut Closed) {
+        let mut sample = |suffix: &str, quantile: &str, value: f64| {
+            // A key that was a series stays one: its labels only get longer, and `quantile` is made free.
+            if let Ok(key) = derived(keys, key, suffix, quantile) {
+                closed.push(key, time_ms, value);
+            }
+        };
+        for (quantile, value) in QUANTILE_VALUES.into_iter().zip(self.sketch.quantiles(QUANTILES)) {
+            sample("", quantile, value.clamp(self.min, self.max));
+        }
+        sample("_count", "", self.count);
+        sample("_sum", "", self.sum);
+        sample("_min", "", self.min);
+        sample("_max", "", self.max);
+    }
+}
+
+/// The key with a suffix to its name and a quantile; a tag of that name becomes `exported_quantile`, as scrapers do it.
+fn derived<'a>(keys: &'a mut KeyBuilder, key: &[u8], suffix: &str, quantile: &str) -> Result<&'a [u8], KeyError> {
+    keys.clear();
+    for (name, value) in labels(key) {
+        match name {
+            NAME_LABEL if !suffix.is_empty() => keys.push(name, &format!("{value}{suffix}")),
+            QUANTILE_LABEL => keys.push("exported_quantile", value),
+            _ => keys.push(name, value),
+        }
+    }
+    keys.push(QUANTILE_LABEL, quantile);
+    keys.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_named_quantile_is_kept_under_another_name() {
+        let mut keys = KeyBuilder::default();
+        keys.push(NAME_LABEL, "t");
+        keys.push("quantile", "mine");
+        let key = keys.finish().unwrap().to_vec();
+        let found = derived(&mut keys, &key, "", "0.5").unwrap();
+        let expected = [("__name__", "t"), ("exported_quantile", "mine"), ("quantile", "0.5")];
+        assert_eq!(labels(found).collect::<Vec<_>>(), expected);
+    }
+}

@@ -1,0 +1,143 @@
+//! StatsD as agents send it: datagrams in, samples out of the query API when the window ends or the server stops.
+//!
+//! Not here: the grammar line by line (see `protocols/tests/statsd.rs`), load and exact sums (see `loadtest`).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::net::UdpSocket;
+use support::eventually;
+use support::http::{get, get_json};
+use support::server::Server;
+
+/// Windows of this server end every second; 60 s are then long enough on any machine.
+const SHORT_WINDOW: [&str; 2] = ["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/statsd_short_window.toml")];
+const SECONDS: u64 = 60;
+
+fn start(arguments: &[&str]) -> Server {
+    Server::start_with(&[&["--statsd-listen", "127.0.0.1:0"], arguments].concat())
+}
+
+fn send(server: &Server, datagrams: &[&str]) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for datagram in datagrams {
+        socket.send_to(datagram.as_bytes(), server.statsd()).unwrap();
+    }
+}
+
+/// Sum of a counter of ours over its lines that hold `labels`.
+fn counter(server: &Server, name: &str, labels: &str) -> f64 {
+    let page = get(&server.url("/metrics"), &[]).unwrap().body;
+    let lines = page.lines().filter(|line| line.starts_with(name) && line.contains(labels));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+}
+
+fn fates(server: &Server) -> f64 {
+    let names = ["stored", "aggregated", "rejected", "late", "duplicate", "dropped"];
+    names.iter().map(|name| counter(server, &format!("infrawatch_{name}_total"), "source=\"statsd\"")).sum()
+}
+
+/// Waits until this many observations have been received and each has met its fate.
+fn settled(server: &Server, received: f64) {
+    eventually(&format!("{received} observations are accounted for"), SECONDS, || {
+        let all = counter(server, "infrawatch_received_total", "source=\"statsd\"");
+        (all == received && fates(server) == received).then_some(())
+    });
+}
+
+/// The one value of a query, if it has one.
+fn value(server: &Server, query: &str) -> Option<f64> {
+    let answer = get_json(&server.url("/api/v1/query"), &[("query", query)]);
+    let results = answer["data"]["result"].as_array().unwrap();
+    assert!(results.len() <= 1, "{query}: {answer}");
+    results.first().map(|result| result["value"][1].as_str().unwrap().parse().unwrap())
+}
+
+/// Waits for the window to end.
+#[track_caller]
+fn stored(server: &Server, query: &str) -> f64 {
+    eventually(query, SECONDS, || value(server, query))
+}
+
+#[test]
+fn every_type_is_stored_when_its_window_ends() {
+    let server = start(&SHORT_WINDOW);
+    send(
+        &server,
+        &[
+            "a.b:1|c|@0.1\na.b:2|c|#env:prod,up\n",
+            "level:5|g\nlevel:+3|g\nlevel:-1|g",
+            "latency:10:20:30|ms\r\nlatency:40|h",
+            "users:ann|s\nusers:bob|s\nusers:ann|s",
+            "_sc|db.up|2|#zone:a",
+        ],
+    );
+    settled(&server, 13.0);
+    assert_eq!(stored(&server, "sum_over_time({__name__=\"a.b\",env=\"\"}[5m])"), 10.0);
+    assert_eq!(stored(&server, "sum_over_time({__name__=\"a.b\",env=\"prod\",up=\"true\"}[5m])"), 2.0);
+    assert_eq!(stored(&server, "level"), 7.0);
+    assert_eq!(stored(&server, "latency_count"), 4.0);
+    assert_eq!(stored(&server, "latency_sum"), 100.0);
+    assert_eq!((stored(&server, "latency_min"), stored(&server, "latency_max")), (10.0, 40.0));
+    let median = stored(&server, "latency{quantile=\"0.5\"}");
+    assert!((19.8..=20.2).contains(&median), "{median}");
+    assert!(stored(&server, "latency{quantile=\"0.99\"}") >= 39.6);
+    assert_eq!(stored(&server, "users"), 2.0);
+    assert_eq!(stored(&server, "{__name__=\"db.up\",zone=\"a\"}"), 2.0);
+    assert_eq!(counter(&server, "infrawatch_aggregated_total", "source=\"statsd\""), 13.0);
+    assert!(counter(&server, "infrawatch_window_samples_total", "") >= 13.0);
+    server.stop();
+}
+
+#[test]
+fn malformed_lines_are_counted_alone_and_nothing_is_invented() {
+    let server = start(&SHORT_WINDOW);
+    send(&server, &["good:1|c\nx:|c\nx:abc|c\nx:1|c|@0\nx:nan|g\nx:0x10|c\nx\ny:1|q\n_e{1,1}:a|b\ngood:2|c|new:ext\n"]);
+    settled(&server, 10.0);
+    let rejected =
+        |reason: &str| counter(&server, "infrawatch_rejected_total", &format!("source=\"statsd\",reason=\"{reason}\""));
+    assert_eq!((rejected("malformed"), rejected("unknown_type"), rejected("event")), (6.0, 1.0, 1.0));
+    assert_eq!(counter(&server, "infrawatch_statsd_extensions_ignored_total", ""), 1.0);
+    assert_eq!(stored(&server, "sum_over_time(good[5m])"), 3.0);
+    let names = get_json(&server.url("/api/v1/label/__name__/values"), &[]);
+    assert_eq!(names["data"], serde_json::json!(["good"]));
+    server.stop();
+}
+
+#[test]
+fn a_stop_stores_the_windows_that_are_open() {
+    let server = start(&["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/statsd_long_window.toml")]);
+    send(&server, &["kept:1|c\nkept:41|c\nlevel:3|g"]);
+    settled(&server, 3.0);
+    assert_eq!(value(&server, "kept"), None, "the window is open");
+    let server = server.stop().restart();
+    assert_eq!(value(&server, "sum_over_time(kept[5m])"), Some(42.0));
+    assert_eq!(value(&server, "level"), Some(3.0));
+    server.stop();
+}
+
+#[test]
+fn a_line_with_a_timestamp_is_stored_at_that_time_and_far_ones_are_not() {
+    let server = start(&SHORT_WINDOW);
+    let now_s = stored(&server, "vector(time())") as i64;
+    send(&server, &[&format!("at:5|c|T{}\nat:6|g|T{}\nat:7|c|T{}", now_s - 20, now_s - 10, now_s + 3600)]);
+    settled(&server, 3.0);
+    assert_eq!(stored(&server, "count_over_time(at[5m])"), 2.0);
+    let answer = get_json(&server.url("/api/v1/query"), &[("query", "at"), ("time", &(now_s - 20).to_string())]);
+    assert_eq!(answer["data"]["result"][0]["value"][1], "5", "{answer}");
+    let ahead = counter(&server, "infrawatch_rejected_total", "source=\"statsd\",reason=\"in_future\"");
+    assert_eq!(ahead, 1.0);
+    server.stop();
+}
+
+#[test]
+fn series_beyond_the_limit_are_refused_and_counted() {
+    let server = start(&["--config", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/statsd_two_series.toml")]);
+    send(&server, &["a:1|c\nb:1|c\nc:1|c\na:1|c"]);
+    settled(&server, 4.0);
+    let refused = counter(&server, "infrawatch_rejected_total", "source=\"statsd\",reason=\"window_limit\"");
+    assert_eq!(refused, 1.0);
+    assert_eq!(stored(&server, "sum_over_time(a[5m])"), 2.0);
+    server.stop();
+}
