@@ -18,8 +18,8 @@
 //! StatsD comes in by a thread of its own, `statsd-0` (`ingest::statsd_listener`): its observations take the same queues
 //! into `shard::window`, and become samples of their shard when a window ends.
 //!
-//! A sample crosses one queue, in a batch; of a timer's samples, those that another shard owns cross one more. Nothing is acknowledged before it is synced. Readers never ask a shard: they
-//! see published views of heads, chunks and blocks.
+//! A sample crosses one queue, in a batch; of a timer's samples, those that another shard owns cross one more. Nothing
+//! is acknowledged before it is synced. Readers never ask a shard: they see published views of heads, chunks and blocks.
 //!
 //! # Layers, downstream first
 //!
@@ -27,11 +27,11 @@
 //! - `protocols` (a crate): bytes in, borrowed views out. Has never heard of a disk.
 //! - [`config`], [`clock`], [`self_metrics`], [`logging`]: what everyone may use.
 //! - [`series_file`]: files of samples (CSV, JSON) as rows.
-//! - [`analysis`]: what is usual for a series, one sample at a time; pure computation.
+//! - [`analysis`]: what is usual for a series, one sample at a time, and what it will do next; pure computation.
+//! - [`plot`]: pictures of series as SVG.
 //! - [`synthetic`]: seeded metrics with known anomalies.
 //! - [`shard`]: the threads that own series, and the batches they take.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
-//! - [`analysis`]: pure computation over series: forecasts. [`plot`]: pictures of series as SVG.
 //! - [`query`]: PromQL over `storage::Store`.
 //! - [`api`]: HTTP pages, one file a resource; [`http_server`] the connections under them.
 //! - [`server`]: the only assembly point. [`cli`]: the commands.
