@@ -34,12 +34,16 @@ use tower::ServiceExt;
 /// The largest answer a command takes from routes of its own.
 const LOCAL_ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// Stack of a thread that evaluates queries: four times what the deepest expression allowed was seen to need.
+const STACK_BYTES: usize = 8 << 20;
+
 /// Runs the server until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When an address is in use, the data directory cannot be opened, or the last checkpoint cannot be written.
 pub fn run(config: Config) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("http").build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().thread_name("http").thread_stack_size(STACK_BYTES).build()?;
     runtime.block_on(serve(config))
 }
 
