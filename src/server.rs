@@ -34,7 +34,7 @@ use tower::ServiceExt;
 /// The largest answer a command takes from routes of its own.
 const LOCAL_ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// Stack of a thread that evaluates queries: four times what the deepest expression allowed was seen to need.
+/// Stack of a thread that evaluates queries: four times what a test runs the deepest expressions in (`query::tests`).
 const STACK_BYTES: usize = 8 << 20;
 
 /// Runs the server until SIGTERM or SIGINT.
