@@ -9,7 +9,9 @@
 //!
 //! Cost: two cells of the profile, some 40 flops; 2.6 KiB once a day's samples may be learned.
 
+use super::array;
 use super::prepare::StepClock;
+use serde::{Deserialize, Serialize};
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
 const DAY_SLOTS: usize = 96;
@@ -29,6 +31,9 @@ const DAY_ERROR_SHARE: f64 = 0.8;
 /// The same for a week against a day.
 const WEEK_ERROR_SHARE: f64 = 0.9;
 
+/// Days seen before a week's season may be believed: each of its slots was visited twice.
+const WEEK_DAYS_MIN: f64 = 14.0;
+
 /// Fewest samples a day's level is an average of, and most.
 const LEVEL_SAMPLES: (f64, f64) = (256.0, 4096.0);
 
@@ -44,23 +49,61 @@ pub enum Season {
     Week(u16),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far a series' model has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Less than a day was seen: what looks unusual may be another time of day.
+    Warming,
+    /// A day was seen, and daily seasons are being learned.
+    Daily,
+    /// A week was seen, and weekly seasons are being learned.
+    Weekly,
+    /// Every season could have been found.
+    Ready,
+}
+
+impl Stage {
+    /// The word for it: warming, daily, weekly or ready.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warming => "warming",
+            Self::Daily => "daily",
+            Self::Weekly => "weekly",
+            Self::Ready => "ready",
+        }
+    }
+}
+
+/// A season that is believed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct FoundSeason {
+    /// Length of its period in seconds.
+    pub period_s: u32,
+    /// Share of the error without a season that it takes away, 0..=1.
+    pub strength: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Shape {
     Flat,
     Day,
     Week,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Profile {
+    #[serde(with = "array")]
     day: [f32; DAY_SLOTS],
+    #[serde(with = "array")]
     day_samples: [u16; DAY_SLOTS],
+    #[serde(with = "array")]
     week: [f32; WEEK_SLOTS],
+    #[serde(with = "array")]
     week_samples: [u16; WEEK_SLOTS],
 }
 
 /// Learns level and season.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Baseline {
     anchor: f64,
     first_ms: i64,
@@ -115,6 +158,36 @@ impl Baseline {
         self.errors[self.shape as usize]
     }
 
+    /// Samples learned.
+    pub(crate) fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// How far learning has come by the time of the last sample.
+    pub(crate) fn stage(&self, last_ms: i64) -> Stage {
+        match self.days(last_ms) {
+            days if days < 1.0 => Stage::Warming,
+            days if days < 7.0 => Stage::Daily,
+            days if days < WEEK_DAYS_MIN => Stage::Weekly,
+            _ => Stage::Ready,
+        }
+    }
+
+    fn days(&self, time_ms: i64) -> f64 {
+        time_ms.saturating_sub(self.first_ms) as f64 / DAY_MS as f64
+    }
+
+    /// The seasons believed; a week's contains a day's where that helps too.
+    pub(crate) fn seasons(&self) -> impl Iterator<Item = FoundSeason> {
+        let [flat, day, week] = self.errors;
+        let of = |shape: Shape, period_ms: i64, error: f64| {
+            let is_believed = self.shape == shape || self.shape == Shape::Week && error < DAY_ERROR_SHARE * flat;
+            let strength = if flat > 0.0 { (1.0 - error / flat).clamp(0.0, 1.0) } else { 0.0 };
+            is_believed.then_some(FoundSeason { period_s: (period_ms / 1000) as u32, strength })
+        };
+        [of(Shape::Day, DAY_MS, day), of(Shape::Week, 7 * DAY_MS, week)].into_iter().flatten()
+    }
+
     /// Whether a whole day was seen, so that a value outside what was seen is not just another time of day.
     pub(crate) fn knows_a_day(&self) -> bool {
         self.knows_a_day
@@ -164,7 +237,7 @@ impl Baseline {
 
     /// Measures the three predictors on a value none has seen, and believes the best that has proved itself.
     fn compare(&mut self, time_ms: i64, value: f64, predictions: [f64; 3], per_day: f64) -> bool {
-        let days = time_ms.saturating_sub(self.first_ms) as f64 / DAY_MS as f64;
+        let days = self.days(time_ms);
         if days < 1.0 {
             return false;
         }
@@ -184,7 +257,9 @@ impl Baseline {
         let [flat, day, week] = self.errors;
         let before = self.shape;
         self.shape = match () {
-            () if days >= 14.0 && week < WEEK_ERROR_SHARE * day && week < DAY_ERROR_SHARE * flat => Shape::Week,
+            () if days >= WEEK_DAYS_MIN && week < WEEK_ERROR_SHARE * day && week < DAY_ERROR_SHARE * flat => {
+                Shape::Week
+            }
             () if days >= 2.0 && day < DAY_ERROR_SHARE * flat => Shape::Day,
             // A season once believed stays until it is no better than none: no flutter at the margin.
             () if before != Shape::Flat && self.error() < flat => before,

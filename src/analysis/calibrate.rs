@@ -12,6 +12,9 @@
 //! Cost: 128 B of counts; one binary logarithm and one power a score, a fit of 64 bins every 32 scores
 //! (`benches/score.rs`).
 
+use super::array;
+use serde::{Deserialize, Serialize};
+
 const BINS: usize = 64;
 const BINS_PER_OCTAVE: f64 = 4.0;
 /// Lower edge of the second bin as a power of two; the first holds everything below.
@@ -40,8 +43,9 @@ const SCORES_MAX: u32 = 60_000;
 const LOG_TAIL_MAX: f64 = 30.0;
 
 /// Tells how rare a score is, and learns it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Calibrator {
+    #[serde(with = "array")]
     counts: [u16; BINS],
     total: u32,
     tail_from: f32,

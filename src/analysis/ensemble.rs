@@ -22,7 +22,7 @@ pub enum Family {
 const FAMILIES: [Family; 3] = [Family::LocationScale, Family::Seasonal, Family::Change];
 
 /// Detectors that take part, at most.
-pub(crate) const DETECTORS: usize = 6;
+pub const DETECTORS: usize = 6;
 
 /// What one detector says of one sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,6 +56,12 @@ impl Votes {
     /// The detectors that find the sample unusual.
     pub fn agreeing(&self) -> impl Iterator<Item = &Vote> {
         self.all().filter(|vote| vote.log_tail.is_some_and(|log_tail| log_tail >= self.line))
+    }
+
+    /// Each detector's score, as [`Verdict::score`](super::Verdict::score) would be if it judged alone; `None` where it
+    /// abstains.
+    pub fn scores(&self) -> [Option<f64>; DETECTORS] {
+        self.votes.map(|vote| vote?.log_tail.map(|log_tail| score(log_tail, self.line / VOTE_SHARE)))
     }
 
     /// Combined evidence: -log10 of the tail probability of all families together; `None` if all abstain.

@@ -6,6 +6,7 @@
 //! Invariant: nothing below the flag line is an anomaly.
 
 use super::prepare::StepClock;
+use serde::{Deserialize, Serialize};
 
 /// The score from which a sample may be flagged.
 pub(crate) const FLAG_LINE: f64 = 0.6;
@@ -108,7 +109,7 @@ pub(crate) struct Word {
 }
 
 /// Remembers the run of anomalous samples of a series.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Judge {
     unusual: u32,
     calm: u32,
@@ -118,6 +119,11 @@ pub(crate) struct Judge {
 }
 
 impl Judge {
+    /// Whether a run of anomalous samples has begun and is not over.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
     /// Judges one sample.
     pub(crate) fn judge(&mut self, case: &Case, settings: &Settings, steps: &StepClock) -> Word {
         let is_unusual = case.score >= FLAG_LINE && settings.matters(case.deviation, case.magnitude);

@@ -5,8 +5,10 @@
 //! Invariant: a kind that was given is never changed; one that was inferred becomes gauge again as soon as the values
 //! fall in a way no counter does.
 
+use serde::{Deserialize, Serialize};
+
 /// What a series' values mean.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A value of its own.
     Gauge,
@@ -24,7 +26,7 @@ const RISES_MIN: u16 = 24;
 const RESET_SHARE_MAX: f64 = 0.5;
 
 /// Infers the kind from values in order.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct KindInference {
     given: bool,
     kind: Kind,

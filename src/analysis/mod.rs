@@ -13,6 +13,7 @@
 //! Invariants: a verdict depends on the samples up to it and on nothing else; no step's cost or state grows with the
 //! number of samples.
 
+mod array;
 mod baseline;
 mod calibrate;
 mod detect;
@@ -24,11 +25,16 @@ mod kind;
 mod model;
 mod prepare;
 
-pub use baseline::Season;
-pub use ensemble::{Family, Vote, Votes};
+pub use baseline::{FoundSeason, Season, Stage};
+pub use ensemble::{DETECTORS, Family, Vote, Votes};
 pub use judge::{Direction, Settings};
 pub use kind::Kind;
-pub use model::{STATE_BYTES_MAX, SeriesModel};
+pub use model::{ENCODING_VERSION, STATE_BYTES_MAX, SeriesModel};
+
+/// Names of the detectors, in the order of their votes.
+pub fn detector_names() -> [&'static str; DETECTORS] {
+    detect::NAMES.map(|(name, _)| name)
+}
 
 /// Lower and upper edge of the values that would not have been flagged, around the expected one; in the unit of what
 /// was judged (a counter's is its increase a second).

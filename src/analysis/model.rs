@@ -13,7 +13,8 @@ use super::ensemble::{Votes, score};
 use super::judge::{Case, Judge, Word};
 use super::kind::KindInference;
 use super::prepare::{Arrival, CounterUnwrap, StepClock};
-use super::{Band, Kind, Settings, Severity, Verdict};
+use super::{Band, FoundSeason, Kind, Settings, Severity, Stage, Verdict};
+use serde::{Deserialize, Serialize};
 
 /// Bytes of a series' state, everything included, at most.
 pub const STATE_BYTES_MAX: usize = 4096;
@@ -36,9 +37,15 @@ const MAGNITUDE_MAX: f64 = 1e120;
 /// How fast the greatest magnitude of late fades, a sample.
 const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
 
+/// Of the encoding: raised with every change to what a model consists of or means, so that an encoding of another
+/// version is never misread; the model is learned anew then.
+pub const ENCODING_VERSION: u16 = 1;
+
 /// The model of one series.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SeriesModel {
+    /// Not encoded: those in force when it is decoded apply.
+    #[serde(skip)]
     settings: Settings,
     inference: KindInference,
     kind: Kind,
@@ -69,6 +76,43 @@ impl SeriesModel {
     /// What the series' values are taken for.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// How far learning has come.
+    pub fn stage(&self) -> Stage {
+        let learned = self.baseline.as_ref().zip(self.steps.last_ms());
+        learned.map_or(Stage::Warming, |(baseline, last_ms)| baseline.stage(last_ms))
+    }
+
+    /// The seasons that are believed.
+    pub fn seasons(&self) -> impl Iterator<Item = FoundSeason> {
+        self.baseline.iter().flat_map(Baseline::seasons)
+    }
+
+    /// How many samples were judged and learned since the kind was last changed.
+    pub fn samples(&self) -> u32 {
+        self.baseline.as_ref().map_or(0, Baseline::samples)
+    }
+
+    /// Time of the last sample that was taken.
+    pub fn last_ms(&self) -> Option<i64> {
+        self.steps.last_ms()
+    }
+
+    /// Whether a run of anomalous samples has begun and is not over.
+    pub fn is_run_open(&self) -> bool {
+        self.judge.is_open()
+    }
+
+    /// Appends the model in a compact form that only this [`ENCODING_VERSION`] reads; the settings are left out.
+    pub fn encode(&self, out: Vec<u8>) -> Vec<u8> {
+        postcard::to_extend(self, out).expect("writing to memory cannot fail, and no length is unknown")
+    }
+
+    /// The model at the beginning of `bytes` and what follows it; `None` if there is none.
+    pub fn decode(bytes: &[u8], settings: Settings) -> Option<(Self, &[u8])> {
+        let (model, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
+        Some((Self { settings, ..model }, rest))
     }
 
     /// Judges a sample against everything before it, then learns it. Time is in milliseconds since 1970 UTC.

@@ -170,3 +170,36 @@ fn a_second_pass_judges_by_what_the_first_learned() {
     model.rewind();
     assert_eq!(flags(&verdicts(&mut model, MINUTE_MS, values())), [20]);
 }
+
+#[test]
+fn a_decoded_model_goes_on_as_if_it_had_never_stopped() {
+    let value = |i: i64| 20.0 + 8.0 * (i as f64 / 45.8).sin() + gauss(i) + if i % 1300 == 1290 { 60.0 } else { 0.0 };
+    let (mut whole, mut cut) = (gauge(), gauge());
+    for i in 0..6000 {
+        let time_ms = MONDAY_MS + i * 5 * MINUTE_MS;
+        assert_eq!(whole.observe(time_ms, value(i)), cut.observe(time_ms, value(i)), "{i}");
+        if i % 97 == 0 {
+            let bytes = cut.encode(vec![7; 3]);
+            let (decoded, rest) = SeriesModel::decode(&bytes[3..], Settings::default()).unwrap();
+            assert!(rest.is_empty() && SeriesModel::decode(&bytes[3..bytes.len() - 1], Settings::default()).is_none());
+            cut = decoded;
+        }
+    }
+    assert_eq!((cut.stage(), cut.samples(), cut.last_ms()), (Stage::Ready, 6000, Some(MONDAY_MS + 5999 * 300_000)));
+    let seasons: Vec<_> = cut.seasons().collect();
+    assert_eq!(seasons[0].period_s, 86_400);
+    assert!(seasons[0].strength > 0.5, "{seasons:?}");
+}
+
+#[test]
+fn stages_follow_the_time_seen() {
+    let mut model = gauge();
+    let mut stages = vec![model.stage()];
+    for hour in 0..24 * 15 {
+        model.observe(MONDAY_MS + hour * 60 * MINUTE_MS, gauss(hour));
+        stages.push(model.stage());
+    }
+    stages.dedup();
+    assert_eq!(stages, [Stage::Warming, Stage::Daily, Stage::Weekly, Stage::Ready]);
+    assert_eq!(model.seasons().count(), 0);
+}

@@ -5,6 +5,7 @@ mod batch;
 mod distinct;
 mod observations;
 mod peers;
+pub mod questions;
 mod sketch;
 mod timer;
 mod window;
@@ -14,6 +15,7 @@ pub use accounting::rejections;
 pub use batch::{Batch, BatchPool, Reply, Submission};
 pub use observations::{Observations, Observed};
 pub use peers::Peers;
+pub use questions::{ModelBoard, Summary};
 pub use window::WindowSettings;
 pub use worker::{ShardHandle, spawn};
 

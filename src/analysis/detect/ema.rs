@@ -3,6 +3,7 @@
 //! Not here: slow memory (see `zscore`). After a gap it abstains once and starts from the new value.
 
 use super::{Context, Detector, Family, Reading, learn_spread};
+use serde::{Deserialize, Serialize};
 
 /// The memory, in samples: that of the documents' detector, whose weight of 0.1 keeps 90 % in the last 22.
 const MEMORY: f64 = 10.0;
@@ -10,7 +11,7 @@ const MEMORY: f64 = 10.0;
 const SPREAD_MEMORY: f64 = 64.0;
 const SAMPLES_MIN: u32 = 10;
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Ema {
     samples: u32,
     mean: f64,

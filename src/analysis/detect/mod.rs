@@ -15,6 +15,7 @@ mod zscore;
 
 use super::calibrate::Calibrator;
 use super::ensemble::{DETECTORS, Family, Vote};
+use serde::{Deserialize, Serialize};
 
 /// A sample's residual and what detectors may know about it.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +62,7 @@ pub(crate) trait Detector {
 }
 
 /// All detectors of the online tier with their calibration.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Detectors {
     zscore: zscore::ZScore,
     robust: robust::Robust,
@@ -90,16 +91,8 @@ impl Detectors {
 
     /// The readings as votes.
     pub(crate) fn votes(&self, context: &Context, readings: &Readings) -> [Vote; DETECTORS] {
-        let names = [
-            of::<zscore::ZScore>(),
-            of::<robust::Robust>(),
-            of::<ema::Ema>(),
-            of::<profile::Profile>(),
-            of::<step_change::StepChange>(),
-            of::<shift::Shift>(),
-        ];
         std::array::from_fn(|at| {
-            let (detector, family) = names[at];
+            let (detector, family) = NAMES[at];
             let score = readings[at].map(|reading| reading.score(context.residual));
             Vote { detector, family, log_tail: score.and_then(|score| self.calibrators[at].log_tail(score)) }
         })
@@ -154,7 +147,17 @@ impl Detectors {
     }
 }
 
-fn of<D: Detector>() -> (&'static str, Family) {
+/// Name and family of every detector, in the order of their votes.
+pub(crate) const NAMES: [(&str, Family); DETECTORS] = [
+    of::<zscore::ZScore>(),
+    of::<robust::Robust>(),
+    of::<ema::Ema>(),
+    of::<profile::Profile>(),
+    of::<step_change::StepChange>(),
+    of::<shift::Shift>(),
+];
+
+const fn of<D: Detector>() -> (&'static str, Family) {
     (D::NAME, D::FAMILY)
 }
 

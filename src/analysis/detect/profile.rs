@@ -3,12 +3,13 @@
 //! Not here: the season itself (see `baseline`); abstains while none is believed and in hours it has hardly seen.
 
 use super::{Context, Detector, Family, Reading, learn_spread};
+use serde::{Deserialize, Serialize};
 
 const HOURS: usize = 24;
 /// Samples an hour of the day needs before it is judged, and remembers at most.
 const SAMPLES: (u16, u16) = (4, 512);
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Profile {
     spreads: [f32; HOURS],
     samples: [u16; HOURS],

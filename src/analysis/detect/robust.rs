@@ -4,6 +4,7 @@
 //! follow quantiles: a step towards the value whatever its distance, so half of the samples may be wild.
 
 use super::{Context, Detector, Family, Reading};
+use serde::{Deserialize, Serialize};
 
 /// Step in median absolute deviations; the memory is about its inverse in samples, some thirty.
 const PACE: f64 = 1.0 / 16.0;
@@ -11,7 +12,7 @@ const PACE: f64 = 1.0 / 16.0;
 const START: u32 = 16;
 const SAMPLES_MIN: u32 = 32;
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Robust {
     samples: u32,
     median: f64,

@@ -4,12 +4,13 @@
 //! Technometrics 1), in average deviations of the average itself. Abstains until a whole day was seen, as `zscore` does.
 
 use super::{Context, Detector, Family, Reading, learn_spread};
+use serde::{Deserialize, Serialize};
 
 /// Weight of the newest sample: Roberts' charts for shifts of one standard deviation use 0.1 to 0.2.
 const WEIGHT: f64 = 0.125;
 const SAMPLES_MIN: u32 = 32;
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Shift {
     samples: u32,
     fast: f64,

@@ -3,11 +3,12 @@
 //! Not here: changes that take several samples (see `shift`). Abstains after a gap.
 
 use super::{Context, Detector, Family, Reading, learn_spread};
+use serde::{Deserialize, Serialize};
 
 const MEMORY: f64 = 256.0;
 const SAMPLES_MIN: u32 = 16;
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct StepChange {
     samples: u32,
     last: f64,

@@ -7,11 +7,12 @@
 //! four standard deviations, so that an outlier does not hide the next.
 
 use super::{Context, Detector, Family, Reading};
+use serde::{Deserialize, Serialize};
 
 const WINSOR: f64 = 4.0;
 const SAMPLES_MIN: u32 = 32;
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct ZScore {
     samples: u32,
     mean: f64,

@@ -5,6 +5,8 @@
 //!
 //! Invariant: an increase is never negative.
 
+use serde::{Deserialize, Serialize};
+
 const LIMIT_32: f64 = 4_294_967_296.0;
 const LIMIT_64: f64 = 18_446_744_073_709_551_616.0;
 
@@ -13,7 +15,7 @@ const LIMIT_64: f64 = 18_446_744_073_709_551_616.0;
 const NEAR: f64 = 0.25;
 
 /// Remembers a counter's last total.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct CounterUnwrap {
     last: Option<f64>,
 }

@@ -5,6 +5,8 @@
 //! The step is the median of the distances seen, followed as Robbins and Monro (1951) follow a quantile: up or down by
 //! a share of itself, so a few gaps do not move it.
 
+use serde::{Deserialize, Serialize};
+
 /// A distance of more than this many steps is a gap: one lost sample and some jitter are none.
 const GAP_STEPS: f64 = 3.5;
 
@@ -25,7 +27,7 @@ pub(crate) enum Arrival {
 }
 
 /// Follows times of samples.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct StepClock {
     last_ms: Option<i64>,
     step_ms: f64,
@@ -55,6 +57,11 @@ impl StepClock {
             self.step_ms = (self.step_ms * (1.0 - PACE)).max(passed);
         }
         if is_gap { Arrival::AfterGap(passed_ms) } else { Arrival::Next(passed_ms) }
+    }
+
+    /// Time of the last sample.
+    pub(crate) fn last_ms(&self) -> Option<i64> {
+        self.last_ms
     }
 
     /// Usual distance of two samples, at least 1 ms.
