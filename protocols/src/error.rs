@@ -53,4 +53,18 @@ pub enum ParseError {
         /// Where the field's value begins.
         offset: usize,
     },
+    /// An element has a tag that does not belong where it stands.
+    #[error("element at byte {offset} has the tag {tag:#04x}, which does not belong there")]
+    UnexpectedTag {
+        /// Where the element begins.
+        offset: usize,
+        /// Its tag.
+        tag: u8,
+    },
+    /// A value does not have the form or the size its type demands.
+    #[error("value at byte {offset} does not have the form its type demands")]
+    BadValue {
+        /// Where the value begins.
+        offset: usize,
+    },
 }

@@ -16,6 +16,7 @@ mod error;
 mod number;
 mod protobuf;
 pub mod remote_write;
+pub mod snmp;
 pub mod statsd;
 
 pub use error::ParseError;
