@@ -89,8 +89,11 @@ impl Agent {
     }
 }
 
-/// Every value of a walk through all columns, and how many requests it took.
-fn walk(agent: &Agent, columns: u32, has_bulk: bool) -> (BTreeMap<(usize, Vec<u8>), u64>, usize, Repetitions) {
+/// Values by column and row's index.
+type Rows = BTreeMap<(usize, Vec<u8>), u64>;
+
+/// Every value of a walk through all columns, how many requests it took, and what was learned of the agent.
+fn walk(agent: &Agent, columns: u32, has_bulk: bool) -> (Rows, usize, Repetitions) {
     let version = if has_bulk { Version::V2c } else { Version::V1 };
     let mut session = Session::new(Credentials::Community(version, b"public".to_vec()), 1);
     let columns: Vec<Oid> = (1..=columns).map(column).collect();
@@ -121,7 +124,7 @@ fn walk(agent: &Agent, columns: u32, has_bulk: bool) -> (BTreeMap<(usize, Vec<u8
     (rows, requests, repetitions)
 }
 
-fn truth(agent: &Agent, columns: u32) -> BTreeMap<(usize, Vec<u8>), u64> {
+fn truth(agent: &Agent, columns: u32) -> Rows {
     let place = |name: &Oid| {
         (1..=columns).find_map(|number| {
             let index = name.as_ref().index_under(column(number).as_ref())?;
