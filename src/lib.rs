@@ -30,6 +30,7 @@
 //! - [`analysis`]: what is usual for a series, one sample at a time, and what it will do next; pure computation.
 //! - [`plot`]: pictures of series as SVG.
 //! - [`synthetic`]: seeded metrics with known anomalies.
+//! - [`anomaly`]: runs of anomalous samples as records.
 //! - [`shard`]: the threads that own series, and the batches they take.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
 //! - [`query`]: PromQL over `storage::Store`.
@@ -40,6 +41,7 @@
 //! where one does.
 
 pub mod analysis;
+pub mod anomaly;
 pub mod api;
 pub mod cli;
 pub mod clock;

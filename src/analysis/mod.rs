@@ -31,6 +31,8 @@ pub use judge::{Direction, Settings};
 pub use kind::Kind;
 pub use model::{ENCODING_VERSION, STATE_BYTES_MAX, SeriesModel};
 
+use serde::{Deserialize, Serialize};
+
 /// Names of the detectors, in the order of their votes.
 pub fn detector_names() -> [&'static str; DETECTORS] {
     detect::NAMES.map(|(name, _)| name)
@@ -49,7 +51,8 @@ pub struct Band {
 }
 
 /// How grave a score is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Below the flag line of 0.6.
     None,

@@ -48,6 +48,7 @@ const RULES: &[Confined] = &[
         why: "every thread has an owner, listed here",
         tests_too: false,
         homes: &[
+            ("src/anomaly/book.rs", "the one owner of anomalies"),
             ("src/ingest/statsd_listener.rs", "a listener that reads a socket of its own"),
             ("src/shard/worker.rs", "a shard is a thread"),
             ("storage/src/disk.rs", "the engine is opened on a thread whose panics can be caught"),

@@ -18,6 +18,10 @@ const ANYONE: [&str; 3] = ["config", "self_metrics", "clock"];
 
 const EVERYTHING: &[&str] = &["*"];
 
+/// `series_file` because a time is read by one rule, whether it stands in a file or in a request.
+const API: &[&str] =
+    &["http_server", "query", "shard::questions", "anomaly", "alert", "analysis", "storage", "series_file"];
+
 /// The most exact name of a file's module counts: `cli::serve` before `cli`. Paths into other crates start with the
 /// crate's name, so `storage::series` is identity only.
 const ROOMS: &[Room] = &[
@@ -33,13 +37,14 @@ const ROOMS: &[Room] = &[
     room("analysis", &[], false),
     room("series_file", &[], false),
     room("synthetic", &[], false),
-    room("shard", &["storage", "analysis"], true),
+    room("anomaly", &["analysis", "storage::series"], true),
+    room("shard", &["storage", "analysis", "anomaly::run"], true),
     room("ingest", &["protocols", "storage::series", "shard", "series_file"], true),
     room("query", &["shard::questions", "storage"], true),
     room("alert", &["analysis", "storage::series"], true),
     room("rules", &["query", "alert::book", "ingest::lane"], true),
     room("http_server", &[], true),
-    room("api", &["http_server", "query", "shard::questions", "alert", "analysis", "storage"], true),
+    room("api", API, true),
     room("plot", &[], false),
     room("dashboard", &[], false),
     room("cli", &["logging", "query", "analysis", "storage", "protocols", "series_file", "synthetic", "plot"], true),
