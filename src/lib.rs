@@ -12,7 +12,9 @@
 //!              │            answer ◀───────────────────────────────────── │ ◀──────── committed ──┘
 //!              │                                                         │
 //!  out       api::prometheus ─ query ─ storage::Store ◀── views, index ──┤
-//!            api::health, metrics_page, admin                            └── asked by ── checkpoints, blocks, retention
+//!            api::rest ─ analysis (replay, forecasts)                    └── asked by ── checkpoints, blocks, retention
+//!              │
+//!              └── anomaly::book ─ records, log        api::health, metrics_page, admin: figures of all of these
 //! ```
 //!
 //! StatsD comes in by a thread of its own, `statsd-0` (`ingest::statsd_listener`): its observations take the same queues
@@ -30,7 +32,7 @@
 //! - [`analysis`]: what is usual for a series, one sample at a time, and what it will do next; pure computation.
 //! - [`plot`]: pictures of series as SVG.
 //! - [`synthetic`]: seeded metrics with known anomalies.
-//! - [`anomaly`]: runs of anomalous samples as records.
+//! - [`anomaly`]: runs of anomalous samples as records, kept by the thread `anomaly-book`.
 //! - [`shard`]: the threads that own series, and the batches they take.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
 //! - [`query`]: PromQL over `storage::Store`.

@@ -7,7 +7,11 @@
 //!
 //! Not here: what any part does.
 
+use crate::analysis;
+use crate::anomaly::book::{self, Book, BookHandle};
+use crate::anomaly::run::AnomalyRun;
 use crate::api::prometheus::{self, PrometheusApi};
+use crate::api::rest::{self, RestApi};
 use crate::api::{admin, health, metrics_page};
 use crate::clock;
 use crate::config::{self, Config};
@@ -16,11 +20,12 @@ use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSocket};
 use crate::ingest::{Bodies, BodyLimits, Lanes, json_push, remote_write};
 use crate::query::QueryLimits;
 use crate::self_metrics::SelfMetrics;
+use crate::shard::questions::ModelBoard;
 use crate::shard::{self, BatchPool, Peers, ShardHandle, WindowSettings};
 use anyhow::{Context, Result};
 use axum::Router;
 use axum::body::Body;
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,14 +117,37 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
     let query = query_limits(&config.query);
     let read = prometheus::router(PrometheusApi { store: store.clone(), query, version, now_ms: clock::now_ms });
     let prometheus = write.merge(read);
-    let health = health::Health { store: store.clone(), stopping, started_ms, now_ms: clock::now_ms };
-    let page = metrics_page::MetricsPage { metrics: running.metrics.clone(), store: store.clone() };
+    let (book, board) = (running.book.clone(), running.board.clone());
+    let health = health::Health { store: store.clone(), book, board, stopping, started_ms, now_ms: clock::now_ms };
+    let page = metrics_page::MetricsPage {
+        metrics: running.metrics.clone(),
+        store: store.clone(),
+        book: running.book.clone(),
+        board: running.board.clone(),
+        names_max: config.metrics.names_max,
+    };
+    let own = rest(config, running);
     Router::new()
-        .nest("/api/v1", prometheus.clone().merge(push))
+        .nest("/api/v1", prometheus.clone().merge(push).merge(own))
         .nest("/prometheus/api/v1", prometheus)
         .merge(health::router(health))
         .merge(metrics_page::router(page))
         .merge(admin::router(store.clone()))
+        .fallback(rest::not_found)
+        .method_not_allowed_fallback(rest::wrong_method)
+}
+
+/// The REST API; a computation for every core at most, since each takes one for as long as it lasts.
+fn rest(config: &Config, running: &Running) -> Router {
+    let api = RestApi {
+        store: running.store.clone(),
+        book: running.book.clone(),
+        board: running.board.clone(),
+        settings: analysis::Settings::default(),
+        query: query_limits(&config.query),
+        now_ms: clock::now_ms,
+    };
+    rest::router(api, std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// The routes of a server over a store that a command opens itself, without any listener.
@@ -177,6 +205,11 @@ struct Running {
     metrics: Arc<SelfMetrics>,
     statsd: Option<StatsdHandle>,
     statsd_stop: Arc<AtomicBool>,
+    book: Book,
+    /// Where shards tell their runs; kept for as long as shards may start.
+    runs: Sender<AnomalyRun>,
+    book_thread: BookHandle,
+    board: Arc<ModelBoard>,
 }
 
 impl Running {
@@ -187,6 +220,10 @@ impl Running {
         let opened = storage::open(settings)?;
         report(&opened.replayed, clock::now_ms() - began_ms);
         let metrics = Arc::new(SelfMetrics::default());
+        let store = opened.store.clone();
+        let newest = Box::new(move || store.newest_ms());
+        let (book, runs, book_thread) = book::open(book_settings(config), newest)?;
+        let board = Arc::new(ModelBoard::default());
         let pool = BatchPool::new(config.shards.queue_batches);
         let windows = window_settings(&config.statsd);
         let mut queues = Vec::new();
@@ -201,7 +238,8 @@ impl Running {
         let statsd_stop = Arc::new(AtomicBool::new(false));
         let listen = |s| statsd_listener::spawn(s, &lanes, windows.window_ms, metrics.clone(), statsd_stop.clone());
         let statsd = statsd.map(listen).transpose()?;
-        Ok(Self { store: opened.store, threads: opened.threads, shards, lanes, metrics, statsd, statsd_stop })
+        let (store, threads) = (opened.store, opened.threads);
+        Ok(Self { store, threads, shards, lanes, metrics, statsd, statsd_stop, book, runs, book_thread, board })
     }
 
     /// The shards end when the keeper, which asks them for their state, and the last lane are gone.
@@ -213,6 +251,8 @@ impl Running {
         for shard in self.shards {
             shard.join().context("a shard panicked")?;
         }
+        drop((self.book, self.runs));
+        self.book_thread.join().context("the book of anomalies panicked")?;
         closed.context("the last checkpoint failed; everything acknowledged is in the journal")
     }
 }
@@ -223,6 +263,15 @@ fn report(replayed: &ReplayReport, took_ms: i64) {
     if *damaged_places > 0 {
         let first = replayed.damage.first().map(|damage| (damage.path.display().to_string(), damage.offset));
         tracing::error!(damaged_places, damaged_bytes, ?first, "the journal is damaged; what is whole was kept");
+    }
+}
+
+fn book_settings(config: &Config) -> book::Settings {
+    book::Settings {
+        folder: config.storage.data_dir.join("anomalies"),
+        records_max: config.anomalies.max_records,
+        retention_ms: config.storage.retention_ms().unwrap_or(0),
+        names_max: config.metrics.names_max,
     }
 }
 

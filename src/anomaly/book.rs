@@ -31,6 +31,8 @@ const WISHES_QUEUE: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
 /// How long after a start runs from before it may go on without being told again.
 const GRACE: Duration = Duration::from_secs(600);
+/// How long a log that could not be written anew is left alone.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs taken before readers see them and wishes are looked at.
 const RUNS_AT_ONCE: usize = 256;
 
@@ -192,6 +194,8 @@ struct Keeper {
     /// Runs from before the start that were not told since.
     unheard: BTreeSet<AnomalyId>,
     started: Instant,
+    /// When writing the log anew may be tried again.
+    rewrite_after: Instant,
     is_unsynced: bool,
 }
 
@@ -221,7 +225,8 @@ impl Keeper {
         *shown.records.write() = Arc::new(records);
         *shown.detected.write() = Arc::new(detected);
         let started = clock::monotonic();
-        (Self { settings, newest, log, shown: shown.clone(), unheard, started, is_unsynced: false }, shown)
+        let (rewrite_after, is_unsynced) = (started, false);
+        (Self { settings, newest, log, shown: shown.clone(), unheard, started, rewrite_after, is_unsynced }, shown)
     }
 
     fn run(mut self, mut told: Receiver<AnomalyRun>, mut wished: Receiver<(Wish, Answer)>) {
@@ -302,23 +307,33 @@ impl Keeper {
         if !self.unheard.is_empty() && clock::monotonic().saturating_duration_since(self.started) >= GRACE {
             self.close_unheard();
         }
-        if self.settings.retention_ms > 0
-            && let Some(newest_ms) = (self.newest)()
-        {
-            let mut shown = self.shown.records.write();
-            let gone = Arc::make_mut(&mut *shown).expire(newest_ms.saturating_sub(self.settings.retention_ms));
-            self.shown.expired.fetch_add(gone, Ordering::Relaxed);
-        }
-        if self.log.wants_rewrite() {
+        self.expire();
+        if self.log.wants_rewrite() && clock::monotonic() >= self.rewrite_after {
             let (records, detected) = (self.shown.records.read().clone(), self.shown.detected.read().clone());
             let frames = records.all().map(|record| log::base(record));
             let written = self.log.rewrite(std::iter::once(log::counts(&detected)).chain(frames));
+            if written.is_err() {
+                self.rewrite_after = clock::monotonic() + PATIENCE;
+            }
             self.note(written);
         } else if self.is_unsynced {
             let written = self.log.sync();
             self.note(written);
         }
         self.is_unsynced = false;
+    }
+
+    /// Lets go what is older than anything the store keeps. The log forgets it when it is written anew.
+    fn expire(&self) {
+        let Some(newest_ms) = (self.newest)().filter(|_| self.settings.retention_ms > 0) else { return };
+        let over = self.shown.records.read().over_before(newest_ms.saturating_sub(self.settings.retention_ms));
+        if over.is_empty() {
+            return;
+        }
+        let mut shown = self.shown.records.write();
+        let records = Arc::make_mut(&mut *shown);
+        over.iter().for_each(|id| drop(records.remove(*id)));
+        self.shown.expired.fetch_add(over.len() as u64, Ordering::Relaxed);
     }
 
     /// Nobody told of these again, so they ended when they were last heard of.

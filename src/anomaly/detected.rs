@@ -43,13 +43,13 @@ impl Detected {
         for detector in agreeing.chain([Cow::Borrowed(ENSEMBLE)]) {
             let reached = (detector, severity);
             if !record.counted.contains(&reached) {
-                self.count(record.name(), &reached.0, severity, names_max);
+                self.count(record.name(), reached.0.clone(), severity, names_max);
                 record.counted.push(reached);
             }
         }
     }
 
-    fn count(&mut self, name: &str, detector: &Cow<'static, str>, severity: Severity, names_max: usize) {
+    fn count(&mut self, name: &str, detector: Cow<'static, str>, severity: Severity, names_max: usize) {
         if !self.by_name.contains_key(name) {
             if self.by_name.len() >= names_max {
                 self.beyond += 1;
@@ -58,9 +58,9 @@ impl Detected {
             self.by_name.insert(name.to_owned(), Vec::new());
         }
         let Some(counts) = self.by_name.get_mut(name) else { return };
-        match counts.iter_mut().find(|count| count.detector == *detector && count.severity == severity) {
+        match counts.iter_mut().find(|count| count.detector == detector && count.severity == severity) {
             Some(found) => found.count += 1,
-            None => counts.push(Count { detector: detector.clone(), severity, count: 1 }),
+            None => counts.push(Count { detector, severity, count: 1 }),
         }
     }
 

@@ -147,15 +147,14 @@ impl Log {
     /// Replaces the file by one with these frames alone.
     pub(super) fn rewrite(&mut self, frames: impl Iterator<Item = Vec<u8>>) -> Result<(), LogError> {
         let new = self.path.with_extension("new");
-        let mut out = io::BufWriter::new(File::create(&new).map_err(failed("create", &new))?);
-        let mut bytes = HEADER_BYTES as u64;
-        out.write_all(&header()).map_err(failed("write", &new))?;
-        for frame in frames {
-            bytes += frame.len() as u64;
-            out.write_all(&frame).map_err(failed("write", &new))?;
+        let written = write_whole(&new, frames);
+        if written.is_err() {
+            // Half a file is of no use and takes room that may be what is missing.
+            let _ = fs::remove_file(&new);
         }
-        let file = out.into_inner().map_err(|error| failed("write", &new)(error.into_error()))?;
-        file.sync_all().map_err(failed("sync", &new))?;
+        let bytes = written?;
+        // From here on what is open is no longer what is called by the name, until it is opened again.
+        self.is_broken = true;
         fs::rename(&new, &self.path).map_err(failed("rename", &new))?;
         if let Some(folder) = self.path.parent() {
             sync_folder(folder)?;
@@ -164,6 +163,20 @@ impl Log {
         (self.bytes, self.base_bytes, self.is_broken) = (bytes, bytes, false);
         Ok(())
     }
+}
+
+/// Writes a synced file of its own with these frames; its length.
+fn write_whole(path: &Path, frames: impl Iterator<Item = Vec<u8>>) -> Result<u64, LogError> {
+    let mut out = io::BufWriter::new(File::create(path).map_err(failed("create", path))?);
+    let mut bytes = HEADER_BYTES as u64;
+    out.write_all(&header()).map_err(failed("write", path))?;
+    for frame in frames {
+        bytes += frame.len() as u64;
+        out.write_all(&frame).map_err(failed("write", path))?;
+    }
+    let file = out.into_inner().map_err(|error| failed("write", path)(error.into_error()))?;
+    file.sync_all().map_err(failed("sync", path))?;
+    Ok(bytes)
 }
 
 /// A record as it became, as bytes of a frame.

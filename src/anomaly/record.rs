@@ -207,6 +207,12 @@ impl AnomalyRecord {
         Self { id, key, start_ms, last_ms, is_open, samples, peak, source, confidence, context, feedback, counted }
     }
 
+    /// Of what somebody outside says, with how sure they are and whatever else they said.
+    pub fn from_outside(run: AnomalyRun, confidence: Option<Confidence>, context: Map<String, Value>) -> Self {
+        let id = AnomalyId::of(&run.key, run.start_ms, Source::External);
+        Self { id, source: Source::External, confidence, context, ..Self::of_run(run) }
+    }
+
     /// The metric's name.
     pub fn name(&self) -> &str {
         series::label(&self.key, NAME_LABEL).unwrap_or("")

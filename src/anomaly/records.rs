@@ -160,13 +160,11 @@ impl Records {
         gone
     }
 
-    /// Lets go what ended before `before_ms`; how many went.
-    pub(super) fn expire(&mut self, before_ms: i64) -> u64 {
+    /// Those that ended before `before_ms`.
+    pub(super) fn over_before(&self, before_ms: i64) -> Vec<AnomalyId> {
         let early = self.by_time.range(..(before_ms, AnomalyId::MIN));
         let over = early.filter(|(_, record)| !record.is_open && record.last_ms < before_ms);
-        let gone: Vec<AnomalyId> = over.map(|(&(_, id), _)| id).collect();
-        gone.iter().for_each(|id| drop(self.remove(*id)));
-        gone.len() as u64
+        over.map(|(&(_, id), _)| id).collect()
     }
 }
 
@@ -231,7 +229,8 @@ mod tests {
         let mut open = record("cpu", "c", 0, 0.9);
         open.is_open = true;
         records.put(open.into());
-        assert_eq!(records.expire(3 * DAY_MS), 2);
+        let over = records.over_before(3 * DAY_MS);
+        assert_eq!(over.into_iter().filter_map(|id| records.remove(id)).count(), 2);
         assert_eq!(days(&records, &Filter::default()), [3, 0], "one that goes on stays");
         assert_eq!(records.by_name.len(), 1);
         assert_eq!(records.evict(0), 2);

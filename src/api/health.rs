@@ -2,6 +2,8 @@
 //!
 //! Not here: the time before readiness (see `http_server`).
 
+use crate::anomaly::book::{Book, BookFigures};
+use crate::shard::questions::ModelBoard;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -17,6 +19,10 @@ use storage::{Store, StoreFigures};
 pub struct Health {
     /// The store.
     pub store: Store,
+    /// The anomalies.
+    pub book: Book,
+    /// The models.
+    pub board: Arc<ModelBoard>,
     /// Set when the server has begun to stop.
     pub stopping: Arc<AtomicBool>,
     /// Milliseconds since the epoch at which the server started.
@@ -43,13 +49,13 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 async fn report(State(health): State<Health>) -> Response {
-    let components = components(&health.store.figures());
+    let components = components(&health.store.figures(), &health.book.figures());
     let status = overall(&components);
     let body = json!({
         "status": status,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_s": ((health.now_ms)() - health.started_ms).max(0) / 1000,
-        "models_loaded": 0,
+        "models_loaded": health.board.models_loaded(),
         "components": components.iter().map(|c| (c.name.to_owned(), c.json())).collect::<Map<_, _>>(),
     });
     let code = if status == "failing" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
@@ -69,7 +75,7 @@ impl Component {
     }
 }
 
-fn components(figures: &StoreFigures) -> [Component; 3] {
+fn components(figures: &StoreFigures, book: &BookFigures) -> [Component; 4] {
     let journal = match &figures.journal_failure {
         None => ("healthy", format!("{} bytes to replay", figures.journal_bytes)),
         Some(what) => ("failing", what.clone()),
@@ -82,11 +88,13 @@ fn components(figures: &StoreFigures) -> [Component; 3] {
         None => ("healthy", format!("{} checkpoints since the start", figures.keeper.checkpoints)),
         Some(what) => ("degraded", format!("last work failed: {what}")),
     };
-    [("journal", journal), ("storage", storage), ("keeper", keeper)].map(|(name, (status, detail))| Component {
-        name,
-        status,
-        detail,
-    })
+    let anomalies = match (&book.failing, book.damage.first()) {
+        (Some(what), _) => ("degraded", format!("kept in memory only: {what}")),
+        (None, Some(first)) => ("degraded", format!("{} findings of damage, the first: {first}", book.damage.len())),
+        (None, None) => ("healthy", format!("{} on record", book.records)),
+    };
+    let all = [("journal", journal), ("storage", storage), ("keeper", keeper), ("anomalies", anomalies)];
+    all.map(|(name, (status, detail))| Component { name, status, detail })
 }
 
 /// The worst of the components'.

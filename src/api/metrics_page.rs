@@ -2,12 +2,14 @@
 //!
 //! Not here: the counting (see `self_metrics`), what the process uses (see `process`).
 
-use super::process;
+use super::{anomaly_metrics, process};
+use crate::anomaly::book::Book;
 use crate::self_metrics::{Drop, Rejection, SelfMetrics, Source, SourceCounters};
+use crate::shard::questions::ModelBoard;
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, header};
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
@@ -24,6 +26,12 @@ pub struct MetricsPage {
     pub metrics: Arc<SelfMetrics>,
     /// The store's figures.
     pub store: Store,
+    /// The anomalies.
+    pub book: Book,
+    /// The models.
+    pub board: Arc<ModelBoard>,
+    /// Most names of metrics that are shown by themselves.
+    pub names_max: usize,
 }
 
 /// The route, at the root.
@@ -31,32 +39,37 @@ pub fn router(page: MetricsPage) -> Router {
     Router::new().route("/metrics", get(show)).with_state(page)
 }
 
-async fn show(State(page): State<MetricsPage>, headers: HeaderMap) -> impl IntoResponse {
+async fn show(State(page): State<MetricsPage>, headers: HeaderMap) -> Response {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
     let open_metrics = accept.contains("application/openmetrics-text");
-    let mut out = Exposition { text: String::with_capacity(8192), open_metrics };
-    page.write(&mut out);
+    // Looking for the most unusual scores goes through all series.
+    let written = tokio::task::spawn_blocking(move || {
+        let mut out = Exposition { text: String::with_capacity(8192), open_metrics };
+        page.write(&mut out);
+        out
+    });
+    let Ok(mut out) = written.await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
     let content_type = if open_metrics { OPEN_METRICS } else { TEXT };
     if open_metrics {
         out.text.push_str("# EOF\n");
     }
-    ([(header::CONTENT_TYPE, content_type)], out.text)
+    ([(header::CONTENT_TYPE, content_type)], out.text).into_response()
 }
 
 /// Text under construction.
-struct Exposition {
+pub(super) struct Exposition {
     text: String,
     open_metrics: bool,
 }
 
 impl Exposition {
     /// Writes the heading of a counter; `name` ends in `_total`, which OpenMetrics leaves out of the heading.
-    fn counter(&mut self, name: &str, help: &str) {
+    pub(super) fn counter(&mut self, name: &str, help: &str) {
         let family = if self.open_metrics { name.strip_suffix("_total").unwrap_or(name) } else { name };
         self.heading(family, "counter", help);
     }
 
-    fn gauge(&mut self, name: &str, help: &str) {
+    pub(super) fn gauge(&mut self, name: &str, help: &str) {
         self.heading(name, "gauge", help);
     }
 
@@ -65,16 +78,30 @@ impl Exposition {
         let _ = write!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}\n");
     }
 
-    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.text.push_str(name);
         for (at, (label, text)) in labels.iter().enumerate() {
             let open = if at == 0 { '{' } else { ',' };
-            let _ = write!(self.text, "{open}{label}=\"{text}\"");
+            let _ = write!(self.text, "{open}{label}=\"");
+            push_escaped(&mut self.text, text);
+            self.text.push('"');
         }
         if !labels.is_empty() {
             self.text.push('}');
         }
         let _ = writeln!(self.text, " {value}");
+    }
+}
+
+/// A label's value as the format spells it.
+fn push_escaped(out: &mut String, text: &str) {
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
     }
 }
 
@@ -86,6 +113,7 @@ impl MetricsPage {
         self.requests(out);
         self.statsd(out);
         self.store(out);
+        anomaly_metrics::write(self, out);
         process::write(|name, kind, help, value| {
             match kind {
                 process::Kind::Counter => out.counter(name, help),
@@ -195,5 +223,12 @@ mod tests {
         out.counter("a_total", "Help.");
         out.sample("a_total", &[], 7);
         assert_eq!(out.text, "# HELP a_total Help.\n# TYPE a_total counter\na_total 7\n");
+    }
+
+    #[test]
+    fn any_label_value_stands_on_one_line() {
+        let mut out = Exposition { text: String::new(), open_metrics: false };
+        out.sample("a", &[("x", "a\"b\\c\nd")], 1);
+        assert_eq!(out.text, "a{x=\"a\\\"b\\\\c\\nd\"} 1\n");
     }
 }

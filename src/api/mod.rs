@@ -3,7 +3,9 @@
 //! Not here: routes that take data in (see `ingest`), connections (see `http_server`).
 
 pub mod admin;
+mod anomaly_metrics;
 pub mod health;
 pub mod metrics_page;
 mod process;
 pub mod prometheus;
+pub mod rest;

@@ -88,6 +88,18 @@ settings! {
         lookback: Duration as Span = "5m" in "1ms" to "1d",
     }
 
+    /// Anomalies on record.
+    anomalies: Anomalies {
+        /// Anomalies kept in memory and on disk, for as long as storage.retention; the earliest leave.
+        max_records: usize as Count = "20000" in "1" to "10000000",
+    }
+
+    /// The server's own metrics, at /metrics.
+    metrics: Metrics {
+        /// Names for which scores and anomalies are shown, those with the greatest scores first.
+        names_max: usize as Count = "1000" in "0" to "1000000",
+    }
+
     /// The server's own log, on standard error.
     log: Log {
         /// The least important message that is still logged.

@@ -39,6 +39,24 @@ impl Store {
         }
         Ok(())
     }
+
+    /// The newest sample of one series, if it has any; costs a look at its head, or at one chunk when that is empty.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn newest(&self, series: SeriesRef) -> Result<Option<(i64, f64)>, StoreError> {
+        let (in_head, (_, sealed_end_ms)) = {
+            let views = self.shared().views[series.partition() as usize].read();
+            let Some(view) = views.get(series.id() as usize) else { return Ok(None) };
+            (view.head.iter().max_by_key(|(time_ms, _)| *time_ms), view.sealed_span())
+        };
+        if sealed_end_ms == i64::MIN || in_head.is_some_and(|(time_ms, _)| time_ms >= sealed_end_ms) {
+            return Ok(in_head);
+        }
+        let mut sealed = Samples::default();
+        self.read(series, sealed_end_ms, sealed_end_ms, &mut sealed)?;
+        Ok(sealed.times.pop().zip(sealed.values.pop()).or(in_head))
+    }
 }
 
 fn add_chunk(bytes: &[u8], from_ms: i64, to_ms: i64, out: &mut Samples) {

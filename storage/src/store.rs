@@ -77,6 +77,12 @@ impl Store {
         Ok(selected)
     }
 
+    /// Series with one value of a label, in order of their references; their keys are not read.
+    pub fn series_with(&self, label: &str, value: &str) -> Vec<SeriesRef> {
+        let found = self.shared.index.read().select(&[Matcher::equal(label, value)]);
+        found.iter().map(SeriesRef).collect()
+    }
+
     /// Names of labels, sorted; of all series when `matchers` is empty, else of series that satisfy any one set.
     pub fn label_names(&self, matchers: &[Vec<Matcher>]) -> Result<Vec<String>, StoreError> {
         let index = self.shared.index.read();
@@ -107,13 +113,17 @@ impl Store {
         self.commands.send(command).map_err(|_| StoreError::Closed)
     }
 
+    /// Time of the newest sample of all, none while the store is empty.
+    pub fn newest_ms(&self) -> Option<i64> {
+        Some(self.shared.newest_ms.load(Ordering::Relaxed)).filter(|newest_ms| *newest_ms != i64::MIN)
+    }
+
     /// Figures for `/metrics` and `/health`.
     pub fn figures(&self) -> StoreFigures {
-        let newest_ms = self.shared.newest_ms.load(Ordering::Relaxed);
         let keeper = self.shared.keeper.lock().clone();
         StoreFigures {
             series: self.shared.series_count.load(Ordering::Relaxed),
-            newest_ms: (newest_ms != i64::MIN).then_some(newest_ms),
+            newest_ms: self.newest_ms(),
             journal_bytes: self.shared.journal.bytes(),
             journal_failure: match self.shared.journal.state() {
                 JournalState::Working => None,

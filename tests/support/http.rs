@@ -34,6 +34,11 @@ pub(crate) fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<A
     headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send(body).and_then(read)
 }
 
+/// DELETE; an error only when nothing answers.
+pub(crate) fn delete(url: &str) -> Result<Answer, Error> {
+    agent().delete(url).call().and_then(read)
+}
+
 fn agent() -> Agent {
     // A proxy of the environment would be asked for a loopback address of its own.
     let settings = Agent::config_builder().proxy(None).http_status_as_error(false);

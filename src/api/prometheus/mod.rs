@@ -12,6 +12,8 @@ mod parameters;
 mod queries;
 mod run;
 
+pub(in crate::api) use parameters::parse_duration_ms;
+
 use crate::query::QueryLimits;
 use axum::Router;
 use axum::routing::get;

@@ -99,7 +99,7 @@ fn seconds_to_ms(seconds: f64) -> i64 {
 }
 
 /// Seconds with decimals, or numbers with units from years to milliseconds, each at most once, largest first.
-fn parse_duration_ms(text: &str) -> Option<i64> {
+pub(in crate::api) fn parse_duration_ms(text: &str) -> Option<i64> {
     const UNITS: [(&str, i64); 7] = [
         ("y", 365 * 86_400_000),
         ("w", 7 * 86_400_000),

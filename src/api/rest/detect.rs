@@ -1,0 +1,146 @@
+//! `POST /api/v1/detect/{name}`: what a fresh model says of the samples that are stored.
+//!
+//! Not here: judging (see `replay`).
+
+use super::Shared;
+use super::answer::{ApiError, Text};
+use super::body::Fields;
+use super::ensemble::Flagging;
+use super::metric::POINTS_MAX;
+use super::parameters::{Parameters, matchers_of};
+use super::replay::{Replay, SAMPLES_MAX};
+use super::run::run;
+use super::selection::{name_of, newest_ms, select};
+use super::shapes::{Anomaly, Labels, Time};
+use crate::analysis::{Severity, Verdict, detector_names};
+use crate::anomaly::{AnomalyRecord, Confidence};
+use crate::clock;
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+#[derive(Debug, Serialize)]
+struct Outcome<'a> {
+    metric: &'a str,
+    total_points: usize,
+    anomalies_detected: usize,
+    max_severity: &'static str,
+    duration_ms: u64,
+    series: Vec<OutcomeSeries<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct OutcomeSeries<'a> {
+    labels: Labels<'a>,
+    anomalies: Vec<Anomaly<'a>>,
+    results: &'a [PointResult],
+}
+
+/// One sample as all detectors together see it.
+#[derive(Debug, Serialize)]
+struct PointResult {
+    timestamp: Time,
+    value: f64,
+    combined_score: f64,
+    individual_scores: BTreeMap<&'static str, Option<f64>>,
+    is_anomaly: bool,
+    confidence: &'static str,
+    agreeing_detectors: Vec<&'static str>,
+}
+
+impl PointResult {
+    fn of(time_ms: i64, value: f64, verdict: &Verdict) -> Self {
+        let scores = verdict.votes.scores();
+        let agreeing: Vec<_> = verdict.votes.agreeing().map(|vote| vote.detector).collect();
+        Self {
+            timestamp: Time(time_ms),
+            value,
+            combined_score: verdict.score,
+            individual_scores: detector_names().into_iter().zip(scores).collect(),
+            is_anomaly: verdict.is_anomaly,
+            confidence: Confidence::of(agreeing.len(), scores.iter().flatten().count()).as_str(),
+            agreeing_detectors: agreeing,
+        }
+    }
+}
+
+/// What a request asks.
+#[derive(Debug)]
+struct Asked {
+    start_ms: Option<i64>,
+    end_ms: Option<i64>,
+    sets: Vec<Vec<storage::label_index::Matcher>>,
+    flagging: Flagging,
+    wants_all: bool,
+}
+
+impl Asked {
+    async fn read(shared: &Shared, uri: &Uri, body: Body) -> Result<Self, ApiError> {
+        let wants_all = Parameters::read(uri)?.is_set("all")?;
+        let mut fields = Fields::read(body).await?;
+        let (start_ms, end_ms) = (fields.time_ms("start")?, fields.time_ms("end")?);
+        if start_ms.zip(end_ms).is_some_and(|(start_ms, end_ms)| end_ms < start_ms) {
+            return Err(ApiError::field("end", "before start"));
+        }
+        let sets =
+            fields.texts("match")?.iter().map(|text| matchers_of(text, &shared.api.query)).collect::<Result<_, _>>()?;
+        let flagging = Flagging::read(&mut fields)?;
+        fields.finish()?;
+        Ok(Self { start_ms, end_ms, sets, flagging, wants_all })
+    }
+}
+
+/// Judges what is stored.
+pub(super) async fn detect(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    body: Body,
+) -> Result<Text, ApiError> {
+    let name = name_of(path)?;
+    let asked = Asked::read(&shared, &uri, body).await?;
+    run(shared, move |shared, cancel| {
+        let began = clock::monotonic();
+        let found = select(shared, &name, &asked.sets)?;
+        let newest_ms = newest_ms(shared, &found)?.unwrap_or_else(shared.api.now_ms);
+        let range_ms = (asked.start_ms.unwrap_or(i64::MIN), asked.end_ms.unwrap_or(newest_ms));
+        let mut replay = Replay::new(shared, cancel, found.len());
+        let mut judged: Vec<(Vec<AnomalyRecord>, Vec<PointResult>)> = Vec::with_capacity(found.len());
+        let (mut total_points, mut shown) = (0, 0);
+        for one in &found {
+            let mut results = Vec::new();
+            let take = |time_ms, value, verdict: &Verdict| {
+                if (asked.wants_all || verdict.is_anomaly) && shown + results.len() <= POINTS_MAX {
+                    results.push(PointResult::of(time_ms, value, verdict));
+                }
+            };
+            let replayed = replay.flagged(one, range_ms, SAMPLES_MAX, asked.flagging.start(), take)?;
+            total_points += replayed.samples;
+            shown += results.len();
+            if shown > POINTS_MAX {
+                let message = format!("more than {POINTS_MAX} results; ask for fewer series or less time");
+                return Err(ApiError::unprocessable(message).with("field", "start"));
+            }
+            judged.push((replayed.anomalies, results));
+        }
+        let anomalies = || judged.iter().flat_map(|(anomalies, _)| anomalies);
+        let series = found.iter().zip(&judged).map(|(one, (anomalies, results))| OutcomeSeries {
+            labels: Labels(&one.key),
+            anomalies: anomalies.iter().map(Anomaly::of).collect(),
+            results,
+        });
+        Text::of(&Outcome {
+            metric: &name,
+            total_points,
+            anomalies_detected: anomalies().count(),
+            max_severity: anomalies().map(|found| found.peak.severity).max().unwrap_or(Severity::None).as_str(),
+            duration_ms: clock::monotonic().saturating_duration_since(began).as_millis() as u64,
+            series: series.collect(),
+        })
+    })
+    .await
+}

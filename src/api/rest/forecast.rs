@@ -1,0 +1,242 @@
+//! `POST /api/v1/forecast/{name}`: what the series of a name will do next, and when they reach a limit.
+//!
+//! Not here: how a forecast is made (see `analysis::forecast`).
+
+use super::Shared;
+use super::answer::{ApiError, Text};
+use super::body::Fields;
+use super::metric::POINTS_MAX;
+use super::parameters::matchers_of;
+use super::run::{check, run};
+use super::selection::{name_of, select};
+use super::shapes::{Labels, Season, Time};
+use crate::analysis::forecast::{Direction, Forecast, ForecastEngine, ForecastError, Threshold};
+use axum::body::Body;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use serde::Serialize;
+use std::sync::Arc;
+use storage::SelectedSeries;
+use storage::sample::Samples;
+
+const HOUR_MS: i64 = 3_600_000;
+/// From this span on hours are a sensible step for samples that are closer together.
+const HOURS_FROM_MS: i64 = 48 * HOUR_MS;
+/// The span that is read, up to the newest sample: a quarter's worth, for steps of an hour.
+const HISTORY_MS: i64 = 92 * 86_400_000;
+/// Steps of history that a forecast is made from.
+const HISTORY_STEPS: i64 = 4096;
+
+#[derive(Debug, Serialize)]
+struct Outcome<'a> {
+    metric: &'a str,
+    series: Vec<OutcomeSeries<'a>>,
+    /// Series of which nothing can be said, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<Skipped<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Skipped<'a> {
+    labels: Labels<'a>,
+    error: String,
+}
+
+#[derive(Debug, Serialize)]
+struct OutcomeSeries<'a> {
+    labels: Labels<'a>,
+    method: String,
+    timestamps: Vec<Time>,
+    predicted_values: Vec<f64>,
+    lower_bound: Vec<f64>,
+    upper_bound: Vec<f64>,
+    trend_per_day: f64,
+    seasons: Vec<Season>,
+    days_to_exhaustion: Option<f64>,
+    exhaustion: Option<Exhaustion>,
+    sla_risk_score: f64,
+    held_out_error: Option<HeldOutError>,
+}
+
+#[derive(Debug, Serialize)]
+struct Exhaustion {
+    earliest: Time,
+    likely: Option<Time>,
+    latest: Option<Time>,
+    probability: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct HeldOutError {
+    mase: f64,
+    coverage: Option<f64>,
+}
+
+/// What a request asks.
+#[derive(Debug)]
+struct Asked {
+    engine: ForecastEngine,
+    step_ms: Option<i64>,
+    sets: Vec<Vec<storage::label_index::Matcher>>,
+}
+
+impl Asked {
+    async fn read(shared: &Shared, body: Body) -> Result<Self, ApiError> {
+        let mut fields = Fields::read(body).await?;
+        let usual = ForecastEngine::default();
+        let direction = fields.word("direction", &[("above", Direction::Above), ("below", Direction::Below)])?;
+        let direction = direction.unwrap_or_default();
+        let threshold = fields.number("capacity_threshold")?.map(|value| Threshold { value, direction });
+        let engine = ForecastEngine {
+            horizon: fields.count("horizon")?.unwrap_or(usual.horizon),
+            level: fields.number("level")?.unwrap_or(usual.level),
+            threshold,
+        };
+        let step_ms = fields.duration_ms("step")?;
+        let sets =
+            fields.texts("match")?.iter().map(|text| matchers_of(text, &shared.api.query)).collect::<Result<_, _>>()?;
+        fields.finish()?;
+        engine.check_settings().map_err(|error| ApiError::field(field_of(&error), error))?;
+        Ok(Self { engine, step_ms, sets })
+    }
+}
+
+fn field_of(error: &ForecastError) -> &'static str {
+    match error {
+        ForecastError::Level(_) => "level",
+        ForecastError::Threshold(_) => "capacity_threshold",
+        _ => "horizon",
+    }
+}
+
+/// Forecasts what is stored.
+pub(super) async fn forecast(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<String>, PathRejection>,
+    body: Body,
+) -> Result<Text, ApiError> {
+    let name = name_of(path)?;
+    let asked = Asked::read(&shared, body).await?;
+    run(shared, move |shared, cancel| {
+        let found = select(shared, &name, &asked.sets)?;
+        if found.len() * asked.engine.horizon > POINTS_MAX {
+            let message = format!("more than {POINTS_MAX} points; ask for fewer series or a nearer horizon");
+            return Err(ApiError::unprocessable(message).with("field", "horizon"));
+        }
+        let (mut series, mut skipped) = (Vec::with_capacity(found.len()), Vec::new());
+        let mut samples = Samples::default();
+        for one in &found {
+            check(cancel)?;
+            let step_ms = history(shared, one, asked.step_ms, &mut samples)?;
+            if let Some(step_ms) = step_ms {
+                average(&mut samples, step_ms);
+            }
+            match asked.engine.forecast(&samples.times, &samples.values) {
+                Ok(forecast) => series.push(shape(Labels(&one.key), forecast)),
+                Err(error) => skipped.push(Skipped { labels: Labels(&one.key), error: error.to_string() }),
+            }
+        }
+        match (series.is_empty(), skipped.first()) {
+            (true, Some(first)) => Err(ApiError::unprocessable(first.error.clone())),
+            _ => Text::of(&Outcome { metric: &name, series, skipped }),
+        }
+    })
+    .await
+}
+
+/// Reads the samples to learn from; the step they are to be averaged over, if they are.
+fn history(
+    shared: &Shared,
+    one: &SelectedSeries,
+    step_ms: Option<i64>,
+    samples: &mut Samples,
+) -> Result<Option<i64>, ApiError> {
+    samples.clear();
+    let Some((newest_ms, _)) = shared.api.store.newest(one.series)? else { return Ok(None) };
+    let span_ms = step_ms.map_or(HISTORY_MS, |step_ms| step_ms.saturating_mul(HISTORY_STEPS));
+    shared.api.store.read(one.series, newest_ms.saturating_sub(span_ms), newest_ms, samples)?;
+    let distance_ms = usual_distance_ms(&samples.times);
+    if let Some(step_ms) = step_ms {
+        return Ok(Some(step_ms).filter(|step_ms| *step_ms > distance_ms));
+    }
+    let covered_ms = newest_ms - samples.times.first().copied().unwrap_or(newest_ms);
+    if distance_ms < HOUR_MS && covered_ms >= HOURS_FROM_MS {
+        return Ok(Some(HOUR_MS));
+    }
+    let needless = samples.len().saturating_sub(HISTORY_STEPS as usize);
+    samples.times.drain(..needless);
+    samples.values.drain(..needless);
+    Ok(None)
+}
+
+/// The median distance of the newest samples, 0 if there are none.
+fn usual_distance_ms(times: &[i64]) -> i64 {
+    let newest = &times[times.len().saturating_sub(1000)..];
+    let mut distances: Vec<i64> = newest.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let middle = distances.len() / 2;
+    if distances.is_empty() { 0 } else { *distances.select_nth_unstable(middle).1 }
+}
+
+/// Puts in the place of samples their mean in each step, at the time at which the step begins.
+fn average(samples: &mut Samples, step_ms: i64) {
+    let (mut sum, mut count, mut kept) = (0.0, 0.0, 0);
+    for at in 0..samples.len() {
+        let (time_ms, value) = (samples.times[at], samples.values[at]);
+        let step = time_ms.div_euclid(step_ms);
+        if value.is_finite() {
+            (sum, count) = (sum + value, count + 1.0);
+        }
+        let is_last = samples.times.get(at + 1).is_none_or(|next| next.div_euclid(step_ms) != step);
+        if is_last && count > 0.0 {
+            (samples.times[kept], samples.values[kept]) = (step * step_ms, sum / count);
+            kept += 1;
+        }
+        if is_last {
+            (sum, count) = (0.0, 0.0);
+        }
+    }
+    samples.times.truncate(kept);
+    samples.values.truncate(kept);
+}
+
+fn shape(labels: Labels<'_>, forecast: Forecast) -> OutcomeSeries<'_> {
+    let points = &forecast.points;
+    let exhaustion = forecast.exhaustion.map(|found| Exhaustion {
+        earliest: Time(found.earliest_ms),
+        likely: found.likely_ms.map(Time),
+        latest: found.latest_ms.map(Time),
+        probability: found.probability,
+    });
+    OutcomeSeries {
+        labels,
+        timestamps: points.iter().map(|point| Time(point.time_ms)).collect(),
+        predicted_values: points.iter().map(|point| point.forecast).collect(),
+        lower_bound: points.iter().map(|point| point.lower).collect(),
+        upper_bound: points.iter().map(|point| point.upper).collect(),
+        trend_per_day: forecast.trend.slope,
+        seasons: forecast.seasons.iter().map(|season| Season::new(season.period_ms, season.strength)).collect(),
+        days_to_exhaustion: forecast.days_to_exhaustion,
+        exhaustion,
+        sla_risk_score: forecast.sla_risk,
+        held_out_error: forecast.held_out_error.map(|e| HeldOutError { mase: e.mase, coverage: e.coverage }),
+        method: forecast.method,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_has_the_mean_of_its_samples() {
+        let mut samples = Samples { times: vec![5, 9, 10, 31, 32], values: vec![1.0, 3.0, 7.0, f64::NAN, 4.0] };
+        average(&mut samples, 10);
+        assert_eq!((samples.times, samples.values), (vec![0, 10, 30], vec![2.0, 7.0, 4.0]));
+    }
+
+    #[test]
+    fn the_usual_distance_is_the_median() {
+        assert_eq!(usual_distance_ms(&[0, 10, 20, 1000, 1010]), 10);
+        assert_eq!((usual_distance_ms(&[]), usual_distance_ms(&[1])), (0, 0));
+    }
+}

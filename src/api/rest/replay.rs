@@ -1,0 +1,120 @@
+//! What a fresh model says of stored samples, one after the other: the past judged as if it came in now.
+//!
+//! Before the range that is asked for the model sees up to three weeks of samples, so that it knows days and weeks.
+//!
+//! Cost: that of the model, some 0.3 us a sample, and one series' samples in memory at a time.
+//!
+//! Not here: what is shown of the verdicts.
+
+use super::Shared;
+use super::answer::ApiError;
+use super::ensemble::{Flagging, Flags};
+use super::run::check;
+use crate::analysis::{SeriesModel, Verdict};
+use crate::anomaly::AnomalyRecord;
+use crate::anomaly::run::RunTracker;
+use crate::query::Cancel;
+use std::collections::BTreeMap;
+use storage::SelectedSeries;
+use storage::sample::Samples;
+use storage::series::{self, NAME_LABEL};
+
+/// How much before the range a model sees: two whole weeks after the first days of finding its feet.
+const WARM_UP_MS: i64 = 21 * 86_400_000;
+/// Samples of one call that are judged; some 3 s of a core.
+pub(super) const SAMPLES_MAX: usize = 10_000_000;
+/// Samples between two looks at whether anybody waits still.
+const SLICE: usize = 65_536;
+
+/// What is left of what one call may judge, and the memory it reuses.
+#[derive(Debug)]
+pub(super) struct Replay<'a> {
+    shared: &'a Shared,
+    cancel: &'a Cancel,
+    series_left: usize,
+    samples_left: usize,
+    samples: Samples,
+}
+
+/// A series after its replay.
+#[derive(Debug)]
+pub(super) struct Replayed {
+    /// What was learned.
+    pub(super) model: SeriesModel,
+    /// Runs of anomalous samples that reach into the range, oldest first.
+    pub(super) anomalies: Vec<AnomalyRecord>,
+    /// Samples in the range.
+    pub(super) samples: usize,
+}
+
+impl<'a> Replay<'a> {
+    /// For a call about so many series.
+    pub(super) fn new(shared: &'a Shared, cancel: &'a Cancel, series: usize) -> Self {
+        Self { shared, cancel, series_left: series, samples_left: SAMPLES_MAX, samples: Samples::default() }
+    }
+
+    /// Judges the samples of a series; `take` gets those within `from_ms..=to_ms`, of which there may be `points_max`.
+    pub(super) fn series(
+        &mut self,
+        series: &SelectedSeries,
+        (from_ms, to_ms): (i64, i64),
+        points_max: usize,
+        take: impl FnMut(i64, f64, &Verdict),
+    ) -> Result<Replayed, ApiError> {
+        self.flagged(series, (from_ms, to_ms), points_max, Flagging::default().start(), take)
+    }
+
+    /// The same where a request may have a word of its own on what is anomalous.
+    pub(super) fn flagged(
+        &mut self,
+        series: &SelectedSeries,
+        (from_ms, to_ms): (i64, i64),
+        points_max: usize,
+        mut flags: Flags,
+        mut take: impl FnMut(i64, f64, &Verdict),
+    ) -> Result<Replayed, ApiError> {
+        self.shared.api.store.read(series.series, from_ms.saturating_sub(WARM_UP_MS), to_ms, &mut self.samples)?;
+        let times = &self.samples.times;
+        let first = times.partition_point(|time_ms| *time_ms < from_ms);
+        let asked = times.len() - first;
+        self.admit(asked, points_max)?;
+        // Of what may be judged beside the ranges themselves every series gets the same share.
+        let share = (self.samples_left - asked) / self.series_left.max(1);
+        let begin = first.saturating_sub(share);
+        self.series_left = self.series_left.saturating_sub(1);
+        self.samples_left -= times.len() - begin;
+        let mut model = SeriesModel::new(None, self.shared.api.settings);
+        let mut runs = RunTracker::default();
+        let mut found = BTreeMap::new();
+        let name = series::label(&series.key, NAME_LABEL).unwrap_or("");
+        for (at, (&time_ms, &value)) in times.iter().zip(&self.samples.values).enumerate().skip(begin) {
+            if at % SLICE == 0 {
+                check(self.cancel)?;
+            }
+            let mut verdict = model.observe(time_ms, value);
+            let goes_on = flags.apply(&mut verdict, model.is_run_open());
+            if let Some(run) = runs.observe(&series.key, name, value, &verdict, goes_on) {
+                found.insert(run.start_ms, run);
+            }
+            if at >= first {
+                take(time_ms, value, &verdict);
+            }
+        }
+        found.extend(runs.current(&series.key).map(|run| (run.start_ms, run)));
+        let reaching = found.into_values().filter(|run| run.last_ms >= from_ms);
+        Ok(Replayed { model, anomalies: reaching.map(AnomalyRecord::of_run).collect(), samples: asked })
+    }
+
+    fn admit(&self, asked: usize, points_max: usize) -> Result<(), ApiError> {
+        if asked > points_max {
+            let message =
+                format!("{asked} samples of one series, more than {points_max}; ask for less time or give a step");
+            return Err(ApiError::unprocessable(message).with("field", "step").with("count", asked));
+        }
+        if asked > self.samples_left {
+            let message = format!("more than {SAMPLES_MAX} samples to judge; ask for less time or fewer series");
+            return Err(ApiError::unprocessable(message).with("field", "start"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,300 @@
+//! Metrics over REST: what there is, what it was and what was expected, what is unusual in it, and what comes next.
+//!
+//! Not here: anomalies on record (see `tests/rest_anomalies.rs`).
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use serde_json::{Value, json};
+use std::fmt::Write;
+use support::http::{Answer, get, get_json, post};
+use support::server::Server;
+
+/// Monday, 2023-11-13 00:00 UTC.
+const START_S: i64 = 1_699_833_600;
+const STEP_S: i64 = 300;
+/// Eight days.
+const SAMPLES: i64 = 8 * 288;
+/// Where the one spike is, on the last day.
+const SPIKE: i64 = SAMPLES - 100;
+
+/// A day's wave with some noise, the same in every run.
+fn value(i: i64) -> f64 {
+    let noise = ((i as u64).wrapping_mul(6_364_136_223_846_793_005) >> 40) as f64 / 1e7;
+    let wave = 20.0 * (i as f64 * std::f64::consts::TAU / 288.0).sin();
+    50.0 + wave + noise + if i == SPIKE { 500.0 } else { 0.0 }
+}
+
+fn time_s(i: i64) -> i64 {
+    START_S + i * STEP_S
+}
+
+/// RFC 3339 of the sample's time, as answers have it.
+fn time(i: i64) -> String {
+    let time = jiff::Timestamp::from_second(time_s(i)).unwrap();
+    format!("{time:.3}")
+}
+
+fn push(server: &Server, name: &str, host: &str, value: impl Fn(i64) -> f64, count: i64) {
+    let mut body = "[".to_owned();
+    for i in 0..count {
+        let separator = if i == 0 { "" } else { "," };
+        let (at, value) = (time_s(i), value(i));
+        let _ = write!(
+            body,
+            "{separator}{{\"name\":\"{name}\",\"timestamp\":{at},\"value\":{value},\"labels\":{{\"host\":\"{host}\"}}}}"
+        );
+    }
+    body.push(']');
+    let answer = post(&server.url("/api/v1/metrics"), &[], body.as_bytes()).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+/// A server with one series of eight days and two short ones.
+fn filled() -> Server {
+    let server = Server::start();
+    push(&server, "cpu_percent", "a", value, SAMPLES);
+    push(&server, "disk/used_bytes", "a", |i| 1e6 + 1e3 * i as f64, SAMPLES);
+    push(&server, "short", "b", |i| i as f64, 1);
+    server
+}
+
+fn ask(server: &Server, path: &str, body: &Value) -> Answer {
+    post(&server.url(path), &[], body.to_string().as_bytes()).unwrap()
+}
+
+fn asked(server: &Server, path: &str, body: &Value) -> Value {
+    let answer = ask(server, path, body);
+    assert_eq!(answer.status, 200, "{path} {body}: {}", answer.body);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+fn refused(answer: Answer, status: u16, field: Option<&str>) -> Value {
+    assert_eq!(answer.status, status, "{}", answer.body);
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    assert!(body["error"].as_str().is_some_and(|error| !error.is_empty()), "{body}");
+    assert_eq!(body.get("field").and_then(Value::as_str), field, "{body}");
+    body
+}
+
+fn keys(object: &Value) -> Vec<&str> {
+    object.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn metrics_are_listed_with_their_newest_sample_and_pages() {
+    let server = filled();
+    let url = server.url("/api/v1/metrics");
+    let all = get_json(&url, &[]);
+    assert_eq!(all["total"], 3, "{all}");
+    let names: Vec<_> = all["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["cpu_percent", "disk/used_bytes", "short"]);
+    let cpu = &all["items"][0];
+    assert_eq!((&cpu["labels"], &cpu["unit"]), (&json!({"host": "a"}), &json!("percent")));
+    assert_eq!(cpu["last_time"], time(SAMPLES - 1));
+    assert_eq!(cpu["last_value"].as_f64(), Some(value(SAMPLES - 1)));
+    assert_eq!(cpu["id"].as_str().map(str::len), Some(16));
+    assert!(["warming", "daily", "weekly", "ready"].contains(&cpu["state"].as_str().unwrap()), "{cpu}");
+    assert!(cpu["samples"].is_u64() && cpu.get("kind").is_some());
+    let page = get_json(&url, &[("skip", "1"), ("limit", "1")]);
+    assert_eq!((&page["total"], &page["items"][0]["name"]), (&json!(3), &json!("disk/used_bytes")));
+    assert_eq!(page["items"].as_array().unwrap().len(), 1);
+    assert_eq!(get_json(&url, &[("search", "CPU")])["total"], 1);
+    assert_eq!(get_json(&url, &[("match", "{host=\"b\"}"), ("match", "{__name__=~\"cpu.*\"}")])["total"], 2);
+    for (name, value) in [("limit", "0"), ("limit", "1001"), ("skip", "-1"), ("match", "sum(x)")] {
+        refused(get(&url, &[(name, value)]).unwrap(), 400, Some(name));
+    }
+    server.stop();
+}
+
+#[test]
+fn a_metric_shows_its_samples_with_what_was_expected() {
+    let server = filled();
+    let url = server.url("/api/v1/metrics/cpu_percent");
+    let shown = get_json(&url, &[]);
+    let series = &shown["series"][0];
+    assert_eq!((&shown["name"], &series["labels"]), (&json!("cpu_percent"), &json!({"host": "a"})));
+    assert_eq!(series["kind"], "gauge");
+    assert_eq!(series["seasons"][0]["period_s"], 86_400.0, "{}", series["seasons"]);
+    let points = series["points"].as_array().unwrap();
+    assert_eq!(points.len(), 289, "a day up to the newest sample, both ends included");
+    assert_eq!(
+        (&points[288]["timestamp"], points[288]["value"].as_f64()),
+        (&json!(time(SAMPLES - 1)), Some(value(SAMPLES - 1)))
+    );
+    let odd: Vec<_> = points.iter().filter(|point| point["is_anomaly"] == true).collect();
+    assert_eq!((odd.len(), &odd[0]["timestamp"]), (1, &json!(time(SPIKE))));
+    assert!(odd[0]["score"].as_f64().unwrap() >= 0.6 && odd[0]["upper"].as_f64().unwrap() < 500.0, "{}", odd[0]);
+    assert!(points.iter().all(|point| point["imputed"] == false && point["expected"].is_f64()));
+    assert!(series["anomalies"].is_array());
+
+    let (start, end) = (time_s(SPIKE - 10).to_string(), time_s(SPIKE + 9).to_string());
+    let hours = get_json(&url, &[("start", &start), ("end", &end), ("step", "50m")]);
+    let points = hours["series"][0]["points"].as_array().unwrap();
+    assert_eq!(points.len(), 2);
+    assert!(points[1]["is_anomaly"] == true && points[1]["value"].as_f64().unwrap() > 500.0, "no step hides the spike");
+    let rfc = get_json(&url, &[("start", time(SPIKE).as_str()), ("end", time(SPIKE).as_str())]);
+    assert_eq!(rfc["series"][0]["points"].as_array().unwrap().len(), 1);
+    assert_eq!(get_json(&url, &[("match", "{host=\"none\"}")])["series"], json!([]));
+    let slashed = get_json(&server.url("/api/v1/metrics/disk%2Fused_bytes"), &[]);
+    assert_eq!((&slashed["name"], &slashed["series"][0]["kind"]), (&json!("disk/used_bytes"), &json!("counter")));
+
+    refused(get(&server.url("/api/v1/metrics/disk%252Fused_bytes"), &[]).unwrap(), 404, None);
+    refused(get(&server.url("/api/v1/metrics/none"), &[]).unwrap(), 404, None);
+    refused(get(&server.url("/api/v1/metrics/%ff"), &[]).unwrap(), 400, None);
+    refused(get(&url, &[("start", "yesterday")]).unwrap(), 400, Some("start"));
+    refused(get(&url, &[("start", "200"), ("end", "100")]).unwrap(), 400, Some("end"));
+    refused(get(&url, &[("step", "-5")]).unwrap(), 400, Some("step"));
+    let many = refused(get(&url, &[("step", "1s")]).unwrap(), 422, Some("step"));
+    assert_eq!(many["count"], 86_401);
+    server.stop();
+}
+
+#[test]
+fn too_many_series_or_samples_at_a_time_are_refused_with_their_count() {
+    let server = Server::start_with_settings(&[("INFRAWATCH_QUERY_MAX_POINTS", "50")]);
+    push(&server, "cpu", "a", value, 60);
+    let hosts: Vec<_> =
+        (0..101).map(|host| json!({"name": "many", "value": 1, "labels": {"host": host.to_string()}})).collect();
+    assert_eq!(ask(&server, "/api/v1/metrics", &json!(hosts)).status, 200);
+    for answer in [
+        get(&server.url("/api/v1/metrics/many"), &[]).unwrap(),
+        ask(&server, "/api/v1/detect/many", &json!({})),
+        ask(&server, "/api/v1/forecast/many", &json!({})),
+    ] {
+        assert_eq!(refused(answer, 422, Some("match"))["count"], 101);
+    }
+    assert_eq!(
+        get_json(&server.url("/api/v1/metrics/many"), &[("match", "{host=~\"1.\"}")])["series"]
+            .as_array()
+            .unwrap()
+            .len(),
+        10
+    );
+    assert_eq!(refused(get(&server.url("/api/v1/metrics/cpu"), &[]).unwrap(), 422, Some("step"))["count"], 60);
+    server.stop();
+}
+
+#[test]
+fn detection_over_what_is_stored_finds_the_spike_and_says_who_saw_it() {
+    let server = filled();
+    let path = "/api/v1/detect/cpu_percent";
+    let found = asked(&server, path, &json!({"start": time_s(SPIKE - 50), "end": time(SPIKE + 50)}));
+    assert_eq!(
+        (&found["metric"], &found["total_points"], &found["anomalies_detected"]),
+        (&json!("cpu_percent"), &json!(101), &json!(1)),
+        "{found}"
+    );
+    assert!(["low", "medium", "high", "critical"].contains(&found["max_severity"].as_str().unwrap()));
+    assert!(found["duration_ms"].is_u64());
+    let series = &found["series"][0];
+    let anomaly = &series["anomalies"][0];
+    assert_eq!((&anomaly["timestamp"], &anomaly["metric_name"]), (&json!(time(SPIKE)), &json!("cpu_percent")));
+    assert!(anomaly["summary"].as_str().unwrap().contains("expected"), "{anomaly}");
+    let results = series["results"].as_array().unwrap();
+    assert_eq!(results.len(), 1, "only what is anomalous");
+    assert_eq!(
+        keys(&results[0]),
+        ["agreeing_detectors", "combined_score", "confidence", "individual_scores", "is_anomaly", "timestamp", "value"]
+    );
+    assert!(results[0]["individual_scores"].as_object().unwrap().len() >= 6);
+    assert!(!results[0]["agreeing_detectors"].as_array().unwrap().is_empty());
+
+    let all = asked(&server, &format!("{path}?all=true"), &json!({"match": "{host=\"a\"}"}));
+    assert_eq!(
+        (all["series"][0]["results"].as_array().unwrap().len() as i64, &all["total_points"]),
+        (SAMPLES, &json!(SAMPLES))
+    );
+    let scores =
+        all["series"][0]["results"].as_array().unwrap().iter().map(|result| result["combined_score"].as_f64().unwrap());
+    assert!(scores.into_iter().all(|score| (0.0..=1.0).contains(&score)));
+    let count = |body: Value| asked(&server, path, &body)["series"][0]["results"].as_array().unwrap().len();
+    assert_eq!(count(json!({"threshold": 1})), 0);
+    let by_rule = ["unanimous", "majority", "any"].map(|rule| count(json!({"ensemble": rule})));
+    assert!(by_rule.is_sorted() && by_rule[2] >= 1, "{by_rule:?}");
+    assert!(count(json!({"ensemble": "weighted", "threshold": 0.1})) > count(json!({"ensemble": "weighted"})));
+
+    refused(ask(&server, "/api/v1/detect/none", &json!({})), 404, None);
+    for (field, value) in [
+        ("surprise", json!(1)),
+        ("threshold", json!(2)),
+        ("ensemble", json!("vote")),
+        ("start", json!("soon")),
+        ("end", json!(true)),
+        ("match", json!("{")),
+    ] {
+        refused(ask(&server, path, &json!({field: value})), 400, Some(field));
+    }
+    refused(ask(&server, path, &json!({"start": 20, "end": 10})), 400, Some("end"));
+    refused(post(&server.url(path), &[], b"{").unwrap(), 400, None);
+    refused(post(&server.url(path), &[], &[b' '; 70_000]).unwrap(), 413, None);
+    server.stop();
+}
+
+#[test]
+fn a_forecast_has_a_band_and_says_when_the_limit_is_reached() {
+    let server = filled();
+    let path = "/api/v1/forecast/disk%2Fused_bytes";
+    let newest = 1e6 + 1e3 * (SAMPLES - 1) as f64;
+    // 288 000 a day: the limit is ten days away.
+    let body = json!({"horizon": 48, "capacity_threshold": newest + 2_880_000.0, "level": 90});
+    let found = asked(&server, path, &body);
+    assert_eq!(found["metric"], "disk/used_bytes");
+    let series = &found["series"][0];
+    assert_eq!(
+        keys(series),
+        [
+            "days_to_exhaustion",
+            "exhaustion",
+            "held_out_error",
+            "labels",
+            "lower_bound",
+            "method",
+            "predicted_values",
+            "seasons",
+            "sla_risk_score",
+            "timestamps",
+            "trend_per_day",
+            "upper_bound"
+        ]
+    );
+    for column in ["timestamps", "predicted_values", "lower_bound", "upper_bound"] {
+        assert_eq!(series[column].as_array().unwrap().len(), 48, "{column}");
+    }
+    assert_eq!(series["timestamps"][0], time(SAMPLES), "steps of an hour, from the hour after the newest sample");
+    let days = series["days_to_exhaustion"].as_f64().unwrap();
+    assert!((9.5..10.6).contains(&days), "{days}");
+    let trend = series["trend_per_day"].as_f64().unwrap();
+    assert!((trend - 288_000.0).abs() < 6_000.0, "{trend}");
+    assert_eq!(keys(&series["exhaustion"]), ["earliest", "latest", "likely", "probability"]);
+    let raw = asked(&server, path, &json!({"horizon": 3, "step": "5m"}));
+    assert_eq!(raw["series"][0]["timestamps"], json!([time(SAMPLES), time(SAMPLES + 1), time(SAMPLES + 2)]));
+    assert_eq!(raw["series"][0]["days_to_exhaustion"], Value::Null);
+    assert_eq!(asked(&server, path, &json!({}))["series"][0]["timestamps"].as_array().unwrap().len(), 168);
+
+    refused(ask(&server, "/api/v1/forecast/none", &json!({})), 404, None);
+    refused(ask(&server, "/api/v1/forecast/short", &json!({})), 422, None);
+    for (field, value) in [
+        ("horizon", json!(0)),
+        ("horizon", json!(-1)),
+        ("horizon", json!(100_001)),
+        ("level", json!(100)),
+        ("capacity_threshold", json!("x")),
+        ("direction", json!("up")),
+        ("step", json!("0")),
+        ("surprise", json!(1)),
+    ] {
+        refused(ask(&server, path, &json!({field: value})), 400, Some(field));
+    }
+    server.stop();
+}
+
+#[test]
+fn paths_and_methods_that_are_none_are_told_as_json() {
+    let server = Server::start();
+    refused(get(&server.url("/api/v1/nothing"), &[]).unwrap(), 404, None);
+    refused(get(&server.url("/nothing"), &[]).unwrap(), 404, None);
+    refused(get(&server.url("/api/v1/detect/cpu"), &[]).unwrap(), 405, None);
+    server.stop();
+}
