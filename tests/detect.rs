@@ -93,7 +93,10 @@ fn a_flagged_row_has_a_band_that_excludes_it_and_people_get_a_sentence() {
     assert!(number(2) >= 0.6 && number(6) < 100.0 && number(7) > 101.0 && number(7) < 900.0, "{cells:?}");
     let (table, _) = detect(&text, &["--streaming", "--metric", "queue_len"]);
     assert!(table.contains("queue_len is 900, expected 100.") && table.contains("would have been normal"), "{table}");
-    assert!(table.ends_with("1 of 2000 samples are anomalous\n"), "{table}");
+    for total in ["Total points analyzed: 2000\n", "Anomalies detected: 1\n", "Anomalous points: 1\n"] {
+        assert!(table.contains(total), "{table}");
+    }
+    assert_eq!(table.lines().filter(|line| line.starts_with("1704157200  ")).count(), 1, "{table}");
     let (json, _) = detect(&text, &["--streaming", "--json"]);
     let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(rows.as_array().unwrap().len(), 2000);
@@ -110,4 +113,23 @@ fn counters_are_told_apart_or_named() {
     }
     assert_eq!(flagged(&detect(&text, &["--format", "csv", "--streaming"]).0), [900]);
     assert_eq!(flagged(&detect(&text, &["--format", "csv", "--streaming", "--kind", "counter"]).0), [900]);
+}
+
+#[test]
+fn the_picture_has_values_band_and_marks_and_is_of_one_series() {
+    let folder = TempDir::new().unwrap();
+    let picture = folder.path().join("a.svg");
+    let text = minutes(2000, &[1500]);
+    detect(&text, &["--plot", picture.to_str().unwrap(), "--metric", "queue_len"]);
+    let svg = std::fs::read_to_string(&picture).unwrap();
+    assert!(svg.contains(">queue_len</text>") && svg.contains("1 marked as unusual"), "{svg}");
+    for class in ["value", "band"] {
+        assert!(svg.contains(&format!("class=\"{class}\"")), "{class}");
+    }
+    let two = folder.path().join("two.csv");
+    std::fs::write(&two, "timestamp,value,host\n1,1,a\n2,2,b\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+    let output = command.arg("detect").arg(&two).args(["--plot", "b.svg"]).env_clear().output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("--plot draws one series"), "wrong usage is told");
 }

@@ -19,6 +19,17 @@ pub enum Family {
     Change,
 }
 
+impl Family {
+    /// What that is, in words.
+    pub fn looks_at(self) -> &'static str {
+        match self {
+            Self::LocationScale => "level and spread",
+            Self::Seasonal => "time of day and week",
+            Self::Change => "change",
+        }
+    }
+}
+
 const FAMILIES: [Family; 3] = [Family::LocationScale, Family::Seasonal, Family::Change];
 
 /// Detectors that take part, at most.

@@ -17,7 +17,7 @@ const MONTH_MS: f64 = 30.0 * 86_400_000.0;
 const BUDGET_LOG_TAIL: (f64, f64) = (2.0, 8.0);
 
 /// Normal samples after which a run of anomalous ones is over.
-const CALM_SAMPLES: u32 = 5;
+pub(crate) const CALM_SAMPLES: u32 = 5;
 
 /// A new level is adopted after an hour, but not before this many samples and not after that many.
 const ADOPT_MS: f64 = 3_600_000.0;

@@ -23,6 +23,7 @@ pub mod forecast;
 mod judge;
 mod kind;
 mod model;
+mod pipeline;
 mod prepare;
 
 pub use baseline::{FoundSeason, Season, Stage};
@@ -30,6 +31,7 @@ pub use ensemble::{DETECTORS, Family, Vote, Votes};
 pub use judge::{Direction, Settings};
 pub use kind::Kind;
 pub use model::{ENCODING_VERSION, STATE_BYTES_MAX, SeriesModel};
+pub use pipeline::{Anomaly, Detection, DetectionPipeline, PipelineError, Runs, learn};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +78,11 @@ impl Severity {
             s if s < 0.9 => Self::High,
             _ => Self::Critical,
         }
+    }
+
+    /// The word for it, as [`Severity::as_str`].
+    pub fn label(self) -> &'static str {
+        self.as_str()
     }
 
     /// The word for it: none, low, medium, high or critical.

@@ -1,7 +1,7 @@
 //! `infrawatch detect FILE`: judges every sample of a file and says what is unusual.
 //!
-//! With `--streaming` one causal pass: the output for a row is a function of the rows up to it. Without, one pass to
-//! learn and a second one to judge by what was learned. Rows of different labels are different series.
+//! With `--streaming` one causal pass: the output for a row is a function of the rows up to it. Without, everything is
+//! learned first and then judged by that. Rows of different labels are different series.
 //!
 //! Not here: judging (see `analysis`), reading files (see `series_file`).
 //!
@@ -10,15 +10,18 @@
 //! Cost: 300 bytes a row for the file, 4 KiB a series; nothing is kept of the output.
 
 use super::output::{Output, csv_cell};
+use super::picture::Picture;
 use super::{CliError, Format, Global};
-use crate::analysis::{Kind, SeriesModel, Settings, Verdict};
-use crate::series_file::{self, FileRow, SeriesFile};
+use crate::analysis::{self, Anomaly, Kind, Runs, SeriesModel, Settings, Severity, Verdict};
+use crate::series_file::{self, FileRow, SeriesFile, TimeNotation};
 use clap::{Args, ValueEnum};
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
 const COLUMNS: &str = "timestamp,value,score,is_anomaly,severity,expected,lower,upper";
+/// Anomalies a table shows; CSV and JSON have every sample.
+const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Detect {
@@ -34,6 +37,9 @@ pub(super) struct Detect {
     /// What the values are: auto, gauge or counter
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     kind: KindChoice,
+    /// Draw values, expected range and anomalies as a picture; only for a file with one series
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -50,17 +56,25 @@ enum KindChoice {
 impl Detect {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
         let file = series_file::read(&self.file).map_err(|error| CliError::Failed(error.to_string()))?;
-        let mut judged = Judged::new(&file, self.kind.given());
+        let mut judged = Judged::new(&file, self.kind.given(), &self.metric);
+        if self.plot.is_some() && judged.models.len() != 1 {
+            let count = judged.models.len();
+            return Err(CliError::Usage(format!("--plot draws one series, {} has {count}", self.file.display())));
+        }
+        judged.picture = self.plot.as_ref().map(|_| Picture::default());
         if !self.streaming {
             judged.learn();
         }
         let mut out = Output::open(global)?;
         let written = match global.format() {
             Format::Csv => judged.write_csv(&mut out),
-            Format::Json => judged.write_json(&mut out, &self.metric),
-            Format::Table => judged.write_table(&mut out, &self.metric),
+            Format::Json => judged.write_json(&mut out),
+            Format::Table => judged.write_table(&mut out),
         };
         out.finish(written)?;
+        if let (Some(path), Some(picture)) = (&self.plot, judged.picture.take()) {
+            picture.write(path, &judged.names[0], judged.runs[0].anomalies())?;
+        }
         let unusable = file.rows.iter().filter(|row| usable(row).is_none()).count();
         if unusable > 0 && !global.quiet {
             eprintln!("{unusable} of {} rows have no usable timestamp or value", file.rows.len());
@@ -86,36 +100,63 @@ fn usable(row: &FileRow) -> Option<(i64, f64)> {
 /// The rows of a file, each with the model of its series.
 struct Judged<'a> {
     file: &'a SeriesFile,
-    models: Vec<SeriesModel>,
-    /// Index into `models`, a row.
+    /// Index into what follows, a row.
     series: Vec<u32>,
+    models: Vec<SeriesModel>,
+    kind: Option<Kind>,
+    metric: String,
+    /// Names with labels.
+    names: Vec<String>,
+    runs: Vec<Runs>,
+    /// What is drawn of the first series, if anything is.
+    picture: Option<Picture>,
 }
 
 impl<'a> Judged<'a> {
-    fn new(file: &'a SeriesFile, kind: Option<Kind>) -> Self {
+    fn new(file: &'a SeriesFile, kind: Option<Kind>, metric: &str) -> Self {
         let mut known = HashMap::new();
+        let mut names = Vec::new();
         let mut of_row = |row: &'a FileRow| {
             let mut labels: Vec<_> = row.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
             labels.sort_unstable();
             let next = known.len() as u32;
-            *known.entry(labels).or_insert(next)
+            *known.entry(labels).or_insert_with_key(|labels| {
+                names.push(name_of(metric, labels));
+                next
+            })
         };
         let series = file.rows.iter().map(&mut of_row).collect();
-        let models = vec![SeriesModel::new(kind, Settings::default()); known.len()];
-        Self { file, models, series }
+        let models = vec![SeriesModel::new(kind, Settings::default()); names.len()];
+        let runs = vec![Runs::default(); names.len()];
+        Self { file, series, models, kind, metric: metric.to_owned(), names, runs, picture: None }
     }
 
-    /// Goes through all rows once without judging.
+    /// Learns every series as a whole, so that judging starts from there.
     fn learn(&mut self) {
-        self.for_each(|_, _| Ok(())).expect("learning writes nothing that could fail");
-        self.models.iter_mut().for_each(SeriesModel::rewind);
+        let mut samples: Vec<Vec<(i64, f64)>> = vec![Vec::new(); self.models.len()];
+        for (row, series) in self.file.rows.iter().zip(&self.series) {
+            samples[*series as usize].extend(usable(row));
+        }
+        for (model, samples) in self.models.iter_mut().zip(samples) {
+            *model = analysis::learn(self.kind, Settings::default(), samples.into_iter());
+        }
     }
 
-    /// Hands over every row with its verdict; `None` for rows without a usable value.
-    fn for_each(&mut self, mut f: impl FnMut(&FileRow, Option<Verdict>) -> io::Result<()>) -> io::Result<()> {
+    /// Hands over every row with the name of its series and its verdict; `None` for rows without a usable value.
+    fn for_each(&mut self, mut f: impl FnMut(&FileRow, &str, Option<Verdict>) -> io::Result<()>) -> io::Result<()> {
         for (row, series) in self.file.rows.iter().zip(&self.series) {
-            let model = &mut self.models[*series as usize];
-            f(row, usable(row).map(|(time_ms, value)| model.observe(time_ms, value)))?;
+            let at = *series as usize;
+            let name = &self.names[at];
+            let Some((time_ms, value)) = usable(row) else {
+                f(row, name, None)?;
+                continue;
+            };
+            let verdict = self.models[at].observe(time_ms, value);
+            self.runs[at].observe(&verdict, value, name);
+            if let Some(picture) = &mut self.picture {
+                picture.add(time_ms, value, verdict.band_of(value));
+            }
+            f(row, name, Some(verdict))?;
         }
         Ok(())
     }
@@ -127,7 +168,7 @@ impl<'a> Judged<'a> {
             write!(out, ",{}", csv_cell(name))?;
         }
         out.write_all(b"\n")?;
-        self.for_each(|row, verdict| {
+        self.for_each(|row, _, verdict| {
             write!(out, "{},{},", csv_cell(&row.timestamp_text), csv_cell(&row.value_text))?;
             let (score, is_anomaly) = verdict.map_or((0.0, false), |verdict| (verdict.score, verdict.is_anomaly));
             let severity = verdict.map_or("none", |verdict| verdict.severity.as_str());
@@ -143,9 +184,10 @@ impl<'a> Judged<'a> {
         })
     }
 
-    fn write_json(&mut self, out: &mut impl Write, metric: &str) -> io::Result<()> {
+    fn write_json(&mut self, out: &mut impl Write) -> io::Result<()> {
         let mut separator = "[\n";
-        self.for_each(|row, verdict| {
+        let metric = self.metric.clone();
+        self.for_each(|row, _, verdict| {
             let verdict_or_silence = verdict
                 .map_or((0.0, false, "none"), |verdict| (verdict.score, verdict.is_anomaly, verdict.severity.as_str()));
             let (score, is_anomaly, severity) = verdict_or_silence;
@@ -158,7 +200,7 @@ impl<'a> Judged<'a> {
                 "severity": severity, "expected": edge(0), "lower": edge(1), "upper": edge(2), "labels": labels,
             });
             if let Some(verdict) = verdict.filter(|_| is_anomaly) {
-                object["explanation"] = verdict.sentence(metric).into();
+                object["explanation"] = verdict.sentence(&metric).into();
             }
             write!(out, "{separator}{object}")?;
             separator = ",\n";
@@ -167,19 +209,42 @@ impl<'a> Judged<'a> {
         out.write_all(if self.file.rows.is_empty() { b"[]\n" } else { b"\n]\n" })
     }
 
-    /// For people: one line an anomalous sample, and a last line with the count.
-    fn write_table(&mut self, out: &mut impl Write, metric: &str) -> io::Result<()> {
-        let mut anomalous = 0;
-        self.for_each(|row, verdict| {
-            let Some(verdict) = verdict.filter(|verdict| verdict.is_anomaly) else { return Ok(()) };
-            anomalous += 1;
-            let labels: Vec<_> = row.labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
-            let name = if labels.is_empty() { metric.to_owned() } else { format!("{metric}{{{}}}", labels.join(",")) };
-            let severity = verdict.severity.as_str();
-            writeln!(out, "{}  {severity:<8}  {:.3}  {}", row.timestamp_text, verdict.score, verdict.sentence(&name))
+    /// For people: totals, and the most unusual anomalies with their reasons, in order of time.
+    fn write_table(&mut self, out: &mut impl Write) -> io::Result<()> {
+        let (mut samples, mut severity) = (0, Severity::None);
+        self.for_each(|_, _, verdict| {
+            samples += usize::from(verdict.is_some_and(|verdict| verdict.is_anomaly));
+            Ok(())
         })?;
-        writeln!(out, "{anomalous} of {} samples are anomalous", self.file.rows.len())
+        let all = self.runs.iter().flat_map(Runs::anomalies);
+        let mut top: Vec<&Anomaly> = all.inspect(|anomaly| severity = severity.max(anomaly.severity)).collect();
+        let count = top.len();
+        writeln!(out, "Total points analyzed: {}", self.file.rows.len())?;
+        writeln!(out, "Anomalies detected: {count}")?;
+        writeln!(out, "Anomalous points: {samples}")?;
+        writeln!(out, "Max severity: {}", severity.label())?;
+        top.sort_by(|left, right| right.score.total_cmp(&left.score));
+        top.truncate(SHOWN);
+        top.sort_by_key(|anomaly| anomaly.timestamp_ms);
+        if count > 0 {
+            writeln!(out, "\nTop anomalies:")?;
+        }
+        let notation = self.file.rows.iter().find_map(|row| TimeNotation::of(&row.timestamp_text));
+        let notation = notation.unwrap_or(TimeNotation::Milliseconds);
+        for Anomaly { timestamp_ms, severity, score, summary, .. } in &top {
+            writeln!(out, "{}  {:<8}  {score:.3}  {summary}", notation.format(*timestamp_ms), severity.label())?;
+        }
+        if count > top.len() {
+            writeln!(out, "({} of {count}; --format csv has every sample)", top.len())?;
+        }
+        Ok(())
     }
+}
+
+/// The metric's name with the labels in braces.
+fn name_of(metric: &str, labels: &[(&str, &str)]) -> String {
+    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    if labels.is_empty() { metric.to_owned() } else { format!("{metric}{{{}}}", labels.join(",")) }
 }
 
 /// Expected value, lower and upper edge in the unit of the row's value.

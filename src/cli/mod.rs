@@ -10,6 +10,7 @@
 
 mod collect;
 mod config;
+mod demo;
 mod detect;
 mod forecast;
 mod generate;
@@ -20,6 +21,7 @@ mod version;
 mod client;
 mod error;
 mod output;
+mod picture;
 mod settings;
 
 pub use error::CliError;
@@ -79,6 +81,8 @@ enum Format {
 enum Command {
     /// Run the server until it is told to stop
     Serve(serve::Serve),
+    /// Find five anomalies in a made week of CPU load: see what this program does, without settings or data
+    Demo(demo::Demo),
     /// Judge every sample of a file: what is unusual, and why
     Detect(detect::Detect),
     /// Say what the series of a file will do next, and when they reach a limit
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
 fn run(line: &CommandLine) -> Result<(), CliError> {
     match &line.command {
         Command::Serve(serve) => serve.run(&line.global),
+        Command::Demo(demo) => demo.run(&line.global),
         Command::Detect(detect) => detect.run(&line.global),
         Command::Forecast(forecast) => forecast.run(&line.global),
         Command::Collect(collect) => collect.run(&line.global),

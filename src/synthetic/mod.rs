@@ -10,6 +10,7 @@
 //! many others there are beside it.
 
 mod anomaly;
+pub mod demo;
 mod random;
 mod shape;
 
