@@ -3,7 +3,7 @@
 //! `anomaly_score` is the greatest of a name's series by its newest sample, for each detector and for all together;
 //! `anomaly_detected_total` counts anomalies once for every severity they reach, under every detector that agrees.
 //!
-//! Cost sketch: 20 ns a series and 10 us a name at each scrape, off the async threads.
+//! Cost: 10 ms of a core a scrape with 100 000 series of 500 names, off the async threads.
 //!
 //! Not here: the rest of the page (see `metrics_page`).
 

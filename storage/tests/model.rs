@@ -49,6 +49,7 @@ impl Model {
         for (series, samples) in &self.series {
             let expected: Vec<(i64, u64)> = samples.iter().map(|(time_ms, bits)| (*time_ms, *bits)).collect();
             assert_eq!(running.read(*series, 0, i64::MAX), expected, "series {series} after {what}");
+            assert_eq!(running.newest(*series), expected.last().copied(), "newest of {series} after {what}");
             let middle_ms = START_MS + (self.newest_ms - START_MS) / 2;
             let part: Vec<_> = expected.iter().copied().filter(|(time_ms, _)| *time_ms >= middle_ms).collect();
             assert_eq!(running.read(*series, middle_ms, self.newest_ms), part, "range of {series} after {what}");

@@ -83,3 +83,45 @@ fn flags(rule: Rule, threshold: f64, verdict: &Verdict) -> bool {
         Rule::Any => verdict.votes.scores().into_iter().flatten().any(|score| score >= threshold),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::{Family, SeriesModel, Settings, Vote, Votes};
+
+    /// A verdict with these votes, in halves of the evidence that the flag line asks for; detectors beyond abstain.
+    fn verdict(halves: &[f64], score: f64) -> Verdict {
+        let families = [Family::LocationScale, Family::Seasonal, Family::Change];
+        let votes = std::array::from_fn(|at| Vote {
+            detector: "one",
+            family: families[at % families.len()],
+            log_tail: halves.get(at).map(|halves| 2.0 * halves),
+        });
+        let silent = SeriesModel::new(None, Settings::default()).observe(0, 1.0);
+        Verdict { judged: Some(1.0), votes: Votes::new(votes, 4.0), score, ..silent }
+    }
+
+    #[test]
+    fn every_rule_asks_for_its_own_votes() {
+        let rules = [Rule::Unanimous, Rule::Majority, Rule::Weighted, Rule::Any];
+        let flagged = |halves: &[f64], score| rules.map(|rule| flags(rule, 0.6, &verdict(halves, score)));
+        assert_eq!(flagged(&[3.0, 3.0, 3.0], 0.8), [true, true, true, true]);
+        assert_eq!(flagged(&[3.0, 3.0, 0.1], 0.7), [false, true, true, true]);
+        assert_eq!(flagged(&[3.0, 0.1, 0.1], 0.65), [false, false, true, true]);
+        assert_eq!(flagged(&[3.0, 0.1, 0.1], 0.5), [false, false, false, true]);
+        assert_eq!(flagged(&[0.1, 0.1, 0.1], 0.1), [false; 4]);
+        assert_eq!(flagged(&[], 0.0), [false; 4]);
+    }
+
+    #[test]
+    fn a_run_goes_on_until_enough_samples_are_normal() {
+        let mut flags = Flagging(Some((Rule::Weighted, 0.6))).start();
+        let mut goes_on = |score| flags.apply(&mut verdict(&[1.0], score), false);
+        assert!(!goes_on(0.1) && goes_on(0.9));
+        let after: Vec<bool> = (0..CALM_SAMPLES).map(|_| goes_on(0.1)).collect();
+        assert_eq!(after, [true, true, true, true, false]);
+        let mut judged = Flagging::default().start();
+        let mut verdict = verdict(&[3.0], 0.9);
+        assert!(judged.apply(&mut verdict, true) && !verdict.is_anomaly, "the judge's word stands");
+    }
+}

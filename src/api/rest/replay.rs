@@ -2,7 +2,8 @@
 //!
 //! Before the range that is asked for the model sees up to three weeks of samples, so that it knows days and weeks.
 //!
-//! Cost: that of the model, some 0.3 us a sample, and one series' samples in memory at a time.
+//! Cost: that of the model, 0.9 us a sample in the build that tests use (259 200 samples took 0.24 s of a core), and one
+//! series' samples in memory at a time.
 //!
 //! Not here: what is shown of the verdicts.
 
@@ -21,7 +22,7 @@ use storage::series::{self, NAME_LABEL};
 
 /// How much before the range a model sees: two whole weeks after the first days of finding its feet.
 const WARM_UP_MS: i64 = 21 * 86_400_000;
-/// Samples of one call that are judged; some 3 s of a core.
+/// Samples of one call that are judged: at most some 10 s of a core.
 pub(super) const SAMPLES_MAX: usize = 10_000_000;
 /// Samples between two looks at whether anybody waits still.
 const SLICE: usize = 65_536;

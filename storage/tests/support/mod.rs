@@ -108,6 +108,13 @@ impl Running {
         samples.times.iter().zip(&samples.values).map(|(time_ms, value)| (*time_ms, value.to_bits())).collect()
     }
 
+    /// The newest sample of a test series.
+    pub(crate) fn newest(&self, series: usize) -> Option<(i64, u64)> {
+        let found = self.store.series_with("series", &series.to_string());
+        let newest = self.store.newest(*found.first()?).unwrap();
+        newest.map(|(time_ms, value)| (time_ms, value.to_bits()))
+    }
+
     /// Seals, compacts and cuts.
     pub(crate) fn compact(&self) {
         let (done, answered) = bounded(1);
