@@ -1,6 +1,6 @@
 //! The command line of the load generator.
 //!
-//! Not here: what the commands do (see `write`, `queries`, `crash` and `table`).
+//! Not here: what the commands do, nor the arguments of `scenario`, `claims` and `soak`, which stand with what they do.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,10 +8,13 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
+use crate::claims::ClaimsArgs;
 use crate::meter::unix_ms;
 use crate::payload::Payload;
+use crate::plan::ScenarioArgs;
 use crate::scenario::{Order, Scenario};
 use crate::server_process::Peer;
+use crate::soak::SoakArgs;
 
 /// Seeded, prebuilt load over real sockets, and the figures it gives.
 #[derive(Debug, Parser)]
@@ -35,6 +38,12 @@ pub(crate) enum Command {
     Table(TableArgs),
     /// Send StatsD counters over UDP and compare the sums stored with those sent
     Statsd(StatsdArgs),
+    /// Run several kinds of requests at once, each at its rate, and check the accounts of every source
+    Scenario(ScenarioArgs),
+    /// Measure what is promised of the whole program and print claim, target, figure and outcome
+    Claims(ClaimsArgs),
+    /// Write day after day of samples and watch memory, disk and health
+    Soak(SoakArgs),
 }
 
 /// Which samples.

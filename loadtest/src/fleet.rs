@@ -1,6 +1,7 @@
 //! The made-up machines: which series they have, which labels those carry and which value each has at each step.
 //!
-//! A host has `SERIES_PER_HOST` series, named and shaped as those of node_exporter. Not here: requests, time stamps.
+//! A host has `SERIES_PER_HOST` series, named and shaped as those of node_exporter, or an even selection of them. Not
+//! here: requests, time stamps.
 //!
 //! Invariant: everything is a pure function of seed, series number and step. What was sent needs no record: whoever
 //! verifies asks for the value again. Only whole-number and exactly rounded arithmetic is used, so the bytes are the
@@ -9,7 +10,7 @@
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
-/// Series of one host; a fleet of 10 000 series has 100 whole hosts.
+/// Series of one whole host; a fleet of 10 000 series has 100 of them.
 pub(crate) const SERIES_PER_HOST: usize = 100;
 
 /// A label name and its value.
@@ -185,6 +186,7 @@ const SPECIALS: [f64; 6] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 5e
 pub(crate) struct Fleet {
     seed: u64,
     live: usize,
+    per_host: usize,
     specials: bool,
 }
 
@@ -192,7 +194,12 @@ impl Fleet {
     /// `live` series exist at a time; series `live` and later replace the first ones on the same hosts in new pods.
     /// With `specials`, some values are NaN, infinite, signed zeros or at the edge of the range.
     pub(crate) fn new(seed: u64, live: usize, specials: bool) -> Fleet {
-        Fleet { seed, live, specials }
+        Fleet { seed, live, per_host: SERIES_PER_HOST, specials }
+    }
+
+    /// The same series on more hosts: each has `per_host` of the hundred, evenly chosen; at most all of them.
+    pub(crate) fn with_series_per_host(self, per_host: usize) -> Fleet {
+        Fleet { per_host: per_host.clamp(1, SERIES_PER_HOST), ..self }
     }
 
     /// The `instance` label of a series: its host.
@@ -201,7 +208,7 @@ impl Fleet {
     }
 
     fn host(&self, series: usize) -> usize {
-        series % self.live / SERIES_PER_HOST
+        series % self.live / self.per_host
     }
 
     /// Its 6 to 9 labels, `__name__` among them, sorted by name.
@@ -216,7 +223,7 @@ impl Fleet {
             ("pod", Cow::Owned(format!("node-exporter-{pod:06x}"))),
             ("zone", Cow::Borrowed(zone)),
         ];
-        labels.extend(host_series(series % self.live).labels.iter().map(|&(name, value)| (name, Cow::Borrowed(value))));
+        labels.extend(self.host_series(series).labels.iter().map(|&(name, value)| (name, Cow::Borrowed(value))));
         labels.sort_unstable_by_key(|(name, _)| *name);
         labels
     }
@@ -235,12 +242,12 @@ impl Fleet {
             noise: unit(noise_bits),
             step: step as f64,
         };
-        motion.value(host_series(series % self.live).shape)
+        motion.value(self.host_series(series).shape)
     }
-}
 
-fn host_series(series: usize) -> &'static HostSeries {
-    &HOST[series % SERIES_PER_HOST]
+    fn host_series(&self, series: usize) -> &'static HostSeries {
+        &HOST[series % self.live % self.per_host * SERIES_PER_HOST / self.per_host]
+    }
 }
 
 /// What drives a value: all but `step` between 0 and 1.
@@ -330,6 +337,16 @@ mod tests {
     }
 
     #[test]
+    fn small_hosts_have_an_even_selection_and_no_series_twice() {
+        let fleet = Fleet::new(1, 6000, false).with_series_per_host(20);
+        assert_eq!((fleet.instance(19), fleet.instance(20)), ("node-00000:9100".into(), "node-00001:9100".into()));
+        let seen: HashSet<_> = (0..6000).map(|series| fleet.labels(series)).collect();
+        assert_eq!(seen.len(), 6000);
+        let names = |fleet: &Fleet| (0..20).map(|series| fleet.labels(series)[0].1.clone()).collect::<HashSet<_>>();
+        assert!(names(&fleet).len() > 12, "not the twenty first, which are all of processors: {:?}", names(&fleet));
+    }
+
+    #[test]
     fn a_series_that_replaces_another_keeps_its_host_and_changes_its_pod() {
         let fleet = Fleet::new(1, 1000, false);
         let (first, second) = (fleet.labels(5), fleet.labels(1005));
@@ -341,7 +358,7 @@ mod tests {
     fn counters_never_fall() {
         let fleet = Fleet::new(3, 1000, false);
         for series in 0..1000 {
-            if matches!(host_series(series).shape, Shape::Bytes | Shape::Events | Shape::Seconds) {
+            if matches!(fleet.host_series(series).shape, Shape::Bytes | Shape::Events | Shape::Seconds) {
                 let values: Vec<f64> = (0..500).map(|step| fleet.value(series, step)).collect();
                 assert!(values.is_sorted(), "{:?}", fleet.labels(series));
             }
@@ -353,7 +370,7 @@ mod tests {
         let fleet = Fleet::new(3, 1000, false);
         for (series, step) in (0..1000).map(|series| (series, series * 7 % 600)) {
             let value = fleet.value(series, step);
-            let grid = match host_series(series).shape {
+            let grid = match fleet.host_series(series).shape {
                 Shape::Seconds | Shape::Decimal => 100.0,
                 Shape::Pages => 1.0 / 4096.0,
                 Shape::Full => continue,

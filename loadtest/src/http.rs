@@ -52,6 +52,16 @@ impl Address {
         format!("GET {target} HTTP/1.1\r\nHost: loadtest\r\n\r\n").into_bytes()
     }
 
+    /// A request that posts a body to a path.
+    pub(crate) fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Vec<u8> {
+        let head = format!(
+            "POST {}{path} HTTP/1.1\r\nHost: loadtest\r\nContent-Type: {content_type}\r\nContent-Length: {}\r\n\r\n",
+            self.prefix,
+            body.len()
+        );
+        [head.as_bytes(), body].concat()
+    }
+
     /// A request that posts nothing to a path.
     pub(crate) fn post_empty(&self, path: &str) -> Vec<u8> {
         format!("POST {}{path} HTTP/1.1\r\nHost: loadtest\r\nContent-Length: 0\r\n\r\n", self.prefix).into_bytes()

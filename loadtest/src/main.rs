@@ -7,9 +7,11 @@
 //! ```
 //!
 //! Start reading at `scenario`, then `payload`, then `sender`; `write` puts them together, and `queries`, `crash`,
-//! `resend` and `table` do the same with other ends. Nothing of the server is linked in: what is checked here is what
+//! `resend`, `soak` and `table` do the same with other ends. `plan` runs several kinds of requests at once, `claims` holds
+//! the server to what is promised of it. Nothing of the server is linked in: what is checked here is what
 //! goes over the wire. Exit codes: 0 all good, 1 failed or samples lost, 2 wrong usage.
 
+mod claims;
 mod cli;
 mod crash;
 mod fleet;
@@ -17,13 +19,16 @@ mod http;
 mod meter;
 mod metrics_page;
 mod payload;
+mod plan;
 mod process_stats;
 mod queries;
+mod remote_write_message;
 mod report;
 mod resend;
 mod scenario;
 mod sender;
 mod server_process;
+mod soak;
 mod statsd;
 mod table;
 mod target;
@@ -44,6 +49,9 @@ fn main() -> ExitCode {
         Command::Crash(args) => crash::run(&args),
         Command::Table(args) => table::run(&args),
         Command::Statsd(args) => statsd::run(&args),
+        Command::Scenario(args) => plan::run(&args),
+        Command::Claims(args) => claims::run(&args),
+        Command::Soak(args) => soak::run(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

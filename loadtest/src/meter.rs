@@ -63,18 +63,21 @@ impl Latencies {
         self.all.extend(other.all);
     }
 
-    /// The usual percentiles; all 0 when nothing was noted.
+    /// The mean and the usual percentiles; all 0 when nothing was noted.
     pub(crate) fn percentiles(mut self) -> Percentiles {
         self.all.sort_unstable();
         let at = |percent| nearest_rank(&self.all, percent).as_secs_f64() * 1e3;
-        Percentiles { count: self.all.len(), p50_ms: at(50), p90_ms: at(90), p99_ms: at(99), max_ms: at(100) }
+        let total: Duration = self.all.iter().sum();
+        let mean_ms = total.as_secs_f64() * 1e3 / self.all.len().max(1) as f64;
+        Percentiles { count: self.all.len(), mean_ms, p50_ms: at(50), p90_ms: at(90), p99_ms: at(99), max_ms: at(100) }
     }
 }
 
-/// Percentiles of latencies, in milliseconds, by nearest rank.
+/// Mean and percentiles of latencies, in milliseconds; percentiles by nearest rank.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Percentiles {
     pub(crate) count: usize,
+    pub(crate) mean_ms: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p90_ms: f64,
     pub(crate) p99_ms: f64,
@@ -103,7 +106,8 @@ mod tests {
     fn percentiles_are_those_worked_out_by_hand() {
         // 200 values 1..=200 in falling order: the 100th, 180th, 198th and 200th smallest.
         let found = noted((1..=200).rev()).percentiles();
-        assert_eq!(found, Percentiles { count: 200, p50_ms: 100.0, p90_ms: 180.0, p99_ms: 198.0, max_ms: 200.0 });
+        assert_eq!((found.count, found.mean_ms), (200, 100.5));
+        assert_eq!((found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms), (100.0, 180.0, 198.0, 200.0));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Not here: what a client counts (see `sender`). A server without these counters is no error: peers have none.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -41,6 +43,18 @@ impl Accounts {
             duplicate: sum("duplicate").unwrap_or(0),
             dropped: sum("dropped").unwrap_or(0),
         })
+    }
+
+    /// The same for every source by itself.
+    pub(crate) fn by_source(page: &str) -> BTreeMap<String, Accounts> {
+        let source = |line: &str| Some(line.split_once("source=\"")?.1.split_once('"')?.0.to_owned());
+        let mut lines: BTreeMap<String, String> = BTreeMap::new();
+        for (source, line) in page.lines().filter_map(|line| Some((source(line)?, line))) {
+            let page = lines.entry(source).or_default();
+            page.push_str(line);
+            page.push('\n');
+        }
+        lines.into_iter().filter_map(|(source, page)| Some((source, Accounts::parse(&page)?))).collect()
     }
 
     /// What was counted since.
@@ -96,6 +110,14 @@ mod tests {
         let accounts = Accounts::parse(PAGE).unwrap();
         let expected = Accounts { received: 120, stored: 110, rejected: 6, late: 4, ..Accounts::default() };
         assert_eq!(accounts, expected);
+    }
+
+    #[test]
+    fn every_source_has_accounts_of_its_own() {
+        let accounts = Accounts::by_source(PAGE);
+        assert_eq!(accounts.len(), 1, "a source of which nothing was stored is none: {accounts:?}");
+        let expected = Accounts { received: 100, stored: 110, rejected: 6, late: 4, ..Accounts::default() };
+        assert_eq!(accounts["remote_write"], expected);
     }
 
     #[test]

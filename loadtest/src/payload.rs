@@ -1,15 +1,15 @@
 //! A payload is a scenario cut into requests: which series and steps each carries, and its bytes on the wire.
 //!
-//! The remote write message is encoded here by hand, apart from the server's own reader, so that one does not confirm
-//! the other's mistakes. Not here: what the series are (see `fleet`), sending (see `sender`).
+//! Not here: what the series are (see `fleet`), the message (see `remote_write_message`), sending (see `sender`).
 //!
 //! Invariant: the requests carry every sample exactly once, and a request that continues another's series says so.
 
 use std::ops::Range;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::fleet::Fleet;
+use crate::remote_write_message::Message;
 use crate::scenario::{Order, Scenario};
 
 /// Where remote write is taken in.
@@ -64,7 +64,8 @@ impl Payload {
     /// begins with `first_step`.
     pub(crate) fn starting_at(scenario: &Scenario, origin_ms: i64, first_step: usize) -> Payload {
         Payload {
-            fleet: Fleet::new(scenario.seed, scenario.live(), scenario.specials),
+            fleet: Fleet::new(scenario.seed, scenario.live(), scenario.specials)
+                .with_series_per_host(scenario.series_per_host),
             requests: cut(scenario),
             series: scenario.series,
             samples: scenario.samples,
@@ -101,53 +102,14 @@ impl Payload {
     ///
     /// # Errors
     /// When the message is too long for snappy (4 GiB).
-    pub(crate) fn http_request(&self, index: usize, path: &str, scratch: &mut Scratch) -> Result<Vec<u8>> {
-        self.encode(&self.requests[index], scratch);
-        let body = scratch.snappy.compress_vec(&scratch.message).context("compress a remote write message")?;
-        let mut request = format!(
-            "POST {path} HTTP/1.1\r\nHost: loadtest\r\nContent-Type: application/x-protobuf\r\n\
-             Content-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        )
-        .into_bytes();
-        request.extend_from_slice(&body);
-        Ok(request)
-    }
-
-    /// Writes the remote write message of a request into the scratch.
-    fn encode(&self, request: &Request, scratch: &mut Scratch) {
-        scratch.message.clear();
+    pub(crate) fn http_request(&self, index: usize, path: &str, scratch: &mut Message) -> Result<Vec<u8>> {
+        let request = &self.requests[index];
+        scratch.clear();
         for series in request.series.clone() {
-            scratch.series.clear();
-            for (name, value) in self.fleet.labels(series) {
-                scratch.label.clear();
-                put_bytes(&mut scratch.label, 1, name.as_bytes());
-                put_bytes(&mut scratch.label, 2, value.as_bytes());
-                put_bytes(&mut scratch.series, 1, &scratch.label);
-            }
-            for sample in request.samples.clone() {
-                let (time_ms, value) = self.sample(series, sample);
-                scratch.label.clear();
-                put_double(&mut scratch.label, 1, value);
-                put_varint_field(&mut scratch.label, 2, time_ms.cast_unsigned());
-                put_bytes(&mut scratch.series, 2, &scratch.label);
-            }
-            put_bytes(&mut scratch.message, 1, &scratch.series);
+            let samples = request.samples.clone().map(|sample| self.sample(series, sample));
+            scratch.add_series(&self.fleet.labels(series), samples);
         }
-    }
-}
-
-/// Buffers that encoding reuses.
-pub(crate) struct Scratch {
-    label: Vec<u8>,
-    series: Vec<u8>,
-    message: Vec<u8>,
-    snappy: snap::raw::Encoder,
-}
-
-impl Default for Scratch {
-    fn default() -> Scratch {
-        Scratch { label: vec![], series: vec![], message: vec![], snappy: snap::raw::Encoder::new() }
+        scratch.http_request(path)
     }
 }
 
@@ -193,33 +155,6 @@ fn chunks(range: &Range<usize>, len: usize) -> Vec<Range<usize>> {
     range.clone().step_by(len).map(|start| start..(start + len).min(range.end)).collect()
 }
 
-/// Protobuf: a field of bytes, text or an embedded message.
-fn put_bytes(out: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    out.push(field << 3 | 2);
-    put_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-/// Protobuf: a field of type double.
-fn put_double(out: &mut Vec<u8>, field: u8, value: f64) {
-    out.push(field << 3 | 1);
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
-/// Protobuf: a field of type int64, given as its two's complement.
-fn put_varint_field(out: &mut Vec<u8>, field: u8, value: u64) {
-    out.push(field << 3);
-    put_varint(out, value);
-}
-
-fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,7 +166,7 @@ mod tests {
     fn bytes(seed: u64) -> Vec<Vec<u8>> {
         let payload =
             Payload::ending_at(&scenario(&format!("series = 150\nsamples = 3\nseed = {seed}")), 1_700_000_000_000);
-        let mut scratch = Scratch::default();
+        let mut scratch = Message::default();
         (0..payload.requests.len()).map(|i| payload.http_request(i, WRITE_PATH, &mut scratch).unwrap()).collect()
     }
 
@@ -290,19 +225,6 @@ mod tests {
         let payload = Payload::ending_at(&scenario("series = 20\nsamples = 4\nlive_series = 10"), 1_000_000_007);
         assert_eq!(payload.span_ms(), (999_990_000 - 7 * 15_000, 999_990_000));
         assert_eq!(payload.sample(9, 3).0 + 15_000, payload.sample(10, 0).0, "generations follow each other");
-    }
-
-    #[test]
-    fn a_message_is_encoded_as_the_protobuf_specification_says() {
-        let (mut out, text) = (Vec::new(), [7u8; 300]);
-        put_bytes(&mut out, 2, &text);
-        assert_eq!(out[..3], [0x12, 0xac, 0x02], "field 2, length-delimited, 300 as two groups of 7 bits");
-        out.clear();
-        put_double(&mut out, 1, 1.0);
-        assert_eq!(out, [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
-        out.clear();
-        put_varint_field(&mut out, 2, (-1i64).cast_unsigned());
-        assert_eq!(out, [0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]);
     }
 
     #[test]

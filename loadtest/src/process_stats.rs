@@ -49,13 +49,25 @@ fn ticks_per_second() -> Result<u64> {
 /// # Errors
 /// When there is no such process.
 pub(crate) fn peak_rss_bytes(pid: u32) -> Result<u64> {
-    let path = format!("/proc/{pid}/status");
-    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-    vm_hwm_bytes(&text).with_context(|| format!("{path}: no line VmHWM"))
+    memory_line(pid, "VmHWM:")
 }
 
-fn vm_hwm_bytes(status: &str) -> Option<u64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+/// The memory, in bytes, that a process has resident now.
+///
+/// # Errors
+/// When there is no such process.
+pub(crate) fn rss_bytes(pid: u32) -> Result<u64> {
+    memory_line(pid, "VmRSS:")
+}
+
+fn memory_line(pid: u32, name: &str) -> Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+    line_bytes(&text, name).with_context(|| format!("{path}: no line {name}"))
+}
+
+fn line_bytes(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kib * 1024)
 }
@@ -119,7 +131,8 @@ mod tests {
         while watch.elapsed_s() < 0.05 {}
         let used = cpu_s(pid).unwrap() - before;
         assert!((0.01..60.0).contains(&used), "{used} s");
-        assert!(peak_rss_bytes(pid).unwrap() > 1 << 20);
+        let (now, peak) = (rss_bytes(pid).unwrap(), peak_rss_bytes(pid).unwrap());
+        assert!(1 << 20 < now && now <= peak, "{now} {peak}");
     }
 
     #[test]
@@ -137,8 +150,9 @@ mod tests {
 
     #[test]
     fn memory_is_given_in_bytes() {
-        assert_eq!(vm_hwm_bytes("VmPeak:\t  9 kB\nVmHWM:\t    2 kB\nVmRSS:\t1 kB\n"), Some(2048));
-        assert_eq!(vm_hwm_bytes("VmPeak:\t9 kB\n"), None);
+        let status = "VmPeak:\t  9 kB\nVmHWM:\t    2 kB\nVmRSS:\t1 kB\n";
+        assert_eq!((line_bytes(status, "VmHWM:"), line_bytes(status, "VmRSS:")), (Some(2048), Some(1024)));
+        assert_eq!(line_bytes("VmPeak:\t9 kB\n", "VmHWM:"), None);
     }
 
     #[test]

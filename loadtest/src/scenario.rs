@@ -11,6 +11,8 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+use crate::fleet::SERIES_PER_HOST;
+
 /// The scenarios that need no file.
 const BUILT_IN: [(&str, &str); 4] = [
     ("steady", include_str!("../scenarios/steady.toml")),
@@ -51,6 +53,8 @@ pub(crate) struct Scenario {
     pub(crate) order: Order,
     /// Milliseconds between the samples of a series.
     pub(crate) step_ms: i64,
+    /// Series of one host, 100 at most.
+    pub(crate) series_per_host: usize,
     /// Whether NaN, infinities and signed zeros are strewn among the values.
     pub(crate) specials: bool,
 }
@@ -67,6 +71,7 @@ impl Default for Scenario {
             seed: 1,
             order: Order::Time,
             step_ms: 15_000,
+            series_per_host: SERIES_PER_HOST,
             specials: false,
         }
     }
@@ -103,6 +108,7 @@ impl Scenario {
         ensure!((1..=1024).contains(&self.connections), "connections must be between 1 and 1024");
         ensure!(self.rate.is_none_or(|rate| rate.is_finite() && rate > 0.0), "rate must be above 0 samples a second");
         ensure!(self.step_ms > 0, "step_ms must be at least 1");
+        ensure!((1..=SERIES_PER_HOST).contains(&self.series_per_host), "series_per_host must be between 1 and 100");
         ensure!(self.series.checked_mul(self.samples).is_some(), "series times samples is out of range");
         Ok(self)
     }
@@ -156,6 +162,8 @@ mod tests {
             "rate = 0.0",
             "rate = nan",
             "step_ms = 0",
+            "series_per_host = 0",
+            "series_per_host = 101",
             "order = \"random\"",
         ] {
             assert!(Scenario::parse(text).is_err(), "{text}");

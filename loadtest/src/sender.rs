@@ -18,7 +18,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::http::{Address, Client, Response};
 use crate::meter::{Latencies, Stopwatch};
-use crate::payload::{Payload, Request, Scratch};
+use crate::payload::{Payload, Request};
+use crate::remote_write_message::Message;
 
 /// Requests that take more than this together are built while sending.
 const PREBUILT_BYTES_MAX: usize = 1 << 30;
@@ -43,7 +44,7 @@ impl Requests {
     /// # Errors
     /// When a request cannot be encoded.
     pub(crate) fn build(payload: &Payload, path: &str) -> Result<Requests> {
-        let mut scratch = Scratch::default();
+        let mut scratch = Message::default();
         let first = payload.http_request(0, path, &mut scratch)?;
         if first.len().saturating_mul(payload.requests.len()) > PREBUILT_BYTES_MAX {
             return Ok(Requests::Ahead(path.to_owned()));
@@ -176,7 +177,7 @@ impl Feed<'_> {
 }
 
 fn build_ahead(payload: &Payload, path: &str, gate: &Gate, built: &SyncSender<(usize, Vec<u8>)>) {
-    let mut scratch = Scratch::default();
+    let mut scratch = Message::default();
     for index in 0..payload.requests.len() {
         let request = payload.http_request(index, path, &mut scratch).expect("the first request could be encoded");
         if gate.is_stopped() || built.send((index, request)).is_err() {
