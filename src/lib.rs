@@ -37,7 +37,7 @@
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
 //! - [`query`]: PromQL over `storage::Store`.
 //! - [`api`]: HTTP pages, one file a resource; [`http_server`] the connections under them.
-//! - [`server`]: the only assembly point. [`cli`]: the commands.
+//! - [`service_manager`]: what systemd is told. [`server`]: the only assembly point. [`cli`]: the commands.
 //!
 //! A module imports what lies downstream of it in the flow, never upstream; `house_rules` reads the sources and fails
 //! where one does.
@@ -56,6 +56,7 @@ pub mod query;
 pub mod self_metrics;
 pub mod series_file;
 pub mod server;
+pub mod service_manager;
 pub mod shard;
 pub mod synthetic;
 

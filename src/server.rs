@@ -20,6 +20,7 @@ use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSocket};
 use crate::ingest::{Bodies, BodyLimits, Lanes, json_push, remote_write};
 use crate::query::QueryLimits;
 use crate::self_metrics::SelfMetrics;
+use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
 use crate::shard::{self, BatchPool, Peers, ShardHandle, WindowSettings};
 use anyhow::{Context, Result};
@@ -69,11 +70,15 @@ async fn serve(config: Config) -> Result<()> {
     let stopping = Arc::new(AtomicBool::new(false));
     ready.set(routes(&config, &running, stopping.clone(), started_ms));
     announce(address, statsd_address);
+    let manager = ServiceManager::from_environment();
+    manager.say_ready();
 
     tokio::select! {
         _ = terminate.recv() => tracing::info!("SIGTERM, stopping"),
         _ = interrupt.recv() => tracing::info!("SIGINT, stopping"),
+        never = manager.keep_saying_alive() => match never {},
     }
+    manager.say_stopping();
     stopping.store(true, Ordering::Relaxed);
     stop.send_replace(true);
     if let Some(connections) = connections {
