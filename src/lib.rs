@@ -60,5 +60,8 @@ pub mod service_manager;
 pub mod shard;
 pub mod synthetic;
 
+pub use analysis::forecast::ForecastEngine;
+pub use analysis::{DetectionPipeline, EnsembleConfig, EnsembleDetector};
+
 #[cfg(test)]
 mod house_rules;

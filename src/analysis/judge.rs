@@ -5,6 +5,7 @@
 //!
 //! Invariant: nothing below the flag line is an anomaly.
 
+use super::EnsembleConfig;
 use super::prepare::StepClock;
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,8 @@ pub struct Settings {
     pub deviation_share_min: f64,
     /// Samples in a row that must be unusual before the last of them is flagged.
     pub persistence: u32,
+    /// How the detectors' votes become one word.
+    pub ensemble: EnsembleConfig,
 }
 
 impl Default for Settings {
@@ -60,6 +63,7 @@ impl Default for Settings {
             deviation_min: 1e-9,
             deviation_share_min: 1e-4,
             persistence: 1,
+            ensemble: EnsembleConfig::default(),
         }
     }
 }

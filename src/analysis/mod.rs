@@ -25,6 +25,7 @@ mod kind;
 mod model;
 mod pipeline;
 mod prepare;
+mod voting;
 
 pub use baseline::{FoundSeason, Season, Stage};
 pub use ensemble::{DETECTORS, Family, Vote, Votes};
@@ -32,6 +33,7 @@ pub use judge::{Direction, Settings};
 pub use kind::Kind;
 pub use model::{ENCODING_VERSION, STATE_BYTES_MAX, SeriesModel};
 pub use pipeline::{Anomaly, Detection, DetectionPipeline, PipelineError, Runs, learn};
+pub use voting::{EnsembleConfig, EnsembleDetector, VotingMode, Weights};
 
 use serde::{Deserialize, Serialize};
 

@@ -181,11 +181,12 @@ impl SeriesModel {
         let budget = self.settings.budget_log_tail(&self.steps);
         let readings = self.detectors.read(&context);
         let votes = Votes::new(self.detectors.votes(&context, &readings), budget);
-        let score = votes.combined().map_or(0.0, |log_tail| score(log_tail, budget));
+        let combined = votes.combined().map_or(0.0, |log_tail| score(log_tail, budget));
+        let score = self.settings.ensemble.score(&votes, combined);
         let band = self.band(expectation.value, &readings, &votes, score, budget);
         let case = Case {
             score,
-            has_majority: votes.has_majority(),
+            has_majority: self.settings.ensemble.agrees(&votes, score),
             deviation: band.map_or(0.0, |band| value - band.expected),
             residual: context.residual,
             magnitude,

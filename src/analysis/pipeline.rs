@@ -1,7 +1,7 @@
 //! A whole series at once: what programs that use this crate call, and commands that judge files.
 //!
 //! ```
-//! use infrawatch::analysis::DetectionPipeline;
+//! use infrawatch::DetectionPipeline;
 //!
 //! // Three weeks of hours with a daily rhythm, and one hour that has no place in it.
 //! let timestamps: Vec<i64> = (0..504).map(|hour| hour * 3_600_000).collect();

@@ -241,9 +241,10 @@ impl<'a> Judged<'a> {
     }
 }
 
-/// The metric's name with the labels in braces.
+/// The metric's name with the labels in braces, but those that only say the name again.
 fn name_of(metric: &str, labels: &[(&str, &str)]) -> String {
-    let labels: Vec<_> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    let says_more = |(name, value): &&(&str, &str)| !(["name", "__name__"].contains(name) && *value == metric);
+    let labels: Vec<_> = labels.iter().filter(says_more).map(|(name, value)| format!("{name}={value:?}")).collect();
     if labels.is_empty() { metric.to_owned() } else { format!("{metric}{{{}}}", labels.join(",")) }
 }
 

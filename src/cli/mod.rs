@@ -15,6 +15,7 @@ mod detect;
 mod forecast;
 mod generate;
 mod health;
+mod selftest;
 mod serve;
 mod version;
 
@@ -95,6 +96,9 @@ enum Command {
     Config(config::ConfigCommand),
     /// Ask a running server how it is; exit code 0 if healthy, else 1
     Health(health::Health),
+    /// Check that a server works on this machine: one of its own, on free ports and with a folder of its own
+    #[command(name = "selftest")]
+    SelfTest(selftest::SelfTest),
     /// Show version and licence
     Version(version::Version),
 }
@@ -128,6 +132,7 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Generate(generate) => generate.run(&line.global),
         Command::Config(config) => config.run(&line.global),
         Command::Health(health) => health.run(&line.global),
+        Command::SelfTest(selftest) => selftest.run(&line.global),
         Command::Version(version) => version.run(&line.global),
     }
 }

@@ -28,8 +28,16 @@ impl Version {
             let profile = if cfg!(debug_assertions) { "development" } else { "release" };
             rows.push(vec!["build".into(), profile.into()]);
             rows.push(vec!["allocator".into(), "jemalloc".into()]);
+            rows.push(vec!["features".into(), features().into()]);
             rows.push(vec!["protocols".into(), "prometheus remote write 1.0".into()]);
         }
         rows.write(global)
     }
+}
+
+/// The names of the features that are built in; those of statistics cannot be left out.
+fn features() -> String {
+    let built = [("core", true), ("ml", cfg!(feature = "ml")), ("foundation", cfg!(feature = "foundation"))];
+    let names: Vec<_> = built.into_iter().filter(|(_, is_built)| *is_built).map(|(name, _)| name).collect();
+    names.join(", ")
 }
