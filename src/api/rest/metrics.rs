@@ -55,9 +55,10 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
     let sets = parameters.matchers(&shared.api.query)?;
     let search = parameters.text("search").map(str::to_lowercase);
     run(shared, move |shared, cancel| {
-        let found = series(shared, &sets, search.as_deref(), cancel)?;
-        let items = items(shared, &found, page)?;
-        Text::of(&List { total: found.len(), items })
+        let mut found = series(shared, &sets, search.as_deref(), cancel)?;
+        let total = found.len();
+        let items = items(shared, in_order(&mut found, page))?;
+        Text::of(&List { total, items })
     })
     .await
 }
@@ -78,17 +79,38 @@ fn series(
     if let Some(search) = search {
         found.retain(|one| series::labels(&one.key).any(|(_, value)| value.to_lowercase().contains(search)));
     }
+    if sets.len() > 1 {
+        found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        found.dedup_by(|a, b| a.key == b.key);
+    }
     check(cancel)?;
-    found.sort_by_cached_key(|one| (name_of(one).to_owned(), one.key.clone()));
-    found.dedup_by(|a, b| a.key == b.key);
     Ok(found)
+}
+
+/// A page of series by name and labels; the others are not sorted, for there may be a million.
+fn in_order(found: &mut [SelectedSeries], page: Page) -> &[SelectedSeries] {
+    let by_name = |a: &SelectedSeries, b: &SelectedSeries| {
+        name_of(a).cmp(name_of(b)).then_with(|| series::labels(&a.key).cmp(series::labels(&b.key)))
+    };
+    let end = page.skip.saturating_add(page.limit).min(found.len());
+    let begin = page.skip.min(end);
+    if end < found.len() {
+        found.select_nth_unstable_by(end, by_name);
+    }
+    let found = &mut found[..end];
+    if 0 < begin && begin < end {
+        found.select_nth_unstable_by(begin, by_name);
+    }
+    let shown = &mut found[begin..];
+    shown.sort_unstable_by(by_name);
+    shown
 }
 
 fn name_of(one: &SelectedSeries) -> &str {
     series::label(&one.key, NAME_LABEL).unwrap_or("")
 }
 
-fn items<'a>(shared: &Shared, found: &'a [SelectedSeries], page: Page) -> Result<Vec<Item<'a>>, ApiError> {
+fn items<'a>(shared: &Shared, shown: &'a [SelectedSeries]) -> Result<Vec<Item<'a>>, ApiError> {
     let item = |one: &'a SelectedSeries| {
         let newest = shared.api.store.newest(one.series)?;
         let model = shared.api.board.of(one.series);
@@ -104,7 +126,7 @@ fn items<'a>(shared: &Shared, found: &'a [SelectedSeries], page: Page) -> Result
             samples: model.map_or(0, |model| model.samples),
         })
     };
-    found.iter().skip(page.skip).take(page.limit).map(item).collect()
+    shown.iter().map(item).collect()
 }
 
 /// The unit that a name tells.
@@ -116,6 +138,28 @@ fn unit_of(name: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_page_is_the_part_of_the_whole_list_that_it_should_be() {
+        let key = |number: usize| {
+            let mut keys = storage::series::KeyBuilder::default();
+            keys.push(NAME_LABEL, ["load", "cpu_percent", "a"][number % 3]);
+            keys.push("host", &format!("{}", number * 37 % 101));
+            SelectedSeries { series: storage::series::SeriesRef(number as u32), key: keys.finish().unwrap().into() }
+        };
+        let all: Vec<_> = (0..50).map(key).collect();
+        let page = |skip, limit| {
+            let mut found = all.clone();
+            in_order(&mut found, Page { skip, limit }).iter().map(|one| one.series).collect::<Vec<_>>()
+        };
+        let whole = page(0, 1000);
+        assert_eq!(whole.len(), 50);
+        for (skip, limit) in [(0, 1), (0, 50), (7, 10), (49, 1), (49, 5), (50, 5), (90, 5), (10, 40)] {
+            assert_eq!(page(skip, limit), whole[skip.min(50)..(skip + limit).min(50)], "{skip} {limit}");
+        }
+        let name = |at: usize| name_of(&all[whole[at].0 as usize]).to_owned();
+        assert!((0..50).map(name).is_sorted());
+    }
 
     #[test]
     fn units_follow_from_names() {

@@ -8,7 +8,7 @@ use axum::extract::Path;
 use axum::extract::rejection::PathRejection;
 use storage::SelectedSeries;
 use storage::label_index::Matcher;
-use storage::series::NAME_LABEL;
+use storage::series::{self, NAME_LABEL};
 
 /// Series that one call may be about.
 const SERIES_MAX: usize = 100;
@@ -21,7 +21,7 @@ pub(super) fn name_of(path: Result<Path<String>, PathRejection>) -> Result<Strin
     }
 }
 
-/// The series of `name` that satisfy any one set of matchers, or all of them if there is none; sorted by key.
+/// The series of `name` that satisfy any one set of matchers, or all of them if there is none; sorted by labels.
 pub(super) fn select(shared: &Shared, name: &str, sets: &[Vec<Matcher>]) -> Result<Vec<SelectedSeries>, ApiError> {
     let store = &shared.api.store;
     let with = |set: &[Matcher]| {
@@ -36,10 +36,9 @@ pub(super) fn select(shared: &Shared, name: &str, sets: &[Vec<Matcher>]) -> Resu
         [] => all,
         sets => sets.iter().map(|set| with(set)).collect::<Result<Vec<_>, _>>()?.concat(),
     };
-    if sets.len() > 1 {
-        found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-        found.dedup_by(|a, b| a.key == b.key);
-    }
+    // Not by key: there the length of a value comes before the value.
+    found.sort_unstable_by(|a, b| series::labels(&a.key).cmp(series::labels(&b.key)));
+    found.dedup_by(|a, b| a.key == b.key);
     if found.len() > SERIES_MAX {
         let count = found.len();
         let message =
