@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::cli::{MeasureArgs, WriteArgs};
 use crate::http::Client;
 use crate::meter::{Percentiles, Stopwatch};
-use crate::metrics_page::Accounts;
+use crate::metrics_page::{Accounts, sum_of};
 use crate::payload::{Payload, WRITE_PATH};
 use crate::process_stats::{DiskUsage, cpu_s, disk_usage, machine, peak_rss_bytes};
 use crate::report::{Table, figures, grouped, mib, print_json};
@@ -43,6 +43,7 @@ pub(crate) struct WriteReport {
     pub(crate) accounts: Option<Accounts>,
     /// Whether received = stored + aggregated + rejected + late + duplicate + dropped.
     pub(crate) accounting_law_holds: Option<bool>,
+    pub(crate) scoring: Option<ScoringReport>,
     pub(crate) refused_requests: usize,
     pub(crate) first_refusal: Option<String>,
     pub(crate) retries: usize,
@@ -67,6 +68,16 @@ pub(crate) struct ProcessReport {
     pub(crate) bytes_per_sample: f64,
     pub(crate) apparent_bytes_per_sample: f64,
     pub(crate) compacted: Option<CompactionReport>,
+}
+
+/// What became of stored samples in the online tier of anomaly detection, from ready on.
+#[derive(Debug, Serialize)]
+pub(crate) struct ScoringReport {
+    pub(crate) scored: i64,
+    /// Stored, and not scored for want of room.
+    pub(crate) skipped: i64,
+    /// From the last acknowledgement until nothing waited to be scored; none if something still did.
+    pub(crate) settled_s: Option<f64>,
 }
 
 /// What compaction gave.
@@ -126,7 +137,9 @@ pub(crate) fn measure(
     let cpu_before_s = running.server().map(|server| cpu_s(server.pid())).transpose()?;
     let outcome = send_all(&running, scenario, payload, &requests)?;
     let cpu_at_last_ack_s = running.server().map(|server| cpu_s(server.pid())).transpose()?;
-    std::thread::sleep(Duration::from_secs_f64(args.drain_s));
+    let drain = Stopwatch::start();
+    let scoring = scoring(&running, &mut client, &drain, args.drain_s)?;
+    std::thread::sleep(Duration::from_secs_f64((args.drain_s - drain.elapsed_s()).max(0.0)));
     let acknowledged = outcome.acknowledged_samples(payload);
     let process = match (running.server(), cpu_before_s.zip(cpu_at_last_ack_s)) {
         (Some(server), Some((before_s, at_last_ack_s))) => {
@@ -146,6 +159,7 @@ pub(crate) fn measure(
         lost: accounts.map(|accounts| acknowledged as i64 - accounts.stored - accounts.duplicate),
         accounts,
         accounting_law_holds: accounts.map(|accounts| accounts.law_holds()),
+        scoring,
         refused_requests: outcome.refused_requests,
         first_refusal: outcome.first_refusal,
         retries: outcome.retries,
@@ -219,6 +233,25 @@ fn compact(server: &Server, samples: f64) -> Result<CompactionReport> {
     })
 }
 
+/// Waits until nothing waits to be scored, at most as long as the drain; `None` from a server that does not score.
+fn scoring(running: &Running, client: &mut Client, drain: &Stopwatch, drain_s: f64) -> Result<Option<ScoringReport>> {
+    let mut before = None;
+    loop {
+        let page = client.fetch(&running.address.get("/metrics", &[]))?;
+        let page = String::from_utf8_lossy(page);
+        let figures = sum_of(&page, "infrawatch_scored_total").zip(sum_of(&page, "infrawatch_scoring_skipped_total"));
+        let Some((scored, skipped)) = figures else { return Ok(None) };
+        // The gauge is a whole number only when nothing waits or by accident, so that the counter must rest as well.
+        let is_settled = page.contains("\ninfrawatch_scoring_lag_seconds 0\n") && before == Some(scored);
+        let elapsed_s = drain.elapsed_s();
+        if is_settled || elapsed_s >= drain_s {
+            return Ok(Some(ScoringReport { scored, skipped, settled_s: is_settled.then_some(elapsed_s) }));
+        }
+        before = Some(scored);
+        std::thread::sleep(Duration::from_millis(150));
+    }
+}
+
 /// What the server counted since `before`, at a quiet moment if there is one; `None` when it keeps no such counters.
 ///
 /// # Errors
@@ -253,6 +286,11 @@ fn text(reports: &[WriteReport]) -> String {
     each("  stored", &|report| report.stored.map(grouped));
     each("  lost", &|report| report.lost.map(grouped));
     each("received = stored + ... + dropped", &|report| report.accounting_law_holds.map(|holds| holds.to_string()));
+    each("scored", &|report| report.scoring.as_ref().map(|scoring| grouped(scoring.scored)));
+    each("  skipped", &|report| report.scoring.as_ref().map(|scoring| grouped(scoring.skipped)));
+    each("  nothing waits, s after the last ack", &|report| {
+        report.scoring.as_ref().map(|scoring| scoring.settled_s.map_or("never".to_owned(), figures))
+    });
     each("requests refused", &|report| count(report.refused_requests));
     each("requests sent again", &|report| count(report.retries));
     each("samples/s", &|report| Some(grouped(report.samples_per_s as i64)));
@@ -309,6 +347,7 @@ mod tests {
             lost: Some(0),
             accounts: None,
             accounting_law_holds: Some(true),
+            scoring: None,
             refused_requests: 0,
             first_refusal: None,
             retries: 0,
