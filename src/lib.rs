@@ -20,6 +20,10 @@
 //! StatsD comes in by a thread of its own, `statsd-0` (`ingest::statsd_listener`): its observations take the same queues
 //! into `shard::window`, and become samples of their shard when a window ends.
 //!
+//! Scoring never holds up storing: at each tick a shard lends the models of touched partitions, with the samples stored
+//! since, to the threads `analysis-N` (`shard::scoring`, `analysis::fan_out`) and goes on appending; runs of anomalous
+//! samples go from there to the thread `anomaly-book`, summaries to a board that readers see (`shard::questions`).
+//!
 //! A sample crosses one queue, in a batch; of a timer's samples, those that another shard owns cross one more. Nothing
 //! is acknowledged before it is synced. Readers never ask a shard: they see published views of heads, chunks and blocks.
 //!
@@ -33,7 +37,7 @@
 //! - [`plot`]: pictures of series as SVG.
 //! - [`synthetic`]: seeded metrics with known anomalies.
 //! - [`anomaly`]: runs of anomalous samples as records, kept by the thread `anomaly-book`.
-//! - [`shard`]: the threads that own series, and the batches they take.
+//! - [`shard`]: the threads that own series, the batches they take, and the models they lend to be scored.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
 //! - [`query`]: PromQL over `storage::Store`.
 //! - [`api`]: HTTP pages, one file a resource; [`http_server`] the connections under them.

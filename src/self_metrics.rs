@@ -7,7 +7,7 @@
 //! Invariant: counters only rise while the process lives; an observation is counted as received exactly once and as
 //! exactly one of the others exactly once.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Where observations come from; a label value of every counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,6 +250,58 @@ pub struct StatsdCounters {
     pub window_samples_refused: AtomicU64,
 }
 
+/// Shards whose lag can be told apart.
+const SHARDS_MAX: usize = 64;
+
+/// What scoring counts.
+#[derive(Debug)]
+pub struct ScoringCounters {
+    /// Samples scored and learned.
+    pub scored: AtomicU64,
+    /// Stored samples that were not scored because too many waited.
+    pub skipped: AtomicU64,
+    /// When that happened last, milliseconds since the epoch; 0 if it never did.
+    pub skipped_at_ms: AtomicI64,
+    /// Of each shard, the age in milliseconds of its oldest stored sample that waits to be scored.
+    pub lag_ms: [AtomicU64; SHARDS_MAX],
+    /// Series whose model was lost to a panic and is learned anew.
+    pub panics: AtomicU64,
+    /// Times a run of anomalous samples found no room at the book and was told later.
+    pub runs_waited: AtomicU64,
+    /// Runs that were never told, because too many waited.
+    pub runs_lost: AtomicU64,
+    /// Times models of a partition were written down.
+    pub saves: AtomicU64,
+    /// Times they could not be.
+    pub save_failures: AtomicU64,
+    /// Files of models that were damaged or of another version at the start.
+    pub files_refused: AtomicU64,
+}
+
+impl Default for ScoringCounters {
+    fn default() -> Self {
+        Self {
+            scored: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            skipped_at_ms: AtomicI64::new(0),
+            lag_ms: std::array::from_fn(|_| AtomicU64::new(0)),
+            panics: AtomicU64::new(0),
+            runs_waited: AtomicU64::new(0),
+            runs_lost: AtomicU64::new(0),
+            saves: AtomicU64::new(0),
+            save_failures: AtomicU64::new(0),
+            files_refused: AtomicU64::new(0),
+        }
+    }
+}
+
+impl ScoringCounters {
+    /// Age in milliseconds of the oldest stored sample that waits to be scored.
+    pub fn lag_ms_max(&self) -> u64 {
+        self.lag_ms.iter().map(|lag_ms| lag_ms.load(Ordering::Relaxed)).max().unwrap_or(0)
+    }
+}
+
 /// All counters of the process.
 #[derive(Debug, Default)]
 pub struct SelfMetrics {
@@ -260,6 +312,8 @@ pub struct SelfMetrics {
     pub exemplars_ignored: AtomicU64,
     /// Of the StatsD listener and of windows.
     pub statsd: StatsdCounters,
+    /// Of the scoring of samples.
+    pub scoring: ScoringCounters,
 }
 
 impl SelfMetrics {

@@ -8,6 +8,7 @@
 //! Not here: what any part does.
 
 use crate::analysis;
+use crate::analysis::fan_out::FanOut;
 use crate::anomaly::book::{self, Book, BookHandle};
 use crate::anomaly::run::AnomalyRun;
 use crate::api::prometheus::{self, PrometheusApi};
@@ -22,8 +23,8 @@ use crate::query::QueryLimits;
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
-use crate::shard::{self, BatchPool, Peers, ShardHandle, WindowSettings};
-use anyhow::{Context, Result};
+use crate::shard::{self, BatchPool, Peers, ScoringContext, ShardHandle, WindowSettings};
+use anyhow::{Context, Result, anyhow};
 use axum::Router;
 use axum::body::Body;
 use crossbeam_channel::{Sender, bounded};
@@ -123,7 +124,9 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
     let read = prometheus::router(PrometheusApi { store: store.clone(), query, version, now_ms: clock::now_ms });
     let prometheus = write.merge(read);
     let (book, board) = (running.book.clone(), running.board.clone());
-    let health = health::Health { store: store.clone(), book, board, stopping, started_ms, now_ms: clock::now_ms };
+    let metrics = running.metrics.clone();
+    let (store_of_health, now_ms) = (store.clone(), clock::now_ms as fn() -> i64);
+    let health = health::Health { store: store_of_health, book, board, metrics, stopping, started_ms, now_ms };
     let page = metrics_page::MetricsPage {
         metrics: running.metrics.clone(),
         store: store.clone(),
@@ -148,7 +151,7 @@ fn rest(config: &Config, running: &Running) -> Router {
         store: running.store.clone(),
         book: running.book.clone(),
         board: running.board.clone(),
-        settings: analysis::Settings::default(),
+        settings: model_settings(config),
         query: query_limits(&config.query),
         now_ms: clock::now_ms,
     };
@@ -231,12 +234,14 @@ impl Running {
         let board = Arc::new(ModelBoard::default());
         let pool = BatchPool::new(config.shards.queue_batches);
         let windows = window_settings(&config.statsd);
+        let scoring = scoring(config, cores, &opened.store, &metrics, &board, &runs)?;
         let mut queues = Vec::new();
         let mut shards = Vec::new();
         let peers = Peers::among(opened.shards.len());
         for (number, (store, peers)) in opened.shards.into_iter().zip(peers).enumerate() {
             let (queue, batches) = bounded(config.shards.queue_batches);
-            shards.push(shard::spawn(number, store, batches, pool.clone(), metrics.clone(), windows, peers)?);
+            let (pool, metrics, scoring) = (pool.clone(), metrics.clone(), scoring.clone());
+            shards.push(shard::spawn(number, store, batches, pool, metrics, windows, peers, scoring)?);
             queues.push(queue);
         }
         let lanes = Lanes::new(queues, pool);
@@ -260,6 +265,40 @@ impl Running {
         self.book_thread.join().context("the book of anomalies panicked")?;
         closed.context("the last checkpoint failed; everything acknowledged is in the journal")
     }
+}
+
+/// What the shards need to score samples; nothing if they shall not.
+fn scoring(
+    config: &Config,
+    cores: usize,
+    store: &Store,
+    metrics: &Arc<SelfMetrics>,
+    board: &Arc<ModelBoard>,
+    runs: &Sender<AnomalyRun>,
+) -> Result<Option<Arc<ScoringContext>>> {
+    if !config.models.enabled {
+        return Ok(None);
+    }
+    let dir = config.storage.data_dir.join("models");
+    std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    let threads = FanOut::new(config.models.threads(cores)).map_err(|error| anyhow!("no threads to score: {error}"))?;
+    Ok(Some(Arc::new(ScoringContext {
+        store: store.clone(),
+        threads,
+        board: board.clone(),
+        metrics: metrics.clone(),
+        runs: runs.clone(),
+        dir,
+        settings: model_settings(config),
+        pending_max: config.models.pending_max,
+        closing: AtomicBool::new(false),
+    })))
+}
+
+/// How series are judged, live and when somebody asks.
+fn model_settings(config: &Config) -> analysis::Settings {
+    let anomalies_per_month = config.budget.anomalies_per_series_month;
+    analysis::Settings { anomalies_per_month, ..analysis::Settings::default() }
 }
 
 fn report(replayed: &ReplayReport, took_ms: i64) {

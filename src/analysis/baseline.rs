@@ -50,7 +50,7 @@ pub enum Season {
 }
 
 /// How far a series' model has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Stage {
     /// Less than a day was seen: what looks unusual may be another time of day.
     Warming,

@@ -8,7 +8,7 @@
 //!
 //! `forecast` looks the other way: what a series will do next, and when it reaches a limit.
 //!
-//! Not here: input and output, the clock, threads; a caller hands in times and values and gets verdicts.
+//! Not here: input and output, the clock, threads but those that `fan_out` lends; a caller hands in times and values and gets verdicts.
 //!
 //! Invariants: a verdict depends on the samples up to it and on nothing else; no step's cost or state grows with the
 //! number of samples.
@@ -19,6 +19,7 @@ mod calibrate;
 mod detect;
 mod ensemble;
 mod explain;
+pub mod fan_out;
 pub mod forecast;
 mod judge;
 mod kind;

@@ -99,6 +99,11 @@ impl SeriesModel {
         self.steps.last_ms()
     }
 
+    /// Usual distance of two samples in milliseconds, at least 1.
+    pub fn step_ms(&self) -> f64 {
+        self.steps.step_ms()
+    }
+
     /// Whether a run of anomalous samples has begun and is not over.
     pub fn is_run_open(&self) -> bool {
         self.judge.is_open()

@@ -3,6 +3,7 @@
 //! Not here: the time before readiness (see `http_server`).
 
 use crate::anomaly::book::{Book, BookFigures};
+use crate::self_metrics::{ScoringCounters, SelfMetrics};
 use crate::shard::questions::ModelBoard;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,6 +24,8 @@ pub struct Health {
     pub book: Book,
     /// The models.
     pub board: Arc<ModelBoard>,
+    /// Our counters.
+    pub metrics: Arc<SelfMetrics>,
     /// Set when the server has begun to stop.
     pub stopping: Arc<AtomicBool>,
     /// Milliseconds since the epoch at which the server started.
@@ -49,18 +52,23 @@ async fn ready(State(health): State<Health>) -> Response {
 }
 
 async fn report(State(health): State<Health>) -> Response {
-    let components = components(&health.store.figures(), &health.book.figures());
+    let now_ms = (health.now_ms)();
+    let mut components = Vec::from(components(&health.store.figures(), &health.book.figures()));
+    components.push(analysis(&health.metrics.scoring, now_ms));
     let status = overall(&components);
     let body = json!({
         "status": status,
         "version": env!("CARGO_PKG_VERSION"),
-        "uptime_s": ((health.now_ms)() - health.started_ms).max(0) / 1000,
+        "uptime_s": (now_ms - health.started_ms).max(0) / 1000,
         "models_loaded": health.board.models_loaded(),
         "components": components.iter().map(|c| (c.name.to_owned(), c.json())).collect::<Map<_, _>>(),
     });
     let code = if status == "failing" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     (code, Json(body)).into_response()
 }
+
+/// How long after samples were skipped scoring counts as degraded.
+const SKIPPED_LATELY_MS: i64 = 60_000;
 
 /// One part of the server, and how it is.
 struct Component {
@@ -97,6 +105,21 @@ fn components(figures: &StoreFigures, book: &BookFigures) -> [Component; 4] {
     all.map(|(name, (status, detail))| Component { name, status, detail })
 }
 
+/// How scoring is: degraded while it cannot keep up, and when models could not be written down or were lost.
+fn analysis(scoring: &ScoringCounters, now_ms: i64) -> Component {
+    let [skipped, panics, failures] =
+        [&scoring.skipped, &scoring.panics, &scoring.save_failures].map(|counter| counter.load(Ordering::Relaxed));
+    let skipped_at_ms = scoring.skipped_at_ms.load(Ordering::Relaxed);
+    let is_skipping = skipped > 0 && now_ms - skipped_at_ms < SKIPPED_LATELY_MS;
+    let (status, detail) = match () {
+        () if is_skipping => ("degraded", format!("too many samples to score: {skipped} were stored and not scored")),
+        () if panics > 0 => ("degraded", format!("{panics} series lost their model to a failure and learn anew")),
+        () if failures > 0 => ("degraded", format!("models could not be written down {failures} times")),
+        () => ("healthy", format!("{} ms behind", scoring.lag_ms_max())),
+    };
+    Component { name: "analysis", status, detail }
+}
+
 /// The worst of the components'.
 fn overall(components: &[Component]) -> &'static str {
     let has = |status| components.iter().any(|component| component.status == status);
@@ -113,6 +136,20 @@ mod tests {
 
     fn with(statuses: [&'static str; 2]) -> Vec<Component> {
         statuses.map(|status| Component { name: "x", status, detail: String::new() }).into()
+    }
+
+    #[test]
+    fn scoring_is_degraded_for_a_minute_after_it_skipped_and_whenever_a_model_was_lost() {
+        let scoring = ScoringCounters::default();
+        assert_eq!(analysis(&scoring, 5).status, "healthy");
+        scoring.skipped.store(7, Ordering::Relaxed);
+        scoring.skipped_at_ms.store(1000, Ordering::Relaxed);
+        assert_eq!(
+            [1000, 60_999, 61_000].map(|now| analysis(&scoring, now).status),
+            ["degraded", "degraded", "healthy"]
+        );
+        scoring.panics.store(1, Ordering::Relaxed);
+        assert_eq!(analysis(&scoring, 1_000_000).status, "degraded");
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl MetricsPage {
         self.accounting(out);
         self.requests(out);
         self.statsd(out);
+        self.scoring(out);
         self.store(out);
         anomaly_metrics::write(self, out);
         process::write(|name, kind, help, value| {
@@ -181,6 +182,31 @@ impl MetricsPage {
         }
         out.gauge("infrawatch_statsd_series", "Series that have a window.");
         out.sample("infrawatch_statsd_series", &[], read(&counters.window_series));
+    }
+
+    fn scoring(&self, out: &mut Exposition) {
+        let counters = &self.metrics.scoring;
+        let plain = [
+            ("infrawatch_scored_total", "Samples scored and learned.", &counters.scored),
+            ("infrawatch_scoring_skipped_total", "Samples stored and not scored for want of room.", &counters.skipped),
+            ("infrawatch_scoring_panics_total", "Series whose model was lost to a failure.", &counters.panics),
+            ("infrawatch_anomaly_runs_waited_total", "Times a run found no room at the book.", &counters.runs_waited),
+            ("infrawatch_anomaly_runs_lost_total", "Runs that were never told for want of room.", &counters.runs_lost),
+            ("infrawatch_models_saves_total", "Times models of a partition were written.", &counters.saves),
+            ("infrawatch_models_save_failures_total", "Times they could not be.", &counters.save_failures),
+            (
+                "infrawatch_models_files_refused_total",
+                "Files of models not read at the start.",
+                &counters.files_refused,
+            ),
+        ];
+        for (name, help, counter) in plain {
+            out.counter(name, help);
+            out.sample(name, &[], counter.load(Ordering::Relaxed));
+        }
+        let lag = "infrawatch_scoring_lag_seconds";
+        out.gauge(lag, "Age of the oldest stored sample that waits to be scored.");
+        out.sample(lag, &[], counters.lag_ms_max() as f64 / 1000.0);
     }
 
     fn store(&self, out: &mut Exposition) {

@@ -82,7 +82,7 @@ fn toml_value(key: &Key) -> String {
 
 /// A value as people read it best: the digits of a long number in groups of three.
 fn spelled(key: &Key, text: &str) -> String {
-    if !key.numeric || text.len() < 5 {
+    if !key.numeric || text.len() < 5 || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return text.to_owned();
     }
     let mut out = String::new();

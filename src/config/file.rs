@@ -90,8 +90,9 @@ impl Reader<'_> {
             DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
                 .map(|number| number.to_string())
                 .map_err(|_| "number out of range".to_owned()),
+            DeValue::Float(number) => Ok(number.as_str().to_owned()),
             DeValue::Boolean(flag) => Ok(flag.to_string()),
-            other => Err(format!("expected a string or a whole number, not {}", other.type_str())),
+            other => Err(format!("expected a string, a number, true or false, not {}", other.type_str())),
         }
     }
 
@@ -184,7 +185,7 @@ mod tests {
         assert_eq!(errors("http = 5"), ["x.toml:1: http is a section, written [http]"]);
         assert_eq!(
             errors("[log]\nlevel = [1]"),
-            ["x.toml:2: log.level: expected a string or a whole number, not array"]
+            ["x.toml:2: log.level: expected a string, a number, true or false, not array"]
         );
         assert_eq!(errors("[storage]\nmax_series = 1.5").len(), 1);
         assert_eq!(errors("[log]\nlevel = \"${NOPE}\""), ["x.toml:2: log.level: environment variable NOPE is not set"]);

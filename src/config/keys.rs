@@ -10,7 +10,9 @@
 //!
 //! Not here: reading any of it (see `load`).
 
-use super::kinds::{Address, Bytes, Count, Folder, Kind, Level, Listen, LogFormat, OneOf, OptionalFolder, Span};
+use super::kinds::{
+    Address, Bytes, Count, Folder, Kind, Level, Listen, LogFormat, Number, OneOf, OptionalFolder, Span, Switch,
+};
 use super::table::{Key, Origin, at_most_one, read, settings};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -72,6 +74,22 @@ settings! {
         count: usize as Count = "0" in "0" to "64",
         /// Batches that may wait for one shard; beyond them a request is answered 503.
         queue_batches: usize as Count = "64" in "1" to "65536",
+    }
+
+    /// What is learned of every series, and how its samples are scored.
+    models: Models {
+        /// Whether samples are scored; off, nothing is learned and no anomaly is found.
+        enabled: bool as Switch = "true",
+        /// Threads that score; 0 takes one a processor core.
+        threads: usize as Count = "0" in "0" to "1024",
+        /// Samples that may wait to be scored, in all; further ones are stored, not scored, and counted as skipped.
+        pending_max: usize as Count = "1000000" in "1000" to "1000000000",
+    }
+
+    /// How many anomalies may be raised on normal data.
+    budget: Budget {
+        /// Anomalies a series may have in 30 days of normal data.
+        anomalies_per_series_month: f64 as Number = "1" in "0.001" to "10000",
     }
 
     /// PromQL evaluation.
@@ -139,6 +157,13 @@ impl Storage {
     /// The journal's directory: its own, or the one inside the data directory.
     pub fn journal_path(&self) -> PathBuf {
         self.journal_dir.clone().unwrap_or_else(|| self.data_dir.join("journal"))
+    }
+}
+
+impl Models {
+    /// How many threads score on a machine of `cores`: the number set, or one a core.
+    pub fn threads(&self, cores: usize) -> usize {
+        if self.threads == 0 { cores.max(1) } else { self.threads }
     }
 }
 

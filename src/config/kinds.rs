@@ -53,6 +53,55 @@ impl Kind for Count {
     }
 }
 
+/// A finite number.
+pub(super) struct Number;
+
+impl Kind for Number {
+    type Value = f64;
+    const NUMERIC: bool = true;
+
+    fn noun() -> String {
+        "number".to_owned()
+    }
+
+    fn form() -> String {
+        "a number".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<f64, String> {
+        let number: Option<f64> = text.replace('_', "").parse().ok();
+        number.filter(|number| number.is_finite()).ok_or_else(expected::<Self>)
+    }
+
+    fn text(value: &f64) -> String {
+        value.to_string()
+    }
+}
+
+/// Yes or no.
+pub(super) struct Switch;
+
+impl Kind for Switch {
+    type Value = bool;
+    const NUMERIC: bool = true;
+
+    fn noun() -> String {
+        "true or false".to_owned()
+    }
+
+    fn form() -> String {
+        "true or false".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<bool, String> {
+        text.parse().map_err(|_| expected::<Self>())
+    }
+
+    fn text(value: &bool) -> String {
+        value.to_string()
+    }
+}
+
 /// A size in bytes: a number, alone or with a unit of 1024 (`KiB`) or 1000 (`KB`).
 pub(super) struct Bytes;
 
@@ -378,6 +427,14 @@ mod tests {
         for text in ["", "8080", "127.0.0.1", "example:80", "127.0.0.1:99999"] {
             assert!(Address::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn numbers_are_finite_and_switches_are_true_or_false() {
+        assert_eq!((Number::parse("1_000.5"), Number::text(&0.25)), (Ok(1000.5), "0.25".to_owned()));
+        assert!(["", "nan", "inf", "1e999", "one"].iter().all(|text| Number::parse(text).is_err()));
+        assert_eq!((Switch::parse("true"), Switch::text(&false)), (Ok(true), "false".to_owned()));
+        assert_eq!(Switch::parse("yes").unwrap_err(), "expected true or false");
     }
 
     #[test]

@@ -196,6 +196,7 @@ mod tests {
                 (Some((low, high)), default) => if low == default { high } else { low }.to_owned(),
                 (None, "0") => "1".to_owned(),
                 (None, "off" | "127.0.0.1:8080" | "127.0.0.1:8125") => "127.0.0.1:1".to_owned(),
+                (None, "true") => "false".to_owned(),
                 (None, "info") => "trace".to_owned(),
                 (None, "logfmt") => "json".to_owned(),
                 (None, "") | (None, "./infrawatch-data") => "elsewhere".to_owned(),

@@ -3,9 +3,13 @@
 mod accounting;
 mod batch;
 mod distinct;
+mod models_file;
 mod observations;
 mod peers;
 pub mod questions;
+mod score;
+mod scoring;
+mod series_slots;
 mod sketch;
 mod timer;
 mod window;
@@ -16,6 +20,7 @@ pub use batch::{Batch, BatchPool, Reply, Submission};
 pub use observations::{Observations, Observed};
 pub use peers::Peers;
 pub use questions::{ModelBoard, Summary};
+pub use score::ScoringContext;
 pub use window::WindowSettings;
 pub use worker::{ShardHandle, spawn};
 

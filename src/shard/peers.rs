@@ -26,6 +26,11 @@ impl Peers {
         from.into_iter().enumerate().map(|(own, from)| Self { own, to: to.clone(), from }).collect()
     }
 
+    /// How many shards there are.
+    pub(super) fn shards(&self) -> usize {
+        self.to.len()
+    }
+
     /// The batches that others send; it ends when all of them have said [`Self::close`].
     pub(super) fn queue(&self) -> Receiver<Batch> {
         self.from.clone()

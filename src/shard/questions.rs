@@ -6,6 +6,7 @@
 
 use crate::analysis::{DETECTORS, FoundSeason, Kind, SeriesModel, Stage, Verdict};
 use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 use storage::series::{PARTITIONS, SeriesRef};
 
@@ -17,7 +18,7 @@ const NO_SCORE: u16 = u16::MAX;
 const SEASONS: usize = 2;
 
 /// What is known of one series' model, in 32 bytes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// What the values are taken for.
     pub kind: Kind,

@@ -1,6 +1,7 @@
-//! A shard's thread: takes batches and the keeper's tasks in turn until both have ended, and closes windows in between.
+//! A shard's thread: takes batches and the keeper's tasks in turn until both have ended, closes windows in between, and
+//! lends models at each tick.
 //!
-//! Not here: what appending does (see `storage`), where batches come from (see `ingest`).
+//! Not here: what appending does (see `storage`), scoring (see `scoring`), where batches come from (see `ingest`).
 //!
 //! Invariant: a batch is appended and handed to the journal in one go, so a task never sees half of one. A batch holds
 //! at most a lane's `BATCH_SAMPLES`, and a slice of closing as little, which keeps a turn below 5 ms.
@@ -8,6 +9,8 @@
 use super::accounting::count;
 use super::batch::{Batch, BatchPool, Reply, Submission};
 use super::peers::Peers;
+use super::score::ScoringContext;
+use super::scoring::Scoring;
 use super::window::{WindowSettings, Windows};
 use crate::clock;
 use crate::self_metrics::{Drop, Rejection, SelfMetrics, SourceCounters};
@@ -18,7 +21,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use storage::{ShardStore, StoreError, Tally};
 
-/// How often a shard without work looks whether a window has ended.
+/// How often a shard without work looks whether a window has ended or models have come back.
 const TICK: Duration = Duration::from_millis(100);
 
 /// A running shard.
@@ -35,10 +38,11 @@ impl ShardHandle {
     }
 }
 
-/// Starts the thread `shard-N`.
+/// Starts the thread `shard-N`; without a context nothing is scored.
 ///
 /// # Errors
 /// When the system gives no thread.
+#[expect(clippy::too_many_arguments, reason = "each is a part that the assembly point builds, and all are different")]
 pub fn spawn(
     number: usize,
     store: ShardStore,
@@ -47,9 +51,11 @@ pub fn spawn(
     metrics: Arc<SelfMetrics>,
     windows: WindowSettings,
     peers: Peers,
+    scoring: Option<Arc<ScoringContext>>,
 ) -> std::io::Result<ShardHandle> {
     let windows = Windows::new(windows, metrics.clone(), peers.closed());
-    let worker = Worker { store, pool, metrics, windows, peers };
+    let scoring = scoring.map(|context| Scoring::new(context, number, peers.shards(), &store));
+    let worker = Worker { store, pool, metrics, windows, peers, scoring };
     thread::Builder::new().name(format!("shard-{number}")).spawn(move || worker.run(queue)).map(ShardHandle)
 }
 
@@ -59,6 +65,7 @@ struct Worker {
     metrics: Arc<SelfMetrics>,
     windows: Windows,
     peers: Peers,
+    scoring: Option<Scoring>,
 }
 
 impl Worker {
@@ -87,8 +94,21 @@ impl Worker {
                 },
                 default(patience) => {}
             }
-            self.windows.close_due(clock::now_ms());
+            let now_ms = clock::now_ms();
+            self.windows.close_due(now_ms);
             self.store_closed();
+            self.score(now_ms);
+        }
+        if let Some(scoring) = self.scoring {
+            scoring.finish();
+        }
+    }
+
+    fn score(&mut self, now_ms: i64) {
+        let expired = self.store.take_expired();
+        if let Some(scoring) = &mut self.scoring {
+            scoring.expire(&expired);
+            scoring.tick(now_ms, self.store.newest_ms());
         }
     }
 
@@ -110,7 +130,7 @@ impl Worker {
     }
 
     fn append(&mut self, batch: &Batch, counters: &SourceCounters, reply: Reply) {
-        match self.store.append(clock::now_ms(), batch.rows()) {
+        match append(&mut self.store, self.scoring.as_mut(), batch) {
             Ok(tally) => {
                 count(counters, &tally);
                 self.store.commit(Box::new(move |result| {
@@ -140,7 +160,7 @@ impl Worker {
     fn store_samples(&mut self, batch: &Batch) {
         let samples = batch.samples_len() as u64;
         let counters = &self.metrics.statsd;
-        match self.store.append(clock::now_ms(), batch.rows()) {
+        match append(&mut self.store, self.scoring.as_mut(), batch) {
             Ok(tally) => {
                 counters.window_samples.fetch_add(tally.stored, Ordering::Relaxed);
                 counters.window_samples_refused.fetch_add(samples - tally.stored, Ordering::Relaxed);
@@ -168,4 +188,12 @@ impl Worker {
             }
         }
     }
+}
+
+/// Appends a batch's samples, and gathers what is to be scored.
+fn append(store: &mut ShardStore, scoring: Option<&mut Scoring>, batch: &Batch) -> Result<Tally, StoreError> {
+    let now_ms = clock::now_ms();
+    let Some(scoring) = scoring else { return store.append(now_ms, batch.rows()) };
+    scoring.begin(now_ms);
+    store.append_observed(now_ms, batch.rows(), |series, time_ms, value| scoring.add(series, time_ms, value))
 }

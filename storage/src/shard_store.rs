@@ -89,6 +89,7 @@ pub struct ShardStore {
     records: Vec<u8>,
     last_seq: u64,
     tasks: Receiver<ShardTask>,
+    expired: Vec<SeriesRef>,
 }
 
 /// Times between which samples are taken, fixed for one batch.
@@ -116,12 +117,28 @@ impl ShardStore {
             created: Vec::new(),
             records: Vec::new(),
             tasks,
+            expired: Vec::new(),
         }
     }
 
     /// The keeper's requests; the shard's thread runs each between two batches.
     pub fn tasks(&self) -> &Receiver<ShardTask> {
         &self.tasks
+    }
+
+    /// The partitions this shard owns.
+    pub fn owned(&self) -> impl Iterator<Item = u8> {
+        self.partitions.iter().map(Partition::number)
+    }
+
+    /// Time of the newest sample in all of the store; `i64::MIN` while there is none.
+    pub fn newest_ms(&self) -> i64 {
+        self.shared.newest_ms.load(Ordering::Relaxed)
+    }
+
+    /// The series that left the catalog since the last call.
+    pub fn take_expired(&mut self) -> Vec<SeriesRef> {
+        std::mem::take(&mut self.expired)
     }
 
     /// Whether this shard owns the partition of a key with this hash.
@@ -134,6 +151,19 @@ impl ShardStore {
     /// # Errors
     /// When the journal cannot be written at present: nothing is appended then, and the sender shall try again.
     pub fn append<'a>(&mut self, now_ms: i64, rows: impl Iterator<Item = Row<'a>>) -> Result<Tally, StoreError> {
+        self.append_observed(now_ms, rows, |_, _, _| {})
+    }
+
+    /// As [`Self::append`], and `observe` hears of every stored sample that is newer than all before it of its series.
+    ///
+    /// # Errors
+    /// As `append`.
+    pub fn append_observed<'a>(
+        &mut self,
+        now_ms: i64,
+        rows: impl Iterator<Item = Row<'a>>,
+        mut observe: impl FnMut(SeriesRef, i64, f64),
+    ) -> Result<Tally, StoreError> {
         if let JournalState::Failing { what } = self.shared.journal.state() {
             return Err(StoreError::NotWriting { what });
         }
@@ -142,7 +172,7 @@ impl ShardStore {
         let mut newest_ms = i64::MIN;
         for row in rows {
             debug_assert!(row.times.len() <= ROW_SAMPLES_MAX, "a row fits what a record has left");
-            newest_ms = newest_ms.max(self.append_row(&row, bounds, &mut tally));
+            newest_ms = newest_ms.max(self.append_row(&row, bounds, &mut tally, &mut observe));
             if self.samples.len() + ROW_SAMPLES_MAX > SAMPLES_PER_RECORD_MAX || self.series.is_full() {
                 self.finish_records();
             }
@@ -167,7 +197,14 @@ impl ShardStore {
     }
 
     /// Appends one series' samples; returns the newest time stored.
-    fn append_row(&mut self, row: &Row<'_>, bounds: Bounds, tally: &mut Tally) -> i64 {
+    #[inline]
+    fn append_row(
+        &mut self,
+        row: &Row<'_>,
+        bounds: Bounds,
+        tally: &mut Tally,
+        observe: &mut impl FnMut(SeriesRef, i64, f64),
+    ) -> i64 {
         let number = partition_of(row.hash);
         let at = self.local[number as usize] as usize;
         let id = match self.partitions[at].find(row.hash, row.key) {
@@ -197,6 +234,11 @@ impl ShardStore {
                 Ok(Outcome::Stored) => {
                     tally.stored += 1;
                     newest_ms = newest_ms.max(time_ms);
+                    self.samples.push(series, time_ms, value);
+                    observe(series, time_ms, value);
+                }
+                Ok(Outcome::StoredBehind) => {
+                    tally.stored += 1;
                     self.samples.push(series, time_ms, value);
                 }
                 Ok(Outcome::Duplicate) => tally.duplicate += 1,
@@ -311,6 +353,7 @@ impl ShardStore {
         let mut index = self.shared.index.write();
         for (id, key) in &expired {
             index.remove(SeriesRef::new(partition, *id), key);
+            self.expired.push(SeriesRef::new(partition, *id));
         }
         self.shared.series_count.fetch_sub(expired.len() as u64, Ordering::Relaxed);
         Some(self.partition(partition).entries())

@@ -8,6 +8,7 @@ use crate::StoreError;
 use crate::journal::JournalState;
 use crate::keeper::{Answer, Command};
 use crate::label_index::{LabelIndex, Matcher};
+use crate::partition::SeriesView;
 use crate::series::{PARTITIONS, SeriesRef};
 use crate::shared::{KeeperReport, Shared};
 use crossbeam_channel::Sender;
@@ -81,6 +82,27 @@ impl Store {
     pub fn series_with(&self, label: &str, value: &str) -> Vec<SeriesRef> {
         let found = self.shared.index.read().select(&[Matcher::equal(label, value)]);
         found.iter().map(SeriesRef).collect()
+    }
+
+    /// The canonical key of a series that is in the catalog.
+    pub fn key(&self, series: SeriesRef) -> Option<Arc<[u8]>> {
+        self.shared.views[series.partition() as usize].read().get(series.id() as usize)?.key.clone()
+    }
+
+    /// Every series of a partition, by id.
+    pub fn series_of(&self, partition: u8) -> Vec<SelectedSeries> {
+        let views = self.shared.views[partition as usize].read();
+        let key_of = |(id, view): (usize, &SeriesView)| {
+            Some(SelectedSeries { series: SeriesRef::new(partition, id as u32), key: view.key.clone()? })
+        };
+        views.iter().enumerate().filter_map(key_of).collect()
+    }
+
+    /// Whether a series may have samples later than a time; never false when it has.
+    pub fn goes_beyond(&self, series: SeriesRef, time_ms: i64) -> bool {
+        let views = self.shared.views[series.partition() as usize].read();
+        let view = views.get(series.id() as usize);
+        time_ms < i64::MAX && view.is_some_and(|view| view.touches(time_ms + 1, i64::MAX))
     }
 
     /// Names of labels, sorted; of all series when `matchers` is empty, else of series that satisfy any one set.

@@ -93,6 +93,11 @@ pub(crate) struct Stopped {
 }
 
 impl Stopped {
+    /// Everything the server kept.
+    pub(crate) fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
     /// Starts again on the same directory, at another port, and waits until it is ready.
     pub(crate) fn restart(self) -> Server {
         Server::start_in(self.data_dir, self.arguments, &[])

@@ -9,4 +9,4 @@ mod view;
 
 pub(crate) use owner::{AppendContext, Outcome, Partition};
 pub(crate) use snapshot::{PartitionSnapshot, SeriesState};
-pub(crate) use view::PartitionView;
+pub(crate) use view::{PartitionView, SeriesView};

@@ -25,8 +25,10 @@ const NEXT_BLOCK_SAMPLES: usize = HEAD_SAMPLES / 4;
 /// What became of one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// New, and now in the head.
+    /// New, and now in the head; the newest of its series.
     Stored,
+    /// New, and now in the head, but older than its series' newest.
+    StoredBehind,
     /// The series has this very sample already.
     Duplicate,
     /// The series has another value at this time; the first stays.
@@ -189,6 +191,8 @@ impl Partition {
             if time_ms < context.late_before_ms {
                 return Ok(Outcome::Late);
             }
+            self.push(id, time_ms, value, context.sealer);
+            return Ok(Outcome::StoredBehind);
         }
         self.push(id, time_ms, value, context.sealer);
         Ok(Outcome::Stored)

@@ -1,0 +1,416 @@
+//! The models of one partition, and what is done while they are lent: catching up with the store, scoring what was
+//! stored since, telling runs of anomalous samples, showing summaries on the board, writing the models down.
+//!
+//! Not here: when models are lent (see `scoring`), what is unusual (see `analysis`), records of anomalies (see
+//! `anomaly::book`).
+//!
+//! Invariants: every series sees its samples once and in the order of their times, whether they come from the store or
+//! live; a model is loaded once however many samples its series has; nobody is waited for: a run that finds no room is
+//! told again at the next tick.
+
+use super::models_file::{self, ModelsFileError, ModelsWriter};
+use super::questions::{ModelBoard, Summary};
+use super::series_slots::{SeriesSlots, Slot};
+use crate::analysis::fan_out::FanOut;
+use crate::analysis::{Settings, Verdict};
+use crate::anomaly::run::{AnomalyRun, RunTracker};
+use crate::self_metrics::SelfMetrics;
+use crossbeam_channel::{Sender, TrySendError};
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use storage::Store;
+use storage::sample::Samples;
+use storage::series::{NAME_LABEL, SeriesRef, hash, label};
+
+/// A run is over when its series was silent for this many of its steps, within these bounds.
+const SILENT_STEPS: f64 = 10.0;
+const SILENT_MS: (f64, f64) = (60_000.0, 3_600_000.0);
+
+/// Where nothing says what was judged before, only runs that began within this span before the store's newest sample
+/// are told: older ones have been told, or nobody waits for them.
+const RAISE_ANEW_MS: i64 = 3_600_000;
+
+/// Samples after which a partition's models are written down, and how many for each of its series: what has to be
+/// caught up with after a crash is then at most 8 million samples in all, or as much as the models themselves.
+const SAVE_SAMPLES: u64 = 128 << 10;
+const SAVE_SAMPLES_A_SERIES: u64 = 20;
+
+/// Series written down, or caught up with, before others get the core.
+const SLICE_SERIES: usize = 512;
+
+/// Closed runs that may wait for room; further ones are lost, and counted.
+const UNTOLD_MAX: usize = 1024;
+
+/// What all shards' scoring has in common.
+#[derive(Debug)]
+pub struct ScoringContext {
+    /// The store, for samples that a model has not seen and for keys.
+    pub store: Store,
+    /// The threads models are lent to.
+    pub threads: FanOut,
+    /// Where summaries are shown.
+    pub board: Arc<ModelBoard>,
+    /// Our counters.
+    pub metrics: Arc<SelfMetrics>,
+    /// Where runs are told; bounded.
+    pub runs: Sender<AnomalyRun>,
+    /// The folder of the models' files, which exists.
+    pub dir: PathBuf,
+    /// How series are judged.
+    pub settings: Settings,
+    /// Samples that may wait to be scored, in all shards together.
+    pub pending_max: usize,
+    /// Set when the server stops: catching up then ends early.
+    pub closing: AtomicBool,
+}
+
+/// A stored sample that waits to be scored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) time_ms: i64,
+    pub(super) value: f64,
+    pub(super) id: u32,
+}
+
+/// What is to be done with a partition's models beside scoring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// Nothing.
+    Score,
+    /// First see what the store has and the models have not seen.
+    CatchUp,
+    /// Write the models down.
+    Save,
+}
+
+/// When models are lent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// By the wall clock.
+    pub(super) now_ms: i64,
+    /// By the store's newest sample.
+    pub(super) event_ms: i64,
+}
+
+/// A run that goes on.
+#[derive(Debug)]
+struct Followed {
+    run: RunTracker,
+    /// When its series was heard last, by the wall clock.
+    heard_ms: i64,
+}
+
+/// The models of one partition.
+#[derive(Debug)]
+pub(super) struct PartitionModels {
+    number: u8,
+    slots: SeriesSlots,
+    /// Of series with a run that goes on.
+    trackers: HashMap<u32, Followed>,
+    now_ms: i64,
+    untold: Vec<AnomalyRun>,
+    summaries: Vec<(u32, Option<Summary>)>,
+    order: Vec<u64>,
+    is_loaded: bool,
+    raise_from_ms: i64,
+    series: u64,
+    unsaved: u64,
+}
+
+impl PartitionModels {
+    /// Nothing is known yet.
+    pub(super) fn new(number: u8) -> Self {
+        Self {
+            number,
+            slots: SeriesSlots::default(),
+            trackers: HashMap::new(),
+            now_ms: 0,
+            untold: Vec::new(),
+            summaries: Vec::new(),
+            order: Vec::new(),
+            is_loaded: false,
+            raise_from_ms: i64::MIN,
+            series: 0,
+            unsaved: 0,
+        }
+    }
+
+    /// Whether it has something to do even without samples.
+    pub(super) fn is_restless(&self) -> bool {
+        !self.trackers.is_empty() || !self.untold.is_empty()
+    }
+
+    /// Does what is due; whether all of the errand was done.
+    pub(super) fn work(
+        &mut self,
+        context: &ScoringContext,
+        errand: Errand,
+        pending: &[Pending],
+        expired: &[u32],
+        moment: Moment,
+    ) -> bool {
+        self.now_ms = moment.now_ms;
+        expired.iter().for_each(|id| self.forget(context, *id));
+        let caught_up = errand != Errand::CatchUp || self.catch_up(context);
+        if caught_up {
+            self.score(context, pending);
+            self.close_silent(context, moment);
+        }
+        self.tell(context);
+        self.show(context);
+        let is_due = self.unsaved >= SAVE_SAMPLES.max(SAVE_SAMPLES_A_SERIES * self.series);
+        if self.is_loaded && (is_due || errand == Errand::Save && self.unsaved > 0) {
+            match self.save(context) {
+                Ok(()) => context.metrics.scoring.saves.fetch_add(1, Ordering::Relaxed),
+                Err(error) => {
+                    tracing::error!(%error, "models are not written down and will be learned anew after a restart");
+                    context.metrics.scoring.save_failures.fetch_add(1, Ordering::Relaxed)
+                }
+            };
+            // Also after a failure, so that a full disk is not tried at every tick.
+            self.unsaved = 0;
+        }
+        caught_up
+    }
+
+    fn forget(&mut self, context: &ScoringContext, id: u32) {
+        self.end_run(context, id);
+        if !matches!(self.slots.take(id), Slot::Vacant) {
+            self.series = self.series.saturating_sub(1);
+        }
+        self.summaries.push((id, None));
+    }
+
+    /// Scores samples in their order, series by series.
+    fn score(&mut self, context: &ScoringContext, pending: &[Pending]) {
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        order.extend((0u64..).zip(pending).map(|(at, sample)| u64::from(sample.id) << 32 | at));
+        order.sort_unstable();
+        for group in order.chunk_by(|a, b| a >> 32 == b >> 32) {
+            let samples = group.iter().map(|at| &pending[*at as u32 as usize]);
+            self.score_series(context, (group[0] >> 32) as u32, samples.map(|sample| (sample.time_ms, sample.value)));
+        }
+        self.order = order;
+    }
+
+    /// Scores samples of one series. A detector that panics costs its series the model, and nobody else anything.
+    fn score_series(&mut self, context: &ScoringContext, id: u32, samples: impl Iterator<Item = (i64, f64)>) {
+        let slot = self.slots.take(id);
+        let is_new = matches!(slot, Slot::Vacant);
+        let scored = catch_unwind(AssertUnwindSafe(|| self.score_slot(context, id, slot, samples)));
+        match scored {
+            Ok((slot, summary)) => {
+                self.series += u64::from(is_new && !matches!(slot, Slot::Vacant));
+                self.slots.put(id, slot);
+                self.summaries.extend(summary.map(|summary| (id, Some(summary))));
+            }
+            Err(_) => {
+                tracing::error!(partition = self.number, id, "scoring panicked; the series is learned anew");
+                context.metrics.scoring.panics.fetch_add(1, Ordering::Relaxed);
+                self.forget(context, id);
+            }
+        }
+    }
+
+    fn score_slot(
+        &mut self,
+        context: &ScoringContext,
+        id: u32,
+        mut slot: Slot,
+        samples: impl Iterator<Item = (i64, f64)>,
+    ) -> (Slot, Option<Summary>) {
+        let mut run = (!self.trackers.is_empty()).then(|| self.trackers.remove(&id)).flatten().map(|f| f.run);
+        let (mut scored, mut last) = (0, None);
+        let mut before_ms = slot.last_ms();
+        for (time_ms, value) in samples {
+            // What the store has shown already while catching up comes again live.
+            if time_ms <= before_ms {
+                continue;
+            }
+            if run.is_some() && is_silent(&slot, before_ms, time_ms) {
+                self.end(context, id, run.take());
+            }
+            before_ms = time_ms;
+            scored += 1;
+            let verdict = slot.observe(time_ms, value, &context.settings);
+            if let Some(verdict) = verdict.as_ref().filter(|verdict| verdict.is_anomaly || run.is_some()) {
+                let told = self.follow(context, id, run.get_or_insert_default(), (value, verdict), slot.is_run_open());
+                self.note(context, told);
+                run = run.filter(RunTracker::is_open);
+            }
+            last = verdict;
+        }
+        if let Some(run) = run {
+            self.trackers.insert(id, Followed { run, heard_ms: self.now_ms });
+        }
+        self.unsaved += scored;
+        context.metrics.scoring.scored.fetch_add(scored, Ordering::Relaxed);
+        let summary = match &slot {
+            _ if scored == 0 => None,
+            Slot::Vacant => None,
+            Slot::Few(few) => Some(Summary::of_few(few.samples().len() as u32)),
+            Slot::Model(model) => last.map(|verdict| Summary::new(model, &verdict)),
+        };
+        (slot, summary)
+    }
+
+    /// Tells a run the verdict on its series' next sample; the run as it stands, if that is news.
+    fn follow(
+        &self,
+        context: &ScoringContext,
+        id: u32,
+        run: &mut RunTracker,
+        (value, verdict): (f64, &Verdict),
+        goes_on: bool,
+    ) -> Option<AnomalyRun> {
+        let key = context.store.key(SeriesRef::new(self.number, id))?;
+        run.observe(&key, label(&key, NAME_LABEL).unwrap_or(""), value, verdict, goes_on)
+    }
+
+    fn end_run(&mut self, context: &ScoringContext, id: u32) {
+        let run = self.trackers.remove(&id).map(|followed| followed.run);
+        self.end(context, id, run);
+    }
+
+    fn end(&mut self, context: &ScoringContext, id: u32, run: Option<RunTracker>) {
+        let Some((mut run, key)) = run.zip(context.store.key(SeriesRef::new(self.number, id))) else { return };
+        let told = run.close(&key);
+        self.note(context, told);
+    }
+
+    /// Remembers to tell how a run stands; the newest replaces what was to be told of it.
+    fn note(&mut self, context: &ScoringContext, run: Option<AnomalyRun>) {
+        let Some(run) = run.filter(|run| run.start_ms >= self.raise_from_ms) else { return };
+        let same = |other: &&mut AnomalyRun| other.start_ms == run.start_ms && other.key == run.key;
+        if let Some(waiting) = self.untold.iter_mut().rev().find(same) {
+            *waiting = run;
+        } else if self.untold.len() < UNTOLD_MAX {
+            self.untold.push(run);
+        } else {
+            context.metrics.scoring.runs_lost.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.untold.len() == UNTOLD_MAX {
+            self.tell(context);
+        }
+    }
+
+    /// Ends runs of series that have stopped sending: by their own time, and by the clock, since samples of long ago that
+    /// are sent now are no silence.
+    fn close_silent(&mut self, context: &ScoringContext, moment: Moment) {
+        let over = |(id, followed): (&u32, &Followed)| {
+            let slot = self.slots.get(*id);
+            let is_over = moment.now_ms.saturating_sub(followed.heard_ms) as f64 > SILENT_MS.0
+                && is_silent(slot, slot.last_ms(), moment.event_ms);
+            is_over.then_some(*id)
+        };
+        let over: Vec<u32> = self.trackers.iter().filter_map(over).collect();
+        over.into_iter().for_each(|id| self.end_run(context, id));
+    }
+
+    fn tell(&mut self, context: &ScoringContext) {
+        let mut told = 0;
+        for run in &self.untold {
+            match context.runs.try_send(run.clone()) {
+                // Nobody listens any more when the server has stopped.
+                Ok(()) | Err(TrySendError::Disconnected(_)) => told += 1,
+                Err(TrySendError::Full(_)) => {
+                    context.metrics.scoring.runs_waited.fetch_add(1, Ordering::Relaxed);
+                    break;
+                }
+            }
+        }
+        self.untold.drain(..told);
+    }
+
+    fn show(&mut self, context: &ScoringContext) {
+        if !self.summaries.is_empty() {
+            context.board.write(self.number, self.summaries.drain(..));
+        }
+    }
+
+    /// Sees what the store has and the models have not; false if the server stops before all is seen.
+    fn catch_up(&mut self, context: &ScoringContext) -> bool {
+        if !self.is_loaded {
+            self.load(context);
+        }
+        let mut samples = Samples::default();
+        for (at, selected) in context.store.series_of(self.number).iter().enumerate() {
+            if context.closing.load(Ordering::Relaxed) {
+                return false;
+            }
+            let (id, last_ms) = (selected.series.id(), self.slots.get(selected.series.id()).last_ms());
+            if context.store.goes_beyond(selected.series, last_ms) {
+                match context.store.read(selected.series, last_ms.saturating_add(1), i64::MAX, &mut samples) {
+                    Ok(()) => {
+                        let columns = samples.times.iter().copied().zip(samples.values.iter().copied());
+                        self.score_series(context, id, columns);
+                    }
+                    Err(error) => tracing::error!(%error, "samples of a series cannot be read and are not learned"),
+                }
+            }
+            if at % SLICE_SERIES == SLICE_SERIES - 1 {
+                self.tell(context);
+                self.show(context);
+                std::thread::yield_now();
+            }
+        }
+        self.raise_from_ms = i64::MIN;
+        true
+    }
+
+    fn load(&mut self, context: &ScoringContext) {
+        self.is_loaded = true;
+        match models_file::read(&context.dir, self.number, &context.settings) {
+            Ok(Some(saved)) => return self.restore(context, saved),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(%error, partition = self.number, "the models are learned anew from the store");
+                context.metrics.scoring.files_refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.raise_from_ms = context.store.newest_ms().map_or(i64::MIN, |newest_ms| newest_ms - RAISE_ANEW_MS);
+    }
+
+    fn restore(&mut self, context: &ScoringContext, saved: models_file::SavedModels) {
+        for series in saved.series {
+            let key = context.store.key(SeriesRef::new(self.number, series.id));
+            // An id that was lost with the end of the journal may have been given to another series since.
+            if key.is_some_and(|key| hash(&key) == series.key_hash) {
+                self.slots.put(series.id, series.slot);
+                self.series += 1;
+                self.summaries.push((series.id, Some(series.summary)));
+            }
+        }
+        let has_model = |(id, _): &(u32, RunTracker)| matches!(self.slots.get(*id), Slot::Model(_));
+        let follow = |(id, run)| (id, Followed { run, heard_ms: self.now_ms });
+        self.trackers = saved.runs.into_iter().filter(has_model).map(follow).collect();
+    }
+
+    /// Writes the models down, a slice at a time.
+    fn save(&mut self, context: &ScoringContext) -> Result<(), ModelsFileError> {
+        let mut writer = ModelsWriter::create(&context.dir, self.number)?;
+        for (at, (id, slot)) in self.slots.iter().enumerate() {
+            let series = SeriesRef::new(self.number, id);
+            let Some((key, summary)) = context.store.key(series).zip(context.board.of(series)) else { continue };
+            writer.series(id, hash(&key), slot, &summary)?;
+            if at % SLICE_SERIES == SLICE_SERIES - 1 {
+                std::thread::yield_now();
+            }
+        }
+        let mut trackers: Vec<_> = self.trackers.iter().collect();
+        trackers.sort_unstable_by_key(|(id, _)| **id);
+        trackers.into_iter().try_for_each(|(id, followed)| writer.run(*id, &followed.run))?;
+        writer.finish()
+    }
+}
+
+/// Whether a series that was last heard at `last_ms` has been silent for so long that a run of it is over.
+fn is_silent(slot: &Slot, last_ms: i64, now_ms: i64) -> bool {
+    let Slot::Model(model) = slot else { return true };
+    let silent_ms = (SILENT_STEPS * model.step_ms()).clamp(SILENT_MS.0, SILENT_MS.1);
+    now_ms.saturating_sub(last_ms) as f64 > silent_ms
+}

@@ -1,0 +1,318 @@
+//! What is promised of scoring, over a real store: nothing twice, nothing lost, nothing forgotten by a restart.
+
+#![allow(clippy::disallowed_methods, reason = "a test's threads end with it and need no names")]
+
+use super::*;
+use crate::analysis::fan_out::FanOut;
+use crate::analysis::{SeriesModel, Settings};
+use crate::anomaly::run::AnomalyRun;
+use crate::shard::{ModelBoard, Summary};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use storage::series::{KeyBuilder, NAME_LABEL};
+use storage::{Row, StoreThreads, route};
+use tempfile::{TempDir, tempdir};
+
+const START_MS: i64 = 1_704_067_200_000;
+const STEP_MS: i64 = 60_000;
+const SERIES: usize = 40;
+
+type Points = Vec<(usize, i64, f64)>;
+
+fn key(series: usize) -> Vec<u8> {
+    let mut keys = KeyBuilder::default();
+    keys.push(NAME_LABEL, "load");
+    keys.push("host", &format!("h{series}"));
+    keys.finish().unwrap().to_vec()
+}
+
+fn value(series: usize, step: i64) -> f64 {
+    let noise = (step as u64 * 64 + series as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) % 1000;
+    let spike = if (series + 3).is_multiple_of(4) && (700..703).contains(&step) { 400.0 } else { 0.0 };
+    20.0 + series as f64 + noise as f64 / 250.0 + spike
+}
+
+/// Samples of all series at some steps.
+fn points(steps: std::ops::Range<i64>) -> Points {
+    let all = move |step| (0..SERIES).map(move |series| (series, START_MS + step * STEP_MS, value(series, step)));
+    steps.flat_map(all).collect()
+}
+
+/// What a model shows that has seen a series' first steps and nothing else.
+fn expected(series: usize, steps: i64) -> Summary {
+    let mut model = SeriesModel::new(None, Settings::default());
+    let verdicts = (0..steps).map(|step| model.observe(START_MS + step * STEP_MS, value(series, step)));
+    let last = verdicts.last().unwrap();
+    Summary::new(&model, &last)
+}
+
+struct Running {
+    store: ShardStore,
+    threads: StoreThreads,
+    scoring: Scoring,
+    context: Arc<ScoringContext>,
+    runs: Receiver<AnomalyRun>,
+    now_ms: i64,
+}
+
+impl Running {
+    fn open(dir: &Path, pending_max: usize) -> Self {
+        let opened = storage::open(storage::Settings::new(dir)).unwrap();
+        let store = opened.shards.into_iter().next().unwrap();
+        fs::create_dir_all(dir.join("models")).unwrap();
+        let (sender, runs) = bounded(1000);
+        let context = Arc::new(ScoringContext {
+            store: opened.store,
+            threads: FanOut::new(2).unwrap(),
+            board: Arc::new(ModelBoard::default()),
+            metrics: Arc::default(),
+            runs: sender,
+            dir: dir.join("models"),
+            settings: Settings::default(),
+            pending_max,
+            closing: AtomicBool::new(false),
+        });
+        let scoring = Scoring::new(context.clone(), 0, 1, &store);
+        Self { store, threads: opened.threads, scoring, context, runs, now_ms: START_MS }
+    }
+
+    /// Appends, without a tick.
+    fn append(&mut self, points: &[(usize, i64, f64)]) {
+        for points in points.chunks(1000) {
+            let keys: Vec<_> = points.iter().map(|(series, ..)| key(*series)).collect();
+            let rows = points.iter().zip(&keys).map(|((_, time_ms, value), key)| Row {
+                hash: route(key, 1).0,
+                key,
+                times: std::slice::from_ref(time_ms),
+                values: std::slice::from_ref(value),
+            });
+            let scoring = &mut self.scoring;
+            self.store
+                .append_observed(i64::MAX / 2, rows, |series, time_ms, v| scoring.add(series, time_ms, v))
+                .unwrap();
+            self.store.commit(Box::new(|result| result.unwrap()));
+        }
+    }
+
+    /// Ticks until nothing waits.
+    fn settle(&mut self) {
+        let waits = |side: &Side| side.is_behind || !side.pending.is_empty();
+        loop {
+            self.now_ms += TICK_MS;
+            self.scoring.tick(self.now_ms, self.store.newest_ms());
+            self.scoring.take_all_back();
+            if !self.scoring.sides.iter().any(waits) {
+                return;
+            }
+        }
+    }
+
+    /// What stands on the board, by series.
+    fn board(&self) -> BTreeMap<usize, Summary> {
+        let of = |series: usize| {
+            let number = storage::series::partition_of(route(&key(series), 1).0);
+            let all = self.context.store.series_of(number);
+            let found = all.iter().find(|selected| *selected.key == *key(series))?;
+            Some((series, self.context.board.of(found.series)?))
+        };
+        (0..SERIES).filter_map(of).collect()
+    }
+
+    fn counters(&self) -> [u64; 3] {
+        let scoring = &self.context.metrics.scoring;
+        [&scoring.scored, &scoring.skipped, &scoring.files_refused].map(|counter| counter.load(Ordering::Relaxed))
+    }
+
+    fn runs(&self) -> Vec<(Vec<u8>, i64, bool)> {
+        self.runs.try_iter().map(|run| (run.key.to_vec(), run.start_ms, run.is_open)).collect()
+    }
+
+    /// Stops as the server does: the keeper first, then scoring.
+    fn close(mut self) {
+        let tasks = self.store.tasks().clone();
+        let closing = std::thread::spawn(move || self.threads.close());
+        while let Ok(task) = tasks.recv() {
+            task(&mut self.store);
+        }
+        closing.join().unwrap().unwrap();
+        self.scoring.finish();
+    }
+}
+
+/// A store with the first 800 steps, closed, and its models as they were at step 650.
+fn fed() -> TempDir {
+    let dir = tempdir().unwrap();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    running.append(&points(0..650));
+    running.settle();
+    running.close();
+    fs::rename(dir.path().join("models"), dir.path().join("early")).unwrap();
+    fs::create_dir(dir.path().join("models")).unwrap();
+    for file in fs::read_dir(dir.path().join("early")).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), dir.path().join("models").join(file.file_name())).unwrap();
+    }
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    assert_eq!(running.board(), all_expected(650));
+    assert_eq!(running.counters(), [0, 0, 0], "nothing is learned twice");
+    running.append(&points(650..800));
+    running.settle();
+    assert_eq!(running.board(), all_expected(800));
+    assert_eq!(told(&running), spikes(), "an uninterrupted run");
+    running.close();
+    dir
+}
+
+fn all_expected(steps: i64) -> BTreeMap<usize, Summary> {
+    (0..SERIES).map(|series| (series, expected(series, steps))).collect()
+}
+
+/// The runs that were told and are over, as series and beginning.
+fn told(running: &Running) -> Vec<(Vec<u8>, i64)> {
+    let mut over: Vec<_> = running.runs().into_iter().filter(|run| !run.2).map(|run| (run.0, run.1)).collect();
+    over.sort();
+    over
+}
+
+fn spikes() -> Vec<(Vec<u8>, i64)> {
+    let mut spikes: Vec<_> = (0..SERIES)
+        .filter(|series| (series + 3).is_multiple_of(4))
+        .map(|series| (key(series), START_MS + 700 * STEP_MS))
+        .collect();
+    spikes.sort();
+    spikes
+}
+
+#[test]
+fn a_crash_before_the_models_were_written_changes_nothing() {
+    let dir = fed();
+    fs::remove_dir_all(dir.path().join("models")).unwrap();
+    fs::rename(dir.path().join("early"), dir.path().join("models")).unwrap();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    assert_eq!(running.board(), all_expected(800));
+    assert_eq!(running.counters(), [150 * SERIES as u64, 0, 0]);
+    assert_eq!(told(&running), spikes(), "the same runs are told again");
+    running.append(&points(800..900));
+    running.settle();
+    assert_eq!(running.board(), all_expected(900));
+    running.close();
+}
+
+#[test]
+fn models_that_cannot_be_read_are_learned_anew_without_old_anomalies() {
+    let dir = fed();
+    let files: Vec<_> = fs::read_dir(dir.path().join("models")).unwrap().map(|file| file.unwrap().path()).collect();
+    assert!(files.len() > 9);
+    for (at, path) in files.iter().enumerate() {
+        let bytes = fs::read(path).unwrap();
+        match at % 3 {
+            0 => fs::remove_file(path).unwrap(),
+            1 => fs::write(path, &bytes[..bytes.len() / 2]).unwrap(),
+            _ => fs::write(path, [&bytes[..40], b"x", &bytes[41..]].concat()).unwrap(),
+        }
+    }
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    assert_eq!(running.board(), all_expected(800));
+    let refused = (files.len() - files.len().div_ceil(3)) as u64;
+    assert_eq!(running.counters(), [800 * SERIES as u64, 0, refused]);
+    assert_eq!(running.runs(), [], "they began more than an hour before the newest sample");
+    running.close();
+}
+
+#[test]
+fn what_comes_while_catching_up_is_scored_after_it_also_when_there_was_no_room() {
+    let dir = fed();
+    fs::remove_dir_all(dir.path().join("models")).unwrap();
+    let mut running = Running::open(dir.path(), 1000);
+    running.append(&points(800..850));
+    running.settle();
+    running.append(&points(850..870));
+    running.settle();
+    assert_eq!(running.board(), all_expected(870));
+    assert_eq!(running.counters(), [870 * SERIES as u64, 0, 0]);
+    running.close();
+}
+
+#[test]
+fn duplicates_late_samples_and_conflicts_are_neither_scored_nor_learned() {
+    let dir = tempdir().unwrap();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    for step in 0..100 {
+        running.append(&points(step..step + 1));
+        let again = points(step..step + 1);
+        let conflicts: Points = again.iter().map(|(series, time_ms, _)| (*series, *time_ms, 1e6)).collect();
+        let behind: Points = again.iter().map(|(series, time_ms, _)| (*series, time_ms - 17, 1e6)).collect();
+        [again, conflicts, behind].iter().for_each(|points| running.append(points));
+        if step % 7 == 0 {
+            running.settle();
+        }
+    }
+    running.settle();
+    assert_eq!(running.board(), all_expected(100));
+    assert_eq!(running.counters(), [100 * SERIES as u64, 0, 0]);
+    running.close();
+}
+
+#[test]
+fn samples_beyond_the_room_are_skipped_and_counted_and_room_comes_back() {
+    let dir = tempdir().unwrap();
+    let mut running = Running::open(dir.path(), 1000);
+    running.settle();
+    running.append(&points(0..100));
+    running.settle();
+    assert_eq!(running.counters(), [1000, 3000, 0]);
+    assert!(running.context.metrics.scoring.skipped_at_ms.load(Ordering::Relaxed) >= START_MS);
+    running.append(&points(100..120));
+    running.settle();
+    assert_eq!(running.counters(), [1800, 3000, 0]);
+    running.close();
+}
+
+#[test]
+fn a_series_that_left_frees_its_place() {
+    let dir = tempdir().unwrap();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    running.append(&points(0..50));
+    running.settle();
+    let gone: Vec<_> =
+        (0..PARTITIONS as u8).flat_map(|p| running.context.store.series_of(p)).map(|s| s.series).collect();
+    running.scoring.expire(&gone[1..]);
+    running.settle();
+    assert_eq!((running.board().len(), running.context.board.models_loaded()), (1, 1));
+    running.close();
+}
+
+#[test]
+fn a_run_whose_series_stops_is_closed_when_time_goes_on() {
+    let dir = tempdir().unwrap();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    running.append(&points(0..700));
+    let mut last = points(700..702);
+    last.retain(|(series, ..)| *series == 1);
+    running.append(&last);
+    running.settle();
+    let open: Vec<_> = running.runs().into_iter().filter(|run| run.0 == key(1)).collect();
+    assert!(open.iter().all(|run| run.2) && !open.is_empty(), "{open:?}");
+    let mut others = points(702..730);
+    others.retain(|(series, ..)| *series == 0);
+    running.append(&others);
+    for _ in 0..=SLOW_TICKS {
+        running.settle();
+    }
+    assert_eq!(running.runs().iter().filter(|run| run.0 == key(1)).count(), 0, "it was heard just now");
+    running.now_ms += 61_000;
+    for _ in 0..=SLOW_TICKS {
+        running.settle();
+    }
+    let closed: Vec<_> = running.runs().into_iter().filter(|run| run.0 == key(1)).collect();
+    assert_eq!(closed, [(key(1), START_MS + 700 * STEP_MS, false)]);
+    running.close();
+}
