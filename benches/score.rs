@@ -1,7 +1,8 @@
 //! What does it cost to judge and learn one sample with all detectors, and what does a series' state take?
 //!
 //! A week of five-minute samples with a day's season is learned first, so that every detector judges. `one_series`
-//! stays in the nearest cache; `ten_thousand_series` goes round over so many that each sample finds its state cold.
+//! stays in the nearest cache; the others go round over so many series that each sample finds its state cold. Bytes are
+//! told of a series that is new, that has seen two hours, a day's season and a week without one.
 //!
 //! Without `--bench` every case runs once, with a hundredth of the series.
 
@@ -18,37 +19,50 @@ fn value(i: i64) -> f64 {
     50.0 + 20.0 * (i as f64 * std::f64::consts::TAU / 288.0).sin() + noise as f64 / 1e7
 }
 
-fn learned() -> SeriesModel {
+/// A model that has learned so many samples.
+fn learned(samples: i64, value: impl Fn(i64) -> f64) -> SeriesModel {
     let mut model = SeriesModel::new(Some(Kind::Gauge), Settings::default());
-    for i in 0..WEEK {
+    for i in 0..samples {
         model.observe(i * STEP_MS, value(i));
     }
     model
 }
 
+fn print_bytes() {
+    let noise = |i: i64| value(i) - 20.0 * (i as f64 * std::f64::consts::TAU / 288.0).sin();
+    let cases = [
+        ("new", learned(1, value)),
+        ("after an hour", learned(12, value)),
+        ("after three hours", learned(36, value)),
+        ("with a day's season", learned(WEEK, value)),
+        ("after five weeks without a season", learned(5 * WEEK, noise)),
+    ];
+    for (name, model) in cases {
+        println!("bytes of a series {name}: {}", model.bytes());
+    }
+    println!("bytes of a series at most: {STATE_BYTES_MAX}");
+}
+
 fn score(criterion: &mut Criterion) {
     let is_bench = std::env::args().any(|argument| argument == "--bench");
-    let series = if is_bench { 10_000 } else { 100 };
-    println!("a series' state takes at most {STATE_BYTES_MAX} bytes");
+    print_bytes();
     let mut group = criterion.benchmark_group("score");
-    let mut one = learned();
-    let mut at = WEEK;
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("one_series", |bencher| {
-        bencher.iter(|| {
-            at += 1;
-            black_box(one.observe(at * STEP_MS, value(at)).score)
+    group.sample_size(10);
+    for (name, series) in
+        [("one_series", 1usize), ("ten_thousand_series", 10_000), ("hundred_thousand_series", 100_000)]
+    {
+        let series = if is_bench { series } else { series.div_ceil(100) };
+        let mut models = vec![learned(WEEK, value); series];
+        let mut at = WEEK;
+        group.throughput(Throughput::Elements(series as u64));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                at += 1;
+                let (time_ms, value) = (at * STEP_MS, value(at));
+                black_box(models.iter_mut().map(|model| model.observe(time_ms, value).score).sum::<f64>())
+            });
         });
-    });
-    let mut many = vec![learned(); series];
-    let mut at = WEEK;
-    group.throughput(Throughput::Elements(series as u64));
-    group.bench_function("ten_thousand_series", |bencher| {
-        bencher.iter(|| {
-            at += 1;
-            many.iter_mut().map(|model| model.observe(at * STEP_MS, value(at)).score).sum::<f64>()
-        });
-    });
+    }
     group.finish();
 }
 

@@ -7,7 +7,8 @@
 //!
 //! Invariant: values are kept relative to the first one, so an offset common to all changes nothing.
 //!
-//! Cost: two cells of the profile, some 40 flops; 2.6 KiB once a day's samples may be learned.
+//! Cost: two cells of the profiles, some 40 flops; 576 B for a day after two hours, 1.7 KiB for a week where a season is
+//! believed or still may be.
 
 use super::array;
 use super::prepare::StepClock;
@@ -31,8 +32,19 @@ const DAY_ERROR_SHARE: f64 = 0.8;
 /// The same for a week against a day.
 const WEEK_ERROR_SHARE: f64 = 0.9;
 
-/// Days seen before a week's season may be believed: each of its slots was visited twice.
-const WEEK_DAYS_MIN: f64 = 14.0;
+/// Days a week's profile must have predicted before it may be believed, for a clear gain and for a small one.
+const WEEK_PROOF_DAYS: (f64, f64) = (2.0, 5.0);
+/// The clear gain.
+const WEEK_EARLY_SHARE: f64 = 0.7;
+
+/// Days after which every season could have been found.
+const READY_DAYS: f64 = 14.0;
+
+/// Time a series is watched before it gets a profile of the day: what comes and goes within it has no season.
+const DAY_PROFILE_AFTER_MS: i64 = 2 * 3_600_000;
+
+/// Time in which a week's profile must have proved itself, or it is given back for as long.
+const WEEK_TRIAL_MS: i64 = 28 * DAY_MS;
 
 /// Fewest samples a day's level is an average of, and most.
 const LEVEL_SAMPLES: (f64, f64) = (256.0, 4096.0);
@@ -90,16 +102,25 @@ enum Shape {
     Week,
 }
 
+/// Quarter hours of a day.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Profile {
+struct DayProfile {
     #[serde(with = "array")]
-    day: [f32; DAY_SLOTS],
+    cells: [f32; DAY_SLOTS],
     #[serde(with = "array")]
-    day_samples: [u16; DAY_SLOTS],
+    samples: [u8; DAY_SLOTS],
+    /// The day on which the slot was last far off, and to which side: see [`Baseline::learn_day`].
     #[serde(with = "array")]
-    week: [f32; WEEK_SLOTS],
+    outliers: [u8; DAY_SLOTS],
+}
+
+/// Half hours of a week.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct WeekProfile {
     #[serde(with = "array")]
-    week_samples: [u16; WEEK_SLOTS],
+    cells: [f32; WEEK_SLOTS],
+    #[serde(with = "array")]
+    samples: [u8; WEEK_SLOTS],
 }
 
 /// Learns level and season.
@@ -107,14 +128,17 @@ struct Profile {
 pub(crate) struct Baseline {
     anchor: f64,
     first_ms: i64,
+    /// Since when the week is being learned, or from when it will be.
+    week_ms: i64,
     samples: u32,
     shape: Shape,
-    levels: [f64; 3],
-    errors: [f64; 3],
-    error_samples: f64,
     knows_a_day: bool,
     week_measured: bool,
-    profile: Option<Box<Profile>>,
+    levels: [f64; 3],
+    errors: [f32; 3],
+    error_samples: f32,
+    day: Option<Box<DayProfile>>,
+    week: Option<Box<WeekProfile>>,
 }
 
 /// What was expected, and of which season.
@@ -132,14 +156,16 @@ impl Baseline {
         Self {
             anchor: value,
             first_ms: time_ms,
+            week_ms: time_ms,
             samples: 0,
             shape: Shape::Flat,
+            knows_a_day: false,
+            week_measured: false,
             levels: [0.0; 3],
             errors: [0.0; 3],
             error_samples: 0.0,
-            knows_a_day: false,
-            week_measured: false,
-            profile: None,
+            day: None,
+            week: None,
         }
     }
 
@@ -155,7 +181,23 @@ impl Baseline {
 
     /// Mean absolute error of what is believed; 0 until a day is known.
     pub(crate) fn error(&self) -> f64 {
-        self.errors[self.shape as usize]
+        f64::from(self.errors[self.shape as usize])
+    }
+
+    /// The level all times of day have in common.
+    pub(crate) fn flat_level(&self) -> f64 {
+        self.anchor + self.levels[0]
+    }
+
+    /// Mean absolute error of that level; 0 until a day is known.
+    pub(crate) fn flat_error(&self) -> f64 {
+        f64::from(self.errors[0])
+    }
+
+    /// Bytes it holds outside of itself now.
+    pub(crate) fn profile_bytes(&self) -> usize {
+        let day = self.day.as_ref().map_or(0, |_| size_of::<DayProfile>());
+        day + self.week.as_ref().map_or(0, |_| size_of::<WeekProfile>())
     }
 
     /// Samples learned.
@@ -168,7 +210,7 @@ impl Baseline {
         match self.days(last_ms) {
             days if days < 1.0 => Stage::Warming,
             days if days < 7.0 => Stage::Daily,
-            days if days < WEEK_DAYS_MIN => Stage::Weekly,
+            days if days < READY_DAYS => Stage::Weekly,
             _ => Stage::Ready,
         }
     }
@@ -179,7 +221,7 @@ impl Baseline {
 
     /// The seasons believed; a week's contains a day's where that helps too.
     pub(crate) fn seasons(&self) -> impl Iterator<Item = FoundSeason> {
-        let [flat, day, week] = self.errors;
+        let [flat, day, week] = self.errors.map(f64::from);
         let of = |shape: Shape, period_ms: i64, error: f64| {
             let is_believed = self.shape == shape || self.shape == Shape::Week && error < DAY_ERROR_SHARE * flat;
             let strength = if flat > 0.0 { (1.0 - error / flat).clamp(0.0, 1.0) } else { 0.0 };
@@ -193,31 +235,72 @@ impl Baseline {
         self.knows_a_day
     }
 
-    /// Takes the next value; tells whether another season is believed from now on.
-    pub(crate) fn learn(&mut self, time_ms: i64, value: f64, steps: &StepClock) -> bool {
-        let value = value - self.anchor;
+    /// Takes the next value, and what it is to be learned as where it is anomalous; tells whether another season is
+    /// believed from now on.
+    pub(crate) fn learn(&mut self, time_ms: i64, value: f64, learned: f64, steps: &StepClock) -> bool {
+        let (value, learned) = (value - self.anchor, learned - self.anchor);
         let per_day = (DAY_MS as f64 / steps.step_ms()).max(1.0);
         self.samples = self.samples.saturating_add(1);
         let predictions = self.predictions(time_ms);
-        let changed = self.compare(time_ms, value, predictions, per_day);
+        self.furnish(time_ms);
+        let changed = self.compare(time_ms, learned, predictions, per_day);
         let window = per_day.clamp(LEVEL_SAMPLES.0, LEVEL_SAMPLES.1);
         let weight = (1.0 / f64::from(self.samples)).max(1.0 / window);
         let clip = if self.error() > 0.0 { CLIP_ERRORS * self.error() } else { f64::INFINITY };
-        let profile = self.profile.get_or_insert_with(Profile::boxed);
         let (day, week) = (day_slot(time_ms), week_slot(time_ms));
         // A slot never visited says nothing of the level: all of the value is the slot's own.
-        let is_known = [true, profile.day_samples[day] > 0, profile.week_samples[week] > 0];
-        for ((level, predicted), is_known) in self.levels.iter_mut().zip(predictions).zip(is_known) {
+        let knows_day = self.day.as_ref().is_none_or(|profile| profile.samples[day] > 0);
+        let knows_week = self.week.as_ref().is_none_or(|profile| profile.samples[week] > 0);
+        for ((level, predicted), is_known) in self.levels.iter_mut().zip(predictions).zip([true, knows_day, knows_week])
+        {
             if is_known {
-                *level += weight * (value - predicted).clamp(-clip, clip);
+                *level += weight * (learned - predicted).clamp(-clip, clip);
             }
         }
-        let levels = self.levels;
-        let day_max = DAY_VISITS * (per_day / DAY_SLOTS as f64).max(1.0);
-        let week_max = WEEK_VISITS * (per_day * 7.0 / WEEK_SLOTS as f64).max(1.0);
-        learn_cell(&mut profile.day[day], &mut profile.day_samples[day], value - levels[1], day_max);
-        learn_cell(&mut profile.week[week], &mut profile.week_samples[week], value - levels[2], week_max);
+        self.learn_day(time_ms, value, learned, per_day);
+        if let Some(profile) = &mut self.week {
+            let visits = WEEK_VISITS * (per_day * 7.0 / WEEK_SLOTS as f64).max(1.0);
+            learn_cell(&mut profile.cells[week], &mut profile.samples[week], learned - self.levels[2], visits);
+        }
         changed
+    }
+
+    /// Learns the slot of the day. A value far off is learned only as far as `learned` says, unless the slot was far off
+    /// to the same side the day before too: what happens at the same time on two days is the season, not an anomaly.
+    fn learn_day(&mut self, time_ms: i64, value: f64, learned: f64, per_day: f64) {
+        let Some(profile) = &mut self.day else { return };
+        let slot = day_slot(time_ms);
+        let mut visits = DAY_VISITS * (per_day / DAY_SLOTS as f64).max(1.0);
+        let mut wanted = learned - self.levels[1];
+        if value != learned {
+            let day = time_ms.div_euclid(DAY_MS);
+            // Bit 7: the mark is for the second day in a row; bits 1 to 6: the day, from 1; bit 0: the side.
+            let mark = |day: i64| ((day.rem_euclid(62) + 1) << 1) as u8 | u8::from(value > learned);
+            let (before, today) = (profile.outliers[slot], mark(day));
+            let is_second = before & 0x7f == mark(day - 1) || before == today | 0x80;
+            if is_second {
+                (wanted, visits) = (value - self.levels[1], 2.0);
+            }
+            profile.outliers[slot] = if is_second { today | 0x80 } else { today };
+        }
+        learn_cell(&mut profile.cells[slot], &mut profile.samples[slot], wanted, visits);
+    }
+
+    /// Makes room for what may be learned from now on, and gives back what proved useless: a series that comes and goes
+    /// takes no profile, one without a season none of a week.
+    fn furnish(&mut self, time_ms: i64) {
+        let since = |start_ms: i64| time_ms.saturating_sub(start_ms);
+        if self.day.is_none() && since(self.first_ms) >= DAY_PROFILE_AFTER_MS {
+            self.day = Some(DayProfile::boxed());
+        }
+        let wants_week = self.shape != Shape::Flat || since(self.first_ms) >= 7 * DAY_MS;
+        if self.week.is_none() && wants_week && since(self.week_ms) >= 0 {
+            self.week = Some(WeekProfile::boxed());
+            (self.week_ms, self.week_measured) = (time_ms, false);
+        } else if self.shape == Shape::Flat && self.week.is_some() && since(self.week_ms) >= WEEK_TRIAL_MS {
+            self.week = None;
+            (self.week_ms, self.week_measured) = (time_ms.saturating_add(WEEK_TRIAL_MS), false);
+        }
     }
 
     /// Takes a lasting shift as the new level.
@@ -228,11 +311,13 @@ impl Baseline {
     /// Of a flat line, of the day and of the week, relative to the anchor.
     fn predictions(&self, time_ms: i64) -> [f64; 3] {
         let [flat, day_level, week_level] = self.levels;
-        let Some(profile) = &self.profile else { return [flat, day_level, week_level] };
-        let day = f64::from(profile.day[day_slot(time_ms)]);
-        let slot = week_slot(time_ms);
-        let week = if profile.week_samples[slot] > 0 { f64::from(profile.week[slot]) } else { day };
-        [flat, day_level + day, week_level + week]
+        let day = self.day.as_ref().map_or(0.0, |profile| f64::from(profile.cells[day_slot(time_ms)]));
+        let of_slot = |profile: &WeekProfile| {
+            let slot = week_slot(time_ms);
+            (profile.samples[slot] > 0).then(|| f64::from(profile.cells[slot]))
+        };
+        let week = self.week.as_ref().and_then(|profile| of_slot(profile));
+        [flat, day_level + day, week.map_or(day_level + day, |week| week_level + week)]
     }
 
     /// Measures the three predictors on a value none has seen, and believes the best that has proved itself.
@@ -242,24 +327,28 @@ impl Baseline {
             return false;
         }
         self.knows_a_day = true;
-        if days >= 7.0 && !self.week_measured {
+        let week_days = time_ms.saturating_sub(self.week_ms) as f64 / DAY_MS as f64;
+        if self.week.is_some() && week_days >= 7.0 && !self.week_measured {
             // From here on the week's profile predicts, so all three are measured anew, on the same samples.
             (self.week_measured, self.error_samples) = (true, 0.0);
         }
         self.error_samples += 1.0;
-        let weight = (1.0 / self.error_samples).max(1.0 / (7.0 * per_day));
+        let weight = (1.0 / self.error_samples).max(1.0 / (7.0 * per_day as f32));
         for (error, predicted) in self.errors.iter_mut().zip(predictions) {
-            *error += weight * ((value - predicted).abs() - *error);
+            *error += weight * ((value - predicted).abs() as f32 - *error);
         }
-        if self.week_measured && self.error_samples < per_day {
+        if self.week_measured && f64::from(self.error_samples) < per_day {
             return false;
         }
-        let [flat, day, week] = self.errors;
+        let [flat, day, week] = self.errors.map(f64::from);
+        let week_share = match week_days - 7.0 {
+            measured if !self.week_measured || measured < WEEK_PROOF_DAYS.0 => 0.0,
+            measured if measured < WEEK_PROOF_DAYS.1 => WEEK_EARLY_SHARE,
+            _ => WEEK_ERROR_SHARE,
+        };
         let before = self.shape;
         self.shape = match () {
-            () if days >= WEEK_DAYS_MIN && week < WEEK_ERROR_SHARE * day && week < DAY_ERROR_SHARE * flat => {
-                Shape::Week
-            }
+            () if week < week_share * day && week < DAY_ERROR_SHARE * flat => Shape::Week,
             () if days >= 2.0 && day < DAY_ERROR_SHARE * flat => Shape::Day,
             // A season once believed stays until it is no better than none: no flutter at the margin.
             () if before != Shape::Flat && self.error() < flat => before,
@@ -269,23 +358,22 @@ impl Baseline {
     }
 }
 
-impl Profile {
+impl DayProfile {
     fn boxed() -> Box<Self> {
-        Box::new(Self {
-            day: [0.0; DAY_SLOTS],
-            day_samples: [0; DAY_SLOTS],
-            week: [0.0; WEEK_SLOTS],
-            week_samples: [0; WEEK_SLOTS],
-        })
+        Box::new(Self { cells: [0.0; DAY_SLOTS], samples: [0; DAY_SLOTS], outliers: [0; DAY_SLOTS] })
     }
+}
 
-    const BYTES: usize = size_of::<Self>();
+impl WeekProfile {
+    fn boxed() -> Box<Self> {
+        Box::new(Self { cells: [0.0; WEEK_SLOTS], samples: [0; WEEK_SLOTS] })
+    }
 }
 
 /// Bytes a baseline holds outside of itself, at most.
-pub(crate) const PROFILE_BYTES: usize = Profile::BYTES;
+pub(crate) const PROFILE_BYTES: usize = size_of::<DayProfile>() + size_of::<WeekProfile>();
 
-fn learn_cell(cell: &mut f32, samples: &mut u16, value: f64, samples_max: f64) {
+fn learn_cell(cell: &mut f32, samples: &mut u8, value: f64, samples_max: f64) {
     *samples = samples.saturating_add(1);
     let weight = (1.0 / f64::from(*samples)).max(1.0 / samples_max);
     *cell += (weight * (value - f64::from(*cell))) as f32;
@@ -311,7 +399,7 @@ mod tests {
         let mut baseline = Baseline::new(0, value(0));
         for hour in 0..days * 24 {
             steps.observe(hour * HOUR_MS);
-            baseline.learn(hour * HOUR_MS, value(hour), &steps);
+            baseline.learn(hour * HOUR_MS, value(hour), value(hour), &steps);
         }
         baseline
     }

@@ -1,12 +1,14 @@
 //! Tail probabilities of several detectors become one score, and their votes a majority of families.
 //!
-//! Detectors of a family look at the same thing, so families vote, not detectors. Tail probabilities are combined by
-//! their harmonic mean (Wilson 2019, PNAS 116), which holds under dependence: first within a family, then over the
-//! families; one that abstains is left out.
+//! Detectors of a family look at the same thing, so families vote, not detectors. A family says what its most certain
+//! detector says; together they say the mean of the two most certain families (in logarithms: the geometric mean of
+//! their tail probabilities), so that no single estimate of a tail raises an anomaly alone. One that abstains is left out.
 //!
 //! Not here: whether an anomaly is raised (see `judge`).
 //!
 //! Invariant: scores lie in 0..=1 and rise with the combined evidence; 0.6 is where the budget of anomalies is spent.
+
+use super::detect::NAMES;
 
 /// What a detector looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +32,6 @@ impl Family {
     }
 }
 
-const FAMILIES: [Family; 3] = [Family::LocationScale, Family::Seasonal, Family::Change];
-
 /// Detectors that take part, at most.
 pub const DETECTORS: usize = 6;
 
@@ -47,61 +47,119 @@ pub struct Vote {
 }
 
 /// The votes on one sample.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Votes {
-    votes: [Option<Vote>; DETECTORS],
-    line: f64,
+    /// -log10 of each detector's tail probability; NaN where it abstains.
+    log_tails: [f32; DETECTORS],
+    /// From where one counts as "unusual".
+    line: f32,
+}
+
+impl PartialEq for Votes {
+    /// Abstaining equals abstaining.
+    fn eq(&self, other: &Self) -> bool {
+        self.log_tails.map(f32::to_bits) == other.log_tails.map(f32::to_bits) && self.line == other.line
+    }
+}
+
+impl Default for Votes {
+    /// All abstain.
+    fn default() -> Self {
+        Self { log_tails: [f32::NAN; DETECTORS], line: 0.0 }
+    }
 }
 
 impl Votes {
-    /// With the votes, and the evidence from which a vote counts as "unusual".
-    pub(crate) fn new(votes: [Vote; DETECTORS], budget_log_tail: f64) -> Self {
-        Self { votes: votes.map(Some), line: budget_log_tail * VOTE_SHARE }
+    /// With each detector's -log10 of its tail probability, NaN where it abstains.
+    pub(crate) fn new(log_tails: [f32; DETECTORS], budget_log_tail: f64) -> Self {
+        Self { log_tails, line: (budget_log_tail * VOTE_SHARE) as f32 }
     }
 
     /// Every detector's vote.
-    pub fn all(&self) -> impl Iterator<Item = &Vote> {
-        self.votes.iter().flatten()
+    pub fn all(&self) -> impl Iterator<Item = Vote> {
+        let of = |((detector, family), log_tail): ((&'static str, Family), f32)| Vote {
+            detector,
+            family,
+            log_tail: (!log_tail.is_nan()).then_some(f64::from(log_tail)),
+        };
+        NAMES.into_iter().zip(self.log_tails).map(of)
     }
 
     /// The detectors that find the sample unusual.
-    pub fn agreeing(&self) -> impl Iterator<Item = &Vote> {
-        self.all().filter(|vote| vote.log_tail.is_some_and(|log_tail| log_tail >= self.line))
+    pub fn agreeing(&self) -> impl Iterator<Item = Vote> {
+        let line = f64::from(self.line);
+        self.all().filter(move |vote| vote.log_tail.is_some_and(|log_tail| log_tail >= line))
     }
 
     /// Each detector's score, as [`Verdict::score`](super::Verdict::score) would be if it judged alone; `None` where it
     /// abstains.
     pub fn scores(&self) -> [Option<f64>; DETECTORS] {
-        self.votes.map(|vote| vote?.log_tail.map(|log_tail| score(log_tail, self.line / VOTE_SHARE)))
+        let budget = f64::from(self.line) / VOTE_SHARE;
+        self.log_tails.map(|log_tail| (!log_tail.is_nan()).then(|| score(f64::from(log_tail), budget)))
     }
 
-    /// Combined evidence: -log10 of the tail probability of all families together; `None` if all abstain.
-    pub(crate) fn combined(&self) -> Option<f64> {
-        harmonic(FAMILIES.into_iter().filter_map(|family| self.of_family(family)))
+    /// Whether the detectors that judge by a long memory find nothing unusual.
+    pub(crate) fn is_usual_in_the_long_run(&self) -> bool {
+        SLOW.iter().all(|at| self.log_tails[*at].is_nan() || self.log_tails[*at] < USUAL_LOG_TAIL)
+    }
+
+    /// The detector that is most certain, or the first that judges.
+    pub(crate) fn most_certain(&self) -> Option<usize> {
+        (0..DETECTORS)
+            .filter(|at| !self.log_tails[*at].is_nan())
+            .reduce(|best, at| if self.log_tails[at] > self.log_tails[best] { at } else { best })
+    }
+
+    /// The first detector that judges.
+    pub(crate) fn first(&self) -> Option<usize> {
+        (0..DETECTORS).find(|at| !self.log_tails[*at].is_nan())
+    }
+
+    /// Combined evidence as -log10 of a tail probability: that of the two most certain families, or while a run goes on
+    /// that of the most certain one; `None` if all abstain.
+    pub(crate) fn combined(&self, goes_on: bool) -> Option<f64> {
+        let (mut first, mut second, mut judged) = (0.0f32, 0.0f32, 0);
+        for log_tail in self.families().into_iter().filter(|log_tail| !log_tail.is_nan()) {
+            judged += 1;
+            (first, second) = (first.max(log_tail), second.max(first.min(log_tail)));
+        }
+        match judged {
+            0 => None,
+            1 => Some(f64::from(first)),
+            _ if goes_on => Some(f64::from(first) - ALONE_LOG),
+            _ => Some(0.5 * f64::from(first + second)),
+        }
     }
 
     /// Whether more than half of the families that judged find the sample unusual.
     pub(crate) fn has_majority(&self) -> bool {
-        let judged = FAMILIES.into_iter().filter_map(|family| self.of_family(family));
-        let (votes, families) =
-            judged.fold((0, 0), |(yes, all), log_tail| (yes + u8::from(log_tail >= self.line), all + 1));
-        2 * votes > families
+        let families = self.families();
+        let judged = families.iter().filter(|log_tail| !log_tail.is_nan()).count();
+        2 * families.iter().filter(|log_tail| **log_tail >= self.line).count() > judged
     }
 
-    fn of_family(&self, family: Family) -> Option<f64> {
-        harmonic(self.all().filter(|vote| vote.family == family).filter_map(|vote| vote.log_tail))
+    /// What the most certain detector of each family says; NaN where all abstain.
+    fn families(&self) -> [f32; 3] {
+        let mut said = [f32::NAN; 3];
+        for (log_tail, (_, family)) in self.log_tails.iter().zip(NAMES) {
+            said[family as usize] = said[family as usize].max(*log_tail);
+        }
+        said
     }
 }
+
+/// A family that is alone in carrying a run on may be wrong about its tail by a factor of ten.
+const ALONE_LOG: f64 = 1.0;
+
+/// Detectors whose memory is longer than a run of anomalous samples.
+const SLOW: [usize; 2] = [0, 1];
+
+/// What one of 20 samples reaches is usual.
+const USUAL_LOG_TAIL: f32 = 1.3;
 
 /// A family votes "unusual" at half the evidence the budget asks of all together: two independent families that just
 /// vote make up the whole of it.
 const VOTE_SHARE: f64 = 0.5;
-
-/// -log10 of the harmonic mean of tail probabilities given as -log10.
-fn harmonic(log_tails: impl Iterator<Item = f64>) -> Option<f64> {
-    let (sum, n) = log_tails.fold((0.0, 0), |(sum, n), log_tail| (sum + 10f64.powf(log_tail), n + 1));
-    (n > 0).then(|| (sum / f64::from(n)).log10())
-}
 
 /// The score of combined evidence: 0.6 at the budget, towards 1 beyond.
 pub(crate) fn score(log_tail: f64, budget_log_tail: f64) -> f64 {
@@ -113,11 +171,10 @@ pub(crate) fn score(log_tail: f64, budget_log_tail: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn votes(location: [Option<f64>; 3], seasonal: Option<f64>, change: [Option<f64>; 2]) -> Votes {
-        let of = |family, log_tail| Vote { detector: "one", family, log_tail };
-        let l = location.map(|log_tail| of(Family::LocationScale, log_tail));
-        let c = change.map(|log_tail| of(Family::Change, log_tail));
-        Votes::new([l[0], l[1], l[2], of(Family::Seasonal, seasonal), c[0], c[1]], 4.0)
+    fn votes(location: [Option<f32>; 3], seasonal: Option<f32>, change: [Option<f32>; 2]) -> Votes {
+        let [a, b, c] = location.map(|log_tail| log_tail.unwrap_or(f32::NAN));
+        let [e, f] = change.map(|log_tail| log_tail.unwrap_or(f32::NAN));
+        Votes::new([a, b, c, seasonal.unwrap_or(f32::NAN), e, f], 4.0)
     }
 
     #[test]
@@ -136,15 +193,21 @@ mod tests {
     fn who_abstains_does_not_count() {
         assert!(votes([Some(9.0), None, None], None, [None; 2]).has_majority());
         assert!(!votes([None; 3], None, [None; 2]).has_majority());
-        assert_eq!(votes([None; 3], None, [None; 2]).combined(), None);
+        assert_eq!(votes([None; 3], None, [None; 2]).combined(false), None);
     }
 
     #[test]
-    fn evidence_that_agrees_stays_and_evidence_of_one_is_shared() {
-        let all = votes([Some(6.0); 3], Some(6.0), [Some(6.0); 2]).combined().unwrap();
-        let one = votes([Some(6.0); 3], Some(0.0), [Some(0.0); 2]).combined().unwrap();
-        assert!((all - 6.0).abs() < 1e-9);
-        assert!((one - (6.0 - 3f64.log10())).abs() < 1e-3);
+    fn evidence_that_agrees_stays_and_evidence_of_one_is_halved() {
+        let all = votes([Some(6.0); 3], Some(6.0), [Some(6.0); 2]).combined(false);
+        let one = votes([Some(6.0); 3], Some(0.0), [Some(0.0); 2]).combined(false);
+        assert_eq!((all, one), (Some(6.0), Some(3.0)));
+        let run = votes([Some(6.0); 3], Some(0.0), [Some(0.0); 2]).combined(true);
+        assert_eq!(run, Some(5.0));
+    }
+
+    #[test]
+    fn slow_detectors_come_first() {
+        assert_eq!(SLOW.map(|at| NAMES[at].0), ["zscore", "robust"]);
     }
 
     #[test]

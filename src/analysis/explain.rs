@@ -61,21 +61,20 @@ fn number(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ensemble::{Family, Vote, Votes};
+    use super::super::ensemble::Votes;
     use super::super::{Band, Severity, Verdict};
     use super::*;
 
     #[test]
     fn the_sentence_says_what_a_person_asks() {
-        let of = |detector, log_tail| Vote { detector, family: Family::LocationScale, log_tail };
-        let votes = [of("zscore", Some(9.0)), of("ema", Some(9.0)), of("robust", Some(0.5))];
         let verdict = Verdict {
             judged: Some(91.4),
             score: 0.85,
             is_anomaly: true,
             severity: Severity::High,
+            kind: crate::analysis::AnomalyKind::Point,
             band: Some(Band { expected: 42.0, lower: 30.25, upper: 55.5 }),
-            votes: Votes::new([votes[0], votes[1], votes[2], of("a", None), of("b", None), of("c", None)], 4.0),
+            votes: Votes::new([9.0, 0.5, 9.0, f32::NAN, f32::NAN, f32::NAN], 4.0),
             season: Some(Season::Week(6)),
             time_ms: 0,
             rate_seconds: None,

@@ -6,6 +6,7 @@
 //! Invariant: nothing below the flag line is an anomaly.
 
 use super::EnsembleConfig;
+use super::habit::Habit;
 use super::prepare::StepClock;
 use serde::{Deserialize, Serialize};
 
@@ -70,8 +71,8 @@ impl Default for Settings {
 
 impl Settings {
     /// -log10 of the share of samples that may be flagged: the evidence at which the budget is spent.
-    pub(crate) fn budget_log_tail(&self, steps: &StepClock) -> f64 {
-        let a_month = MONTH_MS / steps.step_ms();
+    pub(crate) fn budget_log_tail(&self, step_ms: f64) -> f64 {
+        let a_month = MONTH_MS / step_ms;
         (a_month / self.anomalies_per_month).log10().clamp(BUDGET_LOG_TAIL.0, BUDGET_LOG_TAIL.1)
     }
 
@@ -100,6 +101,11 @@ pub(crate) struct Case {
     /// From what the baseline expects.
     pub(crate) residual: f64,
     pub(crate) magnitude: f64,
+    pub(crate) time_ms: i64,
+    /// Whether detectors with a long memory find the sample usual.
+    pub(crate) is_usual_in_the_long_run: bool,
+    /// Whether it may be a habit; looking back on a whole series, each of its events is of interest.
+    pub(crate) may_be_habit: bool,
 }
 
 /// The judge's word on one sample.
@@ -110,6 +116,10 @@ pub(crate) struct Word {
     pub(crate) opens: bool,
     /// Whether the run has lasted so long that its level is the new normal.
     pub(crate) adopt: bool,
+    /// Whether the sample is unusual but such events have become a habit.
+    pub(crate) is_habit: bool,
+    /// Anomalous samples of the run so far, this one included.
+    pub(crate) run_samples: u32,
 }
 
 /// Remembers the run of anomalous samples of a series.
@@ -117,9 +127,14 @@ pub(crate) struct Word {
 pub(crate) struct Judge {
     unusual: u32,
     calm: u32,
+    run_samples: u32,
     is_open: bool,
     /// Samples since the opening on one side of the baseline; the sign is the side.
     same_side: i32,
+    /// Samples since the last one that was anomalous or a habit.
+    since_event: u32,
+    last_residual: f64,
+    habit: Habit,
 }
 
 impl Judge {
@@ -132,24 +147,56 @@ impl Judge {
     pub(crate) fn judge(&mut self, case: &Case, settings: &Settings, steps: &StepClock) -> Word {
         let is_unusual = case.score >= FLAG_LINE && settings.matters(case.deviation, case.magnitude);
         // Hysteresis: an open run goes on by the score alone, a new one needs the majority.
-        let is_unusual = is_unusual && (case.has_majority || self.is_open);
+        let is_unusual = is_unusual && (case.has_majority || self.is_open) && !self.comes_back(case);
+        let is_habit = is_unusual && case.may_be_habit && !self.is_open && self.is_habit(case);
+        let is_unusual = is_unusual && !is_habit;
         self.unusual = if is_unusual { self.unusual.saturating_add(1) } else { 0 };
         let is_anomaly = is_unusual && (self.is_open || self.unusual >= settings.persistence);
         let opens = is_anomaly && !self.is_open;
+        if opens {
+            self.run_samples = 0;
+            self.habit.begin(case.time_ms, case.deviation);
+        } else if is_anomaly {
+            self.habit.go_on(case.deviation);
+        }
+        self.run_samples += u32::from(is_anomaly);
+        self.since_event = if is_anomaly || is_habit { 0 } else { self.since_event.saturating_add(1) };
         self.calm = if is_unusual { 0 } else { self.calm.saturating_add(1) };
         self.is_open = is_anomaly || (self.is_open && self.calm < CALM_SAMPLES);
-        let side = if case.residual > 0.0 { 1 } else { -1 };
+        let adopt = self.has_lasted(case.residual, steps);
+        let run_samples = self.run_samples;
+        if adopt {
+            *self = Self { habit: self.habit, ..Self::default() };
+        }
+        Word { is_anomaly, opens, adopt, is_habit, run_samples }
+    }
+
+    /// Whether the sample goes back to what is usual in the long run after an anomaly: the way back is no news.
+    fn comes_back(&mut self, case: &Case) -> bool {
+        let before = std::mem::replace(&mut self.last_residual, case.residual);
+        let is_nearer = case.residual.abs() < 0.5 * before.abs();
+        is_nearer && case.is_usual_in_the_long_run && self.since_event < ADOPT_SAMPLES.1 as u32
+    }
+
+    /// Whether there were so many events like this one that it is none; remembers it.
+    fn is_habit(&mut self, case: &Case) -> bool {
+        let is_habit = self.habit.knows(case.time_ms, case.deviation);
+        if is_habit && self.since_event >= CALM_SAMPLES {
+            self.habit.begin(case.time_ms, case.deviation);
+        }
+        is_habit
+    }
+
+    /// Whether the run has been on one side so long that it is the new normal.
+    fn has_lasted(&mut self, residual: f64, steps: &StepClock) -> bool {
+        let side = if residual > 0.0 { 1 } else { -1 };
         self.same_side = match self.is_open {
             true if self.same_side.signum() == side => self.same_side.saturating_add(side),
             true => side,
             false => 0,
         };
-        let enough = (ADOPT_MS / steps.step_ms()).clamp(ADOPT_SAMPLES.0, ADOPT_SAMPLES.1) as u32;
-        let adopt = self.same_side.unsigned_abs() >= enough;
-        if adopt {
-            *self = Self::default();
-        }
-        Word { is_anomaly, opens, adopt }
+        let lasted = f64::from(self.same_side.unsigned_abs());
+        lasted >= ADOPT_SAMPLES.0 && lasted >= (ADOPT_MS / steps.step_ms()).clamp(ADOPT_SAMPLES.0, ADOPT_SAMPLES.1)
     }
 }
 
@@ -157,7 +204,16 @@ impl Judge {
 mod tests {
     use super::*;
 
-    const UNUSUAL: Case = Case { score: 0.9, has_majority: true, deviation: 5.0, residual: 5.0, magnitude: 10.0 };
+    const UNUSUAL: Case = Case {
+        score: 0.9,
+        has_majority: true,
+        deviation: 5.0,
+        residual: 5.0,
+        magnitude: 10.0,
+        time_ms: 0,
+        is_usual_in_the_long_run: false,
+        may_be_habit: true,
+    };
     const USUAL: Case = Case { score: 0.1, ..UNUSUAL };
 
     fn judge(cases: &[Case], settings: &Settings) -> Vec<bool> {
@@ -196,6 +252,15 @@ mod tests {
     }
 
     #[test]
+    fn the_way_back_is_no_news_and_a_habit_is_none() {
+        let back = Case { residual: 0.5, is_usual_in_the_long_run: true, ..UNUSUAL };
+        assert_eq!(judge(&[UNUSUAL, back], &Settings::default()), [true, false]);
+        assert_eq!(judge(&[back], &Settings::default()), [true]);
+        let events: Vec<_> = (0..10).flat_map(|_| [UNUSUAL, USUAL, USUAL, USUAL, USUAL, USUAL]).collect();
+        assert_eq!(judge(&events, &Settings::default()).iter().filter(|flag| **flag).count(), 8);
+    }
+
+    #[test]
     fn a_shift_that_lasts_is_adopted_once() {
         let mut judge = Judge::default();
         let mut steps = StepClock::default();
@@ -208,11 +273,7 @@ mod tests {
 
     #[test]
     fn the_budget_follows_the_step() {
-        let mut steps = StepClock::default();
-        for i in 0..2 {
-            steps.observe(i * 60_000);
-        }
-        let log_tail = Settings::default().budget_log_tail(&steps);
+        let log_tail = Settings::default().budget_log_tail(60_000.0);
         assert!((log_tail - 43_200f64.log10()).abs() < 1e-9, "{log_tail}");
     }
 }

@@ -21,6 +21,7 @@ mod ensemble;
 mod explain;
 pub mod fan_out;
 pub mod forecast;
+mod habit;
 mod judge;
 mod kind;
 mod model;
@@ -100,6 +101,62 @@ impl Severity {
     }
 }
 
+/// What kind of anomaly a sample is part of, as far as can be told at the sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnomalyKind {
+    /// A value far from all others.
+    Point,
+    /// A value that is usual at other times of the day or week.
+    Contextual,
+    /// Several samples that are unusual together.
+    Collective,
+    /// A level that has lasted and is taken for the new normal from now on.
+    LevelShift,
+}
+
+impl AnomalyKind {
+    /// The word for it: point, contextual, collective or level_shift.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Point => "point",
+            Self::Contextual => "contextual",
+            Self::Collective => "collective",
+            Self::LevelShift => "level_shift",
+        }
+    }
+}
+
+/// How sure a verdict is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// Neither of the below.
+    Low,
+    /// Two detectors agree, or the score is above the flag line.
+    Medium,
+    /// Three detectors agree, and the score is above 0.8.
+    High,
+}
+
+impl Confidence {
+    /// Of a score and the number of detectors that find the sample unusual.
+    pub fn of(score: f64, agreeing: usize) -> Self {
+        match () {
+            () if agreeing >= 3 && score > 0.8 => Self::High,
+            () if agreeing >= 2 || score > 0.6 => Self::Medium,
+            () => Self::Low,
+        }
+    }
+
+    /// The word for it: low, medium or high.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+}
+
 /// What is said about one sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Verdict {
@@ -111,6 +168,8 @@ pub struct Verdict {
     pub is_anomaly: bool,
     /// Class of the score.
     pub severity: Severity,
+    /// What kind of anomaly it is part of; says nothing where none is.
+    pub(crate) kind: AnomalyKind,
     /// Expected value and band; `None` while unknown.
     pub band: Option<Band>,
     /// Which detectors judged and which found the sample unusual.
@@ -131,6 +190,7 @@ impl Verdict {
             score: 0.0,
             is_anomaly: false,
             severity: Severity::None,
+            kind: AnomalyKind::Point,
             band: None,
             votes: Votes::default(),
             season: None,
@@ -147,6 +207,22 @@ impl Verdict {
         Some(Band { expected: total(band.expected), lower: total(band.lower), upper: total(band.upper) })
     }
 
+    /// How sure it is.
+    pub fn confidence(&self) -> Confidence {
+        Confidence::of(self.score, self.votes.agreeing().count())
+    }
+
+    /// What kind of anomaly it is part of; `None` for a sample that is not anomalous.
+    pub fn kind(&self) -> Option<AnomalyKind> {
+        self.is_anomaly.then_some(self.kind)
+    }
+
+    /// The side of what was expected on which the value lies; `None` where nothing was expected.
+    pub fn direction(&self) -> Option<Direction> {
+        let (band, judged) = self.band.zip(self.judged)?;
+        Some(if judged < band.expected { Direction::Below } else { Direction::Above })
+    }
+
     /// One plain sentence: value, expected range, slot of the season, agreeing detectors, nearest normal value.
     pub fn sentence(&self, name: &str) -> String {
         explain::sentence(self, name)
@@ -154,8 +230,18 @@ impl Verdict {
 }
 
 #[cfg(test)]
+mod budget_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn confidence_asks_for_agreement_and_score() {
+        let cases = [(0.9, 3), (0.9, 2), (0.8, 3), (0.7, 0), (0.6, 1), (0.1, 2)];
+        let words = ["high", "medium", "medium", "medium", "low", "medium"];
+        assert_eq!(cases.map(|(score, agreeing)| Confidence::of(score, agreeing).as_str()), words);
+    }
 
     #[test]
     fn severity_follows_the_score() {

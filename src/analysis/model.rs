@@ -5,15 +5,15 @@
 //! Invariants: a sample is judged before it is learned; what was judged anomalous is learned only as far as a normal one
 //! could have gone; a sample without a finite value, or not later than the one before, leaves no trace in what is known.
 //!
-//! Cost: some ten cache lines a sample; at most [`STATE_BYTES_MAX`] a series (`benches/score.rs` gives ns a sample).
+//! Cost: some fourteen cache lines a sample; at most [`STATE_BYTES_MAX`] a series (`benches/score.rs` gives ns a sample).
 
-use super::baseline::{Baseline, PROFILE_BYTES};
+use super::baseline::{Baseline, Expectation, PROFILE_BYTES};
 use super::detect::{Context, Detectors, Readings};
 use super::ensemble::{Votes, score};
 use super::judge::{Case, Judge, Word};
 use super::kind::KindInference;
-use super::prepare::{Arrival, CounterUnwrap, StepClock};
-use super::{Band, FoundSeason, Kind, Settings, Severity, Stage, Verdict};
+use super::prepare::{Arrival, CounterUnwrap, Resolution, StepClock};
+use super::{AnomalyKind, Band, FoundSeason, Kind, Settings, Severity, Stage, Verdict};
 use serde::{Deserialize, Serialize};
 
 /// Bytes of a series' state, everything included, at most.
@@ -31,15 +31,24 @@ const SPREAD_SHARE: f64 = 0.1;
 /// nearer.
 const WINSOR_ERRORS: f64 = 3.0;
 
-/// Greater values are judged no more than NaN is: no metric means them, and squares of what follows from them overflow.
-const MAGNITUDE_MAX: f64 = 1e120;
+/// Greater values are judged no more than NaN is: no metric means them.
+const MAGNITUDE_MAX: f64 = 1e30;
+
+/// Residuals beyond are as good as this one; their squares still fit into 32 bits.
+const RESIDUAL_MAX: f64 = 1e18;
+
+/// From so many anomalous samples on a run is anomalous as a whole.
+const COLLECTIVE_SAMPLES: u32 = 4;
+
+/// What recurs as a habit stays below the flag line.
+const HABIT_SCORE_MAX: f64 = 0.59;
 
 /// How fast the greatest magnitude of late fades, a sample.
 const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
 
 /// Of the encoding: raised with every change to what a model consists of or means, so that an encoding of another
 /// version is never misread; the model is learned anew then.
-pub const ENCODING_VERSION: u16 = 1;
+pub const ENCODING_VERSION: u16 = 2;
 
 /// The model of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -55,6 +64,13 @@ pub struct SeriesModel {
     baseline: Option<Baseline>,
     detectors: Detectors,
     judge: Judge,
+    resolution: Resolution,
+    /// Evidence at which the budget is spent; follows from the settings and the step it was computed for.
+    #[serde(skip)]
+    budget: f64,
+    budget_step_ms: f64,
+    /// Whether this is the second time that the samples are gone through: how rare scores are is known then.
+    looks_back: bool,
 }
 
 impl SeriesModel {
@@ -70,6 +86,10 @@ impl SeriesModel {
             baseline: None,
             detectors: Detectors::default(),
             judge: Judge::default(),
+            resolution: Resolution::default(),
+            budget: 0.0,
+            budget_step_ms: 0.0,
+            looks_back: false,
         }
     }
 
@@ -92,6 +112,11 @@ impl SeriesModel {
     /// How many samples were judged and learned since the kind was last changed.
     pub fn samples(&self) -> u32 {
         self.baseline.as_ref().map_or(0, Baseline::samples)
+    }
+
+    /// Bytes of its state now, everything included; at most [`STATE_BYTES_MAX`].
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.baseline.as_ref().map_or(0, Baseline::profile_bytes)
     }
 
     /// Time of the last sample that was taken.
@@ -117,7 +142,8 @@ impl SeriesModel {
     /// The model at the beginning of `bytes` and what follows it; `None` if there is none.
     pub fn decode(bytes: &[u8], settings: Settings) -> Option<(Self, &[u8])> {
         let (model, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
-        Some((Self { settings, ..model }, rest))
+        let budget = settings.budget_log_tail(model.budget_step_ms.max(1.0));
+        Some((Self { settings, budget, ..model }, rest))
     }
 
     /// Judges a sample against everything before it, then learns it. Time is in milliseconds since 1970 UTC.
@@ -152,7 +178,12 @@ impl SeriesModel {
 
     /// Keeps what was learned but forgets where in time it stands, so that the same samples can be judged by it.
     pub fn rewind(&mut self) {
+        let budget = self.budget() as f32;
         self.steps.rewind();
+        if !self.looks_back {
+            self.detectors.look_back(budget);
+            self.looks_back = true;
+        }
         self.counter = CounterUnwrap::default();
         self.judge = Judge::default();
     }
@@ -162,6 +193,7 @@ impl SeriesModel {
         self.kind = kind;
         self.counter = CounterUnwrap::default();
         self.magnitude = 0.0;
+        self.resolution = Resolution::default();
         self.baseline = None;
         self.detectors = Detectors::default();
         self.judge = Judge::default();
@@ -172,37 +204,44 @@ impl SeriesModel {
         self.magnitude = (magnitude * MAGNITUDE_FADE).max(value.abs());
         let baseline = self.baseline.get_or_insert_with(|| Baseline::new(time_ms, value));
         let expectation = baseline.expect(time_ms);
+        let residual = (value - expectation.value).clamp(-RESIDUAL_MAX, RESIDUAL_MAX);
+        let spread_min = self.resolution.spread_min().max(SPREAD_SHARE * self.settings.deviation_min(magnitude));
         let context = Context {
-            residual: value - expectation.value,
+            residual: residual as f32,
             season_hour: expectation.season.map(|_| time_ms.rem_euclid(86_400_000) as usize / 3_600_000),
-            spread_min: SPREAD_SHARE * self.settings.deviation_min(magnitude),
+            spread_min: spread_min as f32,
             has_neighbour,
             knows_a_day: baseline.knows_a_day(),
-            window: (86_400_000.0 / self.steps.step_ms()).clamp(WINDOW.0, WINDOW.1),
+            window: (86_400_000.0 / self.steps.step_ms()).clamp(WINDOW.0, WINDOW.1) as f32,
         };
-        if !context.residual.is_finite() {
-            return Verdict::silent(time_ms);
-        }
-        let budget = self.settings.budget_log_tail(&self.steps);
+        let budget = self.budget();
         let readings = self.detectors.read(&context);
-        let votes = Votes::new(self.detectors.votes(&context, &readings), budget);
-        let combined = votes.combined().map_or(0.0, |log_tail| score(log_tail, budget));
-        let score = self.settings.ensemble.score(&votes, combined);
-        let band = self.band(expectation.value, &readings, &votes, score, budget);
+        let votes = Votes::new(self.detectors.log_tails(&context, &readings), budget);
+        let combined = votes.combined(self.judge.is_open()).map_or(0.0, |log_tail| score(log_tail, budget));
+        let mut score = self.settings.ensemble.score(&votes, combined);
+        let band = self.band(expectation.value, &readings, &votes, score);
         let case = Case {
             score,
             has_majority: self.settings.ensemble.agrees(&votes, score),
             deviation: band.map_or(0.0, |band| value - band.expected),
-            residual: context.residual,
+            residual,
             magnitude,
+            time_ms,
+            is_usual_in_the_long_run: votes.is_usual_in_the_long_run(),
+            may_be_habit: !self.looks_back,
         };
         let word = self.judge.judge(&case, &self.settings, &self.steps);
+        if word.is_habit {
+            score = score.min(HABIT_SCORE_MAX);
+        }
+        self.resolution.learn(value);
         self.learn(time_ms, value, &context, &readings, word, budget);
         Verdict {
             judged: Some(value),
             score,
             is_anomaly: word.is_anomaly,
             severity: Severity::of(score),
+            kind: self.anomaly_kind(&word, value, &expectation),
             band,
             votes,
             season: expectation.season,
@@ -211,37 +250,55 @@ impl SeriesModel {
         }
     }
 
+    /// What kind of anomaly a sample is part of, as far as can be told by now.
+    fn anomaly_kind(&self, word: &Word, value: f64, expectation: &Expectation) -> AnomalyKind {
+        let usual_at_other_times = |baseline: &Baseline| {
+            expectation.season.is_some()
+                && (value - baseline.flat_level()).abs() <= WINSOR_ERRORS * baseline.flat_error()
+        };
+        match () {
+            () if word.adopt => AnomalyKind::LevelShift,
+            () if word.run_samples >= COLLECTIVE_SAMPLES => AnomalyKind::Collective,
+            () if self.baseline.as_ref().is_some_and(usual_at_other_times) => AnomalyKind::Contextual,
+            () => AnomalyKind::Point,
+        }
+    }
+
+    /// The evidence at which the budget is spent, computed anew when the step has moved by a hundredth.
+    fn budget(&mut self) -> f64 {
+        let step_ms = self.steps.step_ms();
+        if (step_ms - self.budget_step_ms).abs() > 0.01 * self.budget_step_ms {
+            (self.budget_step_ms, self.budget) = (step_ms, self.settings.budget_log_tail(step_ms));
+        }
+        self.budget
+    }
+
     /// The band of one detector: while nothing is unusual that of the first that judges, else of the most certain.
-    fn band(&self, base: f64, readings: &Readings, votes: &Votes, score: f64, budget: f64) -> Option<Band> {
-        let judged = votes.all().enumerate().filter_map(|(at, vote)| Some((at, vote.log_tail?)));
-        let at = if score < super::judge::FLAG_LINE {
-            judged.map(|(at, _)| at).next()
-        } else {
-            judged.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
-        }?;
-        let (lower, upper) = self.detectors.limits(readings, at, budget)?;
+    fn band(&self, base: f64, readings: &Readings, votes: &Votes, score: f64) -> Option<Band> {
+        let at = if score < super::judge::FLAG_LINE { votes.first() } else { votes.most_certain() }?;
+        let (lower, upper) = self.detectors.limits(readings, at)?;
+        let (lower, upper) = (f64::from(lower), f64::from(upper));
         Some(Band { expected: base + 0.5 * (lower + upper), lower: base + lower, upper: base + upper })
     }
 
     fn learn(&mut self, time_ms: i64, value: f64, context: &Context, readings: &Readings, word: Word, budget: f64) {
-        if !word.is_anomaly {
-            self.detectors.calibrate(context, readings, None);
-        } else if word.opens {
-            // The budget counts anomalies, so a run counts once, and for no more than the flag line.
-            self.detectors.calibrate(context, readings, Some(budget));
+        // The budget counts anomalies, so a run counts once. Looking back, how rare scores are is known already.
+        if !self.looks_back && (!word.is_anomaly || word.opens) {
+            self.detectors.calibrate(context, readings, word.opens, budget as f32);
         }
         let Some(baseline) = &mut self.baseline else { return };
         let reach = WINSOR_ERRORS * baseline.error();
-        let learned =
-            if word.is_anomaly { value - context.residual + context.residual.clamp(-reach, reach) } else { value };
-        let season_changed = baseline.learn(time_ms, learned, &self.steps);
+        let residual = f64::from(context.residual);
+        let clipped = residual.clamp(-reach, reach);
+        let learned = if word.is_anomaly { value - residual + clipped } else { value };
+        let season_changed = baseline.learn(time_ms, value, learned, &self.steps);
         // The first of a run is learned as if it had been normal, so that coming back from a lone spike is no change;
         // the next ones as they are, so that a new level is not.
-        let residual = if word.opens { context.residual.clamp(-reach, reach) } else { context.residual };
+        let residual = if word.opens { clipped as f32 } else { context.residual };
         self.detectors.learn(&Context { residual, ..*context });
         if word.adopt {
             let by = self.detectors.fast_level();
-            baseline.shift(by);
+            baseline.shift(f64::from(by));
             self.detectors.recentre(by);
         }
         if season_changed {

@@ -153,7 +153,7 @@ impl EnsembleDetector {
 #[cfg(test)]
 mod tests {
     use super::super::detect::NAMES;
-    use super::super::ensemble::{Vote, score};
+    use super::super::ensemble::score;
     use super::*;
 
     const BUDGET: f64 = 4.0;
@@ -161,12 +161,13 @@ mod tests {
     /// Whether each mode flags a sample that these detectors find very unusual; `-` before a name: it abstains.
     fn flags(unusual: &[&str]) -> [bool; 4] {
         let abstains = |name: &str| unusual.iter().any(|said| said.strip_prefix('-') == Some(name));
-        let votes = NAMES.map(|(detector, family)| {
-            let log_tail = if unusual.contains(&detector) { 40.0 } else { 0.1 };
-            Vote { detector, family, log_tail: (!abstains(detector)).then_some(log_tail) }
+        let log_tails = NAMES.map(|(detector, _)| match detector {
+            _ if abstains(detector) => f32::NAN,
+            _ if unusual.contains(&detector) => 40.0,
+            _ => 0.1,
         });
-        let votes = Votes::new(votes, BUDGET);
-        let combined = votes.combined().map_or(0.0, |log_tail| score(log_tail, BUDGET));
+        let votes = Votes::new(log_tails, BUDGET);
+        let combined = votes.combined(false).map_or(0.0, |log_tail| score(log_tail, BUDGET));
         [VotingMode::Majority, VotingMode::Unanimous, VotingMode::Weighted, VotingMode::Any].map(|mode| {
             let config = EnsembleConfig { mode, ..EnsembleConfig::default() };
             config.agrees(&votes, config.score(&votes, combined))
@@ -210,17 +211,13 @@ mod tests {
 
     #[test]
     fn a_weight_moves_the_weighted_score() {
-        let votes = NAMES.map(|(detector, family)| Vote {
-            detector,
-            family,
-            log_tail: (["zscore", "seasonal"].contains(&detector)).then_some(if detector == "zscore" {
-                8.0
-            } else {
-                2.0
-            }),
+        let log_tails = NAMES.map(|(detector, _)| match detector {
+            "zscore" => 8.0,
+            "seasonal" => 2.0,
+            _ => f32::NAN,
         });
         let config = EnsembleConfig { mode: VotingMode::Weighted, ..EnsembleConfig::default() };
         // zscore scores 0.8 and seasonal 0.3 at this budget.
-        assert!((config.weighted(&Votes::new(votes, BUDGET)) - (0.8 + 1.5 * 0.3) / 2.5).abs() < 1e-12);
+        assert!((config.weighted(&Votes::new(log_tails, BUDGET)) - (0.8 + 1.5 * 0.3) / 2.5).abs() < 1e-12);
     }
 }

@@ -6,20 +6,20 @@ use super::{Context, Detector, Family, Reading, learn_spread};
 use serde::{Deserialize, Serialize};
 
 /// The memory, in samples: that of the documents' detector, whose weight of 0.1 keeps 90 % in the last 22.
-const MEMORY: f64 = 10.0;
+const MEMORY: f32 = 10.0;
 /// The spread is remembered longer, so that it is that of usual times.
-const SPREAD_MEMORY: f64 = 64.0;
+const SPREAD_MEMORY: f32 = 64.0;
 const SAMPLES_MIN: u32 = 10;
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Ema {
     samples: u32,
-    mean: f64,
-    spread: f64,
+    mean: f32,
+    spread: f32,
 }
 
 impl Ema {
-    pub(crate) fn level(&self) -> f64 {
+    pub(crate) fn level(&self) -> f32 {
         self.mean
     }
 }
@@ -39,13 +39,13 @@ impl Detector for Ema {
             self.mean = context.residual;
             return;
         }
-        let seen = 1.0 / f64::from(self.samples - 1);
+        let seen = 1.0 / (self.samples - 1) as f32;
         let away = context.residual - self.mean;
         learn_spread(&mut self.spread, away.abs(), seen.max(1.0 / SPREAD_MEMORY));
         self.mean += away * seen.max(1.0 / MEMORY);
     }
 
-    fn recentre(&mut self, by: f64) {
+    fn recentre(&mut self, by: f32) {
         self.mean -= by;
     }
 }

@@ -14,35 +14,35 @@ mod step_change;
 mod zscore;
 
 use super::calibrate::Calibrator;
-use super::ensemble::{DETECTORS, Family, Vote};
+use super::ensemble::{DETECTORS, Family};
 use serde::{Deserialize, Serialize};
 
 /// A sample's residual and what detectors may know about it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
     /// Value less what the baseline expected.
-    pub(crate) residual: f64,
+    pub(crate) residual: f32,
     /// Hour of the day if a season is believed.
     pub(crate) season_hour: Option<usize>,
     /// Smallest spread worth telling from none, in the value's unit.
-    pub(crate) spread_min: f64,
+    pub(crate) spread_min: f32,
     /// Whether the sample before was one step ago.
     pub(crate) has_neighbour: bool,
     /// Whether a whole day was seen.
     pub(crate) knows_a_day: bool,
     /// Samples in a day, within reason: the memory of what is slow.
-    pub(crate) window: f64,
+    pub(crate) window: f32,
 }
 
 /// How far a residual is from where a detector would have it: `|residual - centre| / unit`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
-    pub(crate) centre: f64,
-    pub(crate) unit: f64,
+    pub(crate) centre: f32,
+    pub(crate) unit: f32,
 }
 
 impl Reading {
-    fn score(&self, residual: f64) -> f64 {
+    fn score(&self, residual: f32) -> f32 {
         (residual - self.centre).abs() / self.unit
     }
 }
@@ -58,7 +58,7 @@ pub(crate) trait Detector {
     /// Takes the sample.
     fn learn(&mut self, context: &Context);
     /// The baseline moved by so much: residuals are smaller by it from now on, and none is normal.
-    fn recentre(&mut self, by: f64);
+    fn recentre(&mut self, by: f32);
 }
 
 /// All detectors of the online tier with their calibration.
@@ -89,30 +89,32 @@ impl Detectors {
         ]
     }
 
-    /// The readings as votes.
-    pub(crate) fn votes(&self, context: &Context, readings: &Readings) -> [Vote; DETECTORS] {
+    /// The readings as -log10 of tail probabilities; NaN where a detector abstains.
+    pub(crate) fn log_tails(&self, context: &Context, readings: &Readings) -> [f32; DETECTORS] {
         std::array::from_fn(|at| {
-            let (detector, family) = NAMES[at];
-            let score = readings[at].map(|reading| reading.score(context.residual));
-            Vote { detector, family, log_tail: score.and_then(|score| self.calibrators[at].log_tail(score)) }
+            readings[at].map_or(f32::NAN, |reading| self.calibrators[at].log_tail(reading.score(context.residual)))
         })
     }
 
-    /// Residuals that detector `at` holds for normal down to a tail probability of 10^-`log_tail`.
-    pub(crate) fn limits(&self, readings: &Readings, at: usize, log_tail: f64) -> Option<(f64, f64)> {
+    /// Residuals that detector `at` holds for normal down to the tail probability its calibrator was told last.
+    pub(crate) fn limits(&self, readings: &Readings, at: usize) -> Option<(f32, f32)> {
         let Reading { centre, unit } = readings[at]?;
-        let reach = unit * self.calibrators[at].score_at(log_tail);
+        let reach = unit * self.calibrators[at].line();
         Some((centre - reach, centre + reach))
     }
 
-    /// Learns the scores of a sample; with a limit no score counts for more than one of that tail probability.
-    pub(crate) fn calibrate(&mut self, context: &Context, readings: &Readings, limit_log_tail: Option<f64>) {
+    /// Learns the scores of a sample; the first of a run counts for no more than one at the line, the others not.
+    pub(crate) fn calibrate(&mut self, context: &Context, readings: &Readings, opens: bool, budget_log_tail: f32) {
         for (calibrator, reading) in self.calibrators.iter_mut().zip(readings) {
             let Some(reading) = reading else { continue };
             let score = reading.score(context.residual);
-            let is_beyond = limit_log_tail.filter(|limit| calibrator.log_tail(score).is_some_and(|told| told > *limit));
-            calibrator.learn(is_beyond.map_or(score, |limit| calibrator.score_at(limit).min(score)));
+            calibrator.learn(if opens { score.min(calibrator.line()) } else { score }, budget_log_tail);
         }
+    }
+
+    /// Looking back on everything, judges by tails that anomalies have not stretched.
+    pub(crate) fn look_back(&mut self, budget_log_tail: f32) {
+        self.calibrators.iter_mut().for_each(|calibrator| calibrator.look_back(budget_log_tail));
     }
 
     /// Learns a sample's residual.
@@ -126,12 +128,12 @@ impl Detectors {
     }
 
     /// Where the fast level stands, as a residual.
-    pub(crate) fn fast_level(&self) -> f64 {
+    pub(crate) fn fast_level(&self) -> f32 {
         self.ema.level()
     }
 
     /// The baseline moved.
-    pub(crate) fn recentre(&mut self, by: f64) {
+    pub(crate) fn recentre(&mut self, by: f32) {
         self.zscore.recentre(by);
         self.robust.recentre(by);
         self.ema.recentre(by);
@@ -162,8 +164,8 @@ const fn of<D: Detector>() -> (&'static str, Family) {
 }
 
 /// A mean absolute deviation that outliers move no further than a deviation of this many times itself.
-pub(super) fn learn_spread(spread: &mut f64, deviation: f64, weight: f64) {
-    const CLIP: f64 = 5.0;
+pub(super) fn learn_spread(spread: &mut f32, deviation: f32, weight: f32) {
+    const CLIP: f32 = 5.0;
     let clipped = if weight < 0.1 && *spread > 0.0 { deviation.min(CLIP * *spread) } else { deviation };
     *spread += weight * (clipped - *spread);
 }

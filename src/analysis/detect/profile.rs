@@ -21,17 +21,17 @@ impl Detector for Profile {
 
     fn read(&self, context: &Context) -> Option<Reading> {
         let hour = context.season_hour?;
-        let unit = f64::from(self.spreads[hour]).max(context.spread_min);
+        let unit = self.spreads[hour].max(context.spread_min);
         (self.samples[hour] >= SAMPLES.0).then_some(Reading { centre: 0.0, unit })
     }
 
     fn learn(&mut self, context: &Context) {
         let Some(hour) = context.season_hour else { return };
         self.samples[hour] = (self.samples[hour] + 1).min(SAMPLES.1);
-        let mut spread = f64::from(self.spreads[hour]);
-        learn_spread(&mut spread, context.residual.abs(), 1.0 / f64::from(self.samples[hour]));
-        self.spreads[hour] = spread as f32;
+        let mut spread = self.spreads[hour];
+        learn_spread(&mut spread, context.residual.abs(), 1.0 / f32::from(self.samples[hour]));
+        self.spreads[hour] = spread;
     }
 
-    fn recentre(&mut self, _by: f64) {}
+    fn recentre(&mut self, _by: f32) {}
 }

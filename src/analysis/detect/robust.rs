@@ -7,7 +7,7 @@ use super::{Context, Detector, Family, Reading};
 use serde::{Deserialize, Serialize};
 
 /// Step in median absolute deviations; the memory is about its inverse in samples, some thirty.
-const PACE: f64 = 1.0 / 16.0;
+const PACE: f32 = 1.0 / 16.0;
 /// Samples averaged before steps begin, so that the steps have a size.
 const START: u32 = 16;
 const SAMPLES_MIN: u32 = 32;
@@ -15,8 +15,8 @@ const SAMPLES_MIN: u32 = 32;
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Robust {
     samples: u32,
-    median: f64,
-    deviation: f64,
+    median: f32,
+    deviation: f32,
 }
 
 impl Detector for Robust {
@@ -32,7 +32,7 @@ impl Detector for Robust {
         self.samples = self.samples.saturating_add(1);
         let away = context.residual - self.median;
         if self.samples <= START {
-            let weight = 1.0 / f64::from(self.samples);
+            let weight = 1.0 / self.samples as f32;
             self.median += weight * away;
             self.deviation += weight * (away.abs() - self.deviation);
             return;
@@ -45,7 +45,7 @@ impl Detector for Robust {
         self.deviation = self.deviation.max(context.spread_min);
     }
 
-    fn recentre(&mut self, _by: f64) {
+    fn recentre(&mut self, _by: f32) {
         self.median = 0.0;
     }
 }

@@ -7,15 +7,15 @@ use super::{Context, Detector, Family, Reading, learn_spread};
 use serde::{Deserialize, Serialize};
 
 /// Weight of the newest sample: Roberts' charts for shifts of one standard deviation use 0.1 to 0.2.
-const WEIGHT: f64 = 0.125;
+const WEIGHT: f32 = 0.125;
 const SAMPLES_MIN: u32 = 32;
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Shift {
     samples: u32,
-    fast: f64,
-    slow: f64,
-    spread: f64,
+    fast: f32,
+    slow: f32,
+    spread: f32,
 }
 
 impl Detector for Shift {
@@ -32,7 +32,7 @@ impl Detector for Shift {
 
     fn learn(&mut self, context: &Context) {
         self.samples = self.samples.saturating_add(1);
-        let weight = (1.0 / f64::from(self.samples)).max(1.0 / context.window);
+        let weight = (1.0 / self.samples as f32).max(1.0 / context.window);
         self.fast += weight.max(WEIGHT) * (context.residual - self.fast);
         let away = self.fast - self.slow;
         learn_spread(&mut self.spread, away.abs(), weight);
@@ -40,7 +40,7 @@ impl Detector for Shift {
         self.slow += weight * away.clamp(-reach, reach);
     }
 
-    fn recentre(&mut self, by: f64) {
+    fn recentre(&mut self, by: f32) {
         self.fast -= by;
         self.slow = 0.0;
     }

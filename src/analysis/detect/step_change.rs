@@ -5,14 +5,14 @@
 use super::{Context, Detector, Family, Reading, learn_spread};
 use serde::{Deserialize, Serialize};
 
-const MEMORY: f64 = 256.0;
+const MEMORY: f32 = 256.0;
 const SAMPLES_MIN: u32 = 16;
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct StepChange {
     samples: u32,
-    last: f64,
-    spread: f64,
+    last: f32,
+    spread: f32,
 }
 
 impl Detector for StepChange {
@@ -27,13 +27,13 @@ impl Detector for StepChange {
     fn learn(&mut self, context: &Context) {
         if context.has_neighbour {
             self.samples = self.samples.saturating_add(1);
-            let weight = (1.0 / f64::from(self.samples)).max(1.0 / MEMORY);
+            let weight = (1.0 / self.samples as f32).max(1.0 / MEMORY);
             learn_spread(&mut self.spread, (context.residual - self.last).abs(), weight);
         }
         self.last = context.residual;
     }
 
-    fn recentre(&mut self, by: f64) {
+    fn recentre(&mut self, by: f32) {
         self.last -= by;
     }
 }

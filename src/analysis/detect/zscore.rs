@@ -9,14 +9,14 @@
 use super::{Context, Detector, Family, Reading};
 use serde::{Deserialize, Serialize};
 
-const WINSOR: f64 = 4.0;
+const WINSOR: f32 = 4.0;
 const SAMPLES_MIN: u32 = 32;
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct ZScore {
     samples: u32,
-    mean: f64,
-    variance: f64,
+    mean: f32,
+    variance: f32,
 }
 
 impl Detector for ZScore {
@@ -30,18 +30,18 @@ impl Detector for ZScore {
 
     fn learn(&mut self, context: &Context) {
         self.samples = self.samples.saturating_add(1);
-        let weight = (1.0 / f64::from(self.samples)).max(1.0 / context.window);
+        let weight = (1.0 / self.samples as f32).max(1.0 / context.window);
         let reach = if self.samples > SAMPLES_MIN {
             WINSOR * self.variance.sqrt().max(context.spread_min)
         } else {
-            f64::INFINITY
+            f32::INFINITY
         };
         let away = (context.residual - self.mean).clamp(-reach, reach);
         self.mean += weight * away;
         self.variance = (1.0 - weight) * (self.variance + weight * away * away);
     }
 
-    fn recentre(&mut self, _by: f64) {
+    fn recentre(&mut self, _by: f32) {
         self.mean = 0.0;
     }
 }

@@ -4,7 +4,9 @@
 //! neighbour abstain after a gap.
 
 mod counter_unwrap;
+mod resolution;
 mod step;
 
 pub(crate) use counter_unwrap::CounterUnwrap;
+pub(crate) use resolution::Resolution;
 pub(crate) use step::{Arrival, StepClock};

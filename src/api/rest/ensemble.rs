@@ -87,18 +87,20 @@ fn flags(rule: Rule, threshold: f64, verdict: &Verdict) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::{Family, SeriesModel, Settings, Vote, Votes};
+    use crate::analysis::{DETECTORS, Family, SeriesModel, Settings, Votes};
 
-    /// A verdict with these votes, in halves of the evidence that the flag line asks for; detectors beyond abstain.
+    /// A verdict with a vote of one detector a family, in halves of the evidence that the flag line asks for; the other
+    /// detectors abstain.
     fn verdict(halves: &[f64], score: f64) -> Verdict {
         let families = [Family::LocationScale, Family::Seasonal, Family::Change];
-        let votes = std::array::from_fn(|at| Vote {
-            detector: "one",
-            family: families[at % families.len()],
-            log_tail: halves.get(at).map(|halves| 2.0 * halves),
-        });
+        let mut log_tails = [f32::NAN; DETECTORS];
+        let none = Votes::new(log_tails, 4.0);
+        for (family, halves) in families.iter().zip(halves) {
+            let at = none.all().position(|vote| vote.family == *family).unwrap();
+            log_tails[at] = 2.0 * *halves as f32;
+        }
         let silent = SeriesModel::new(None, Settings::default()).observe(0, 1.0);
-        Verdict { judged: Some(1.0), votes: Votes::new(votes, 4.0), score, ..silent }
+        Verdict { judged: Some(1.0), votes: Votes::new(log_tails, 4.0), score, ..silent }
     }
 
     #[test]
