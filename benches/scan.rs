@@ -1,7 +1,7 @@
-//! What does reading cost: one series, all series, a choice by labels; and how long does a store take to open?
+//! What does reading cost: one series, all series, a choice by labels?
 //!
 //! The store holds 2000 series of 600 samples, 15 s apart: once in blocks after a compaction, once in heads and chunks
-//! as they are after a kill, which is also what `reopen` replays.
+//! as they are after a kill.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use crossbeam_channel::bounded;
@@ -115,25 +115,6 @@ fn scan(criterion: &mut Criterion) {
         group.finish();
         std::mem::forget(opened.threads);
     }
-    let mut group = criterion.benchmark_group("reopen");
-    group.sample_size(10).throughput(Throughput::Elements(SERIES as u64 * SAMPLES as u64));
-    let mut number = 0;
-    group.bench_function("journal_only", |bencher| {
-        bencher.iter_batched(
-            || {
-                number += 1;
-                let dir = home.path().join(format!("reopen-{number}"));
-                copy(&home.path().join("live"), &dir);
-                dir
-            },
-            |dir| {
-                let opened = storage::open(Settings { retention_ms: 0, ..Settings::new(dir) }).expect("it opens");
-                std::mem::forget(black_box(opened.threads));
-            },
-            criterion::BatchSize::PerIteration,
-        );
-    });
-    group.finish();
 }
 
 criterion_group!(benches, scan);

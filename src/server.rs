@@ -41,6 +41,9 @@ use tower::ServiceExt;
 /// The largest answer a command takes from routes of its own.
 const LOCAL_ANSWER_BYTES_MAX: usize = 16 << 20;
 
+/// The signal of a write beyond the limit on the size of files, on Linux.
+const SIGXFSZ: i32 = 25;
+
 /// Stack of a thread that evaluates queries: four times what a test runs the deepest expressions in (`query::tests`).
 const STACK_BYTES: usize = 8 << 20;
 
@@ -57,6 +60,8 @@ pub fn run(config: Config) -> Result<()> {
 async fn serve(config: Config) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // A limit on the size of files would end the process; with the signal taken, the write fails like on a full disk.
+    let _file_too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
     let started_ms = clock::now_ms();
     let (stop, stopped) = watch::channel(false);
     let ready = Ready::default();
@@ -341,9 +346,9 @@ fn query_limits(query: &config::Query) -> QueryLimits {
 fn store_settings(config: &Config, shards: usize) -> Settings {
     let storage = &config.storage;
     Settings {
-        dir: storage.data_dir.clone(),
         journal_dir: storage.journal_dir.clone(),
         retention_ms: storage.retention_ms().unwrap_or(0),
+        max_bytes: storage.max_bytes,
         out_of_order_ms: storage.out_of_order.as_millis() as i64,
         future_ms: storage.future.as_millis() as i64,
         max_series: storage.max_series as u64,
@@ -351,5 +356,6 @@ fn store_settings(config: &Config, shards: usize) -> Settings {
         journal_group: storage.journal_group,
         checkpoint_bytes: storage.checkpoint_bytes,
         shards,
+        ..Settings::new(&storage.data_dir)
     }
 }

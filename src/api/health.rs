@@ -88,9 +88,10 @@ fn components(figures: &StoreFigures, book: &BookFigures) -> [Component; 4] {
         None => ("healthy", format!("{} bytes to replay", figures.journal_bytes)),
         Some(what) => ("failing", what.clone()),
     };
-    let storage = match figures.damage.first() {
-        None => ("healthy", format!("{} series, {} bytes of blocks", figures.series, figures.block_bytes)),
-        Some(first) => ("degraded", format!("{} findings of damage, the first: {first}", figures.damage.len())),
+    let storage = match (figures.stuck.as_slice(), figures.damage.first()) {
+        ([], None) => ("healthy", format!("{} series, {} bytes of blocks", figures.series, figures.block_bytes)),
+        ([], Some(first)) => ("degraded", format!("{} findings of damage, the first: {first}", figures.damage.len())),
+        (stuck, _) => ("degraded", format!("no operation comes back from {}", stuck.join(", "))),
     };
     let keeper = match &figures.keeper.failing {
         None => ("healthy", format!("{} checkpoints since the start", figures.keeper.checkpoints)),

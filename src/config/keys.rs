@@ -52,6 +52,8 @@ settings! {
         data_dir: PathBuf as Folder = "./infrawatch-data" flag "--data-dir",
         /// How long samples are kept; "0" keeps all of them.
         retention: Duration as Span = "30d" flag "--retention",
+        /// Samples and journal on disk, at which the oldest days are removed before their time; "0" is no limit.
+        max_bytes: u64 as Bytes = "0" in "0" to "1024TiB",
         /// The journal's directory, for a disk of its own; empty puts it inside data_dir.
         journal_dir: Option<PathBuf> as OptionalFolder = "",
         /// How much older than the store's newest sample a sample may be and still be stored.

@@ -54,6 +54,11 @@ const RULES: &[Confined] = &[
             ("storage/src/disk.rs", "the engine is opened on a thread whose panics can be caught"),
             ("storage/src/journal/handle.rs", "the committer"),
             ("storage/src/open.rs", "the keeper"),
+            (
+                "storage/src/recovery.rs",
+                "partitions are recovered in parallel, by threads that end before opening does",
+            ),
+            ("storage/src/watchdog.rs", "what watches for hanging threads must not be one of them"),
             ("loadtest/src/", "a load generator has a thread for every connection"),
         ],
     },

@@ -13,7 +13,6 @@ use crate::sample::Samples;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 const MAGIC: &[u8; 4] = b"IWCP";
 const VERSION: u8 = 1;
@@ -207,7 +206,7 @@ impl<'a> Reader<'a> {
         }
         let head = HeadBlock::of(samples.times.iter().copied().zip(samples.values.iter().copied()));
         let len = samples.len();
-        Ok(SeriesState { id, newest_ms, sealed_span, rising: kind != HEAD_AS_ARRIVED, head: Arc::new(head), len })
+        Ok(SeriesState { id, newest_ms, sealed_span, rising: kind != HEAD_AS_ARRIVED, head, len })
     }
 }
 
@@ -235,7 +234,7 @@ mod tests {
     const STORE: [u8; 16] = [7; 16];
 
     fn state(id: u32, rising: bool, samples: &[(i64, f64)]) -> SeriesState {
-        let head = Arc::new(HeadBlock::of(samples.iter().copied()));
+        let head = HeadBlock::of(samples.iter().copied());
         SeriesState { id, newest_ms: 99, sealed_span: (1, 2), rising, head, len: samples.len() }
     }
 

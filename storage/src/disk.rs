@@ -19,7 +19,7 @@
 
 use crate::StoreError;
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::ops::{ControlFlow, Deref};
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -269,6 +269,19 @@ impl Drop for Engine {
 /// Makes the names in a folder durable: files created, renamed or removed in it.
 pub fn sync_folder(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|e| StoreError::io("sync", path, e))
+}
+
+/// Puts a file in place so that after a crash either the old or the new one is there, whole.
+pub(crate) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let new = path.with_extension("new");
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&new, path)
+    };
+    write().map_err(|e| StoreError::io("write", path, e))?;
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
 /// Allocated bytes of all files below `path`.

@@ -8,13 +8,13 @@
 //! Invariants: one thread pushes; samples stand in arrival order and carry whether time only rose; no two have the
 //! same time; sealing sorts and splits at UTC midnights.
 //!
-//! Cost: a push is three plain stores to one cache line (cells interleave time and value, four samples a line).
+//! Cost: a push is three plain stores to two cache lines (cells interleave time and value, four samples a line).
 
 use crate::blocks::{DAY_MS, day_of};
 use crate::chunk;
 use crate::sample::Samples;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Samples in a full head. A chunk of 128 costs 0.1 bytes a sample more than one of 256 and half the memory while open.
 pub(crate) const HEAD_SAMPLES: usize = 128;
@@ -25,17 +25,17 @@ pub(crate) fn day_end_ms(time_ms: i64) -> i64 {
     (day_of(time_ms) + 1) * DAY_MS
 }
 
-/// The shared columns of one head.
-#[derive(Debug)]
-pub(crate) struct HeadBlock {
-    len: AtomicU32,
-    cells: Box<[AtomicU64]>,
-}
+/// The shared columns of one head; clones are the same head.
+///
+/// Word 0 is how many samples are published, then time and value of each: one allocation, whose length the reference
+/// carries, so that a push follows one pointer.
+#[derive(Debug, Clone)]
+pub(crate) struct HeadBlock(Arc<[AtomicU64]>);
 
 impl HeadBlock {
     /// An empty block that has room for `capacity` samples.
     pub(crate) fn with_capacity(capacity: usize) -> Self {
-        Self { len: AtomicU32::new(0), cells: (0..2 * capacity).map(|_| AtomicU64::new(0)).collect() }
+        Self((0..=2 * capacity).map(|_| AtomicU64::new(0)).collect())
     }
 
     /// A block that holds just these samples.
@@ -50,28 +50,34 @@ impl HeadBlock {
     /// How many samples are published.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len.load(Ordering::Acquire) as usize
-    }
-
-    /// Whether nothing is published yet.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.0[0].load(Ordering::Acquire) as usize
     }
 
     /// How many samples fit.
     #[inline]
     pub(crate) fn capacity(&self) -> usize {
-        self.cells.len() / 2
+        self.0.len() / 2
+    }
+
+    /// Reads what publishing one more than `len` samples writes.
+    #[inline]
+    pub(crate) fn touch(&self, len: usize) -> u64 {
+        self.0[0].load(Ordering::Relaxed) ^ self.0.get(2 * len + 1).map_or(0, |cell| cell.load(Ordering::Relaxed))
     }
 
     /// Publishes one more sample; false when the block is full. Only the owning shard calls this.
     #[inline]
     pub(crate) fn push(&self, time_ms: i64, value: f64) -> bool {
-        let len = self.len.load(Ordering::Relaxed) as usize;
-        let Some([time, bits]) = self.cells.get(2 * len..2 * len + 2) else { return false };
+        self.push_at(self.0[0].load(Ordering::Relaxed) as usize, time_ms, value)
+    }
+
+    /// The same for an owner that knows that `len` samples are published.
+    #[inline]
+    pub(crate) fn push_at(&self, len: usize, time_ms: i64, value: f64) -> bool {
+        let Some([time, bits]) = self.0.get(2 * len + 1..2 * len + 3) else { return false };
         time.store(time_ms as u64, Ordering::Relaxed);
         bits.store(value.to_bits(), Ordering::Relaxed);
-        self.len.store(len as u32 + 1, Ordering::Release);
+        self.0[0].store(len as u64 + 1, Ordering::Release);
         true
     }
 
@@ -82,7 +88,7 @@ impl HeadBlock {
 
     /// The first `len` published samples in arrival order.
     pub(crate) fn first(&self, len: usize) -> impl DoubleEndedIterator<Item = (i64, f64)> + '_ {
-        self.cells[..2 * len]
+        self.0[1..=2 * len]
             .chunks_exact(2)
             .map(|cell| (cell[0].load(Ordering::Relaxed) as i64, f64::from_bits(cell[1].load(Ordering::Relaxed))))
     }
@@ -126,22 +132,23 @@ pub(crate) struct Sealer {
 impl Sealer {
     /// Seals the samples of a head: one chunk for each UTC day they touch, in time order.
     pub(crate) fn seal(&mut self, block: &HeadBlock, rising: bool, mut each: impl FnMut(Chunk)) {
-        self.sorted.clear();
-        self.sorted.extend(block.iter());
-        if !rising {
+        self.columns.clear();
+        if rising {
+            block.iter().for_each(|(time_ms, value)| self.columns.push(time_ms, value));
+        } else {
+            self.sorted.clear();
+            self.sorted.extend(block.iter());
             self.sorted.sort_unstable_by_key(|(time_ms, _)| *time_ms);
+            self.sorted.iter().for_each(|&(time_ms, value)| self.columns.push(time_ms, value));
         }
-        let mut rest = self.sorted.as_slice();
-        while let Some(&(start_ms, _)) = rest.first() {
+        let (mut times, mut values) = (self.columns.times.as_slice(), self.columns.values.as_slice());
+        while let Some(&start_ms) = times.first() {
             let midnight_ms = day_end_ms(start_ms);
-            let (day, later) = rest.split_at(rest.partition_point(|(time_ms, _)| *time_ms < midnight_ms));
-            self.columns.clear();
-            day.iter().for_each(|&(time_ms, value)| self.columns.push(time_ms, value));
+            let len = times.partition_point(|time_ms| *time_ms < midnight_ms);
             self.bytes.clear();
-            self.encoder.encode(&self.columns.times, &self.columns.values, &mut self.bytes);
-            let end_ms = day[day.len() - 1].0;
-            each(Chunk { start_ms, end_ms, bytes: Arc::from(self.bytes.as_slice()) });
-            rest = later;
+            self.encoder.encode(&times[..len], &values[..len], &mut self.bytes);
+            each(Chunk { start_ms, end_ms: times[len - 1], bytes: Arc::from(self.bytes.as_slice()) });
+            (times, values) = (&times[len..], &values[len..]);
         }
     }
 }

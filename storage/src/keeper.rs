@@ -138,8 +138,10 @@ impl Keeper {
             // The keeper waits for this answer; it is gone only when the process is ending.
             let _ = answer.send(task(store));
         });
-        shard.send(request).map_err(|_| StoreError::Closed)?;
-        answered.recv().map_err(|_| StoreError::Closed)
+        self.shared.shard_answers.during(|| {
+            shard.send(request).map_err(|_| StoreError::Closed)?;
+            answered.recv().map_err(|_| StoreError::Closed)
+        })
     }
 
     fn checkpoint(&mut self) -> Result<(), StoreError> {
@@ -191,19 +193,23 @@ impl Keeper {
         if report.stopped { Err(StoreError::Closed) } else { Ok(()) }
     }
 
-    /// Removes directories that retention has passed, and the series that have nothing left.
+    /// Removes directories that retention has passed or that are too many, and the series that have nothing left.
     fn retain(&mut self) -> Result<(), StoreError> {
-        let retention_ms = self.shared.settings.retention_ms;
+        let settings = &self.shared.settings;
         let newest_ms = self.shared.newest_ms.load(Ordering::Relaxed);
-        if retention_ms == 0 || newest_ms <= retention_ms {
-            return Ok(());
-        }
-        let cutoff_ms = newest_ms - retention_ms;
+        let by_age =
+            (settings.retention_ms > 0 && newest_ms > settings.retention_ms).then(|| newest_ms - settings.retention_ms);
+        let journal_bytes = self.shared.journal.bytes();
+        let by_size = match settings.max_bytes {
+            0 => None,
+            max_bytes => self.shared.blocks.cutoff_for_bytes(max_bytes.saturating_sub(journal_bytes))?,
+        };
+        let Some(cutoff_ms) = by_age.max(by_size) else { return Ok(()) };
         let removed = self.shared.blocks.remove_before(cutoff_ms)?;
         if removed.is_empty() {
             return Ok(());
         }
-        tracing::info!(?removed, "retention removed directories");
+        tracing::info!(?removed, by_size = by_size == Some(cutoff_ms), "directories of old samples are removed");
         self.shared.keeper.lock().directories_removed += removed.len() as u64;
         for partition in 0..PARTITIONS as u8 {
             let live = self.ask(partition, move |store| store.expire(partition, cutoff_ms))?;
@@ -211,7 +217,7 @@ impl Keeper {
                 self.catalog.rewrite(partition, &mut live)?;
             }
         }
-        Ok(())
+        self.catalog.sync()
     }
 }
 

@@ -8,11 +8,12 @@
 //! ```
 //!
 //! Read in this order: `series`, `sample`, `shard_store`, `partition`, `head`, `chunk`, `journal`, `keeper`,
-//! `checkpoint`, `catalog`, `blocks`, `open`, `store`, `scan`. Every byte on disk is drawn in `storage/FORMAT.md`.
+//! `checkpoint`, `catalog`, `blocks`, `open`, `recovery`, `watchdog`, `store`, `scan`. Every byte on disk is drawn in `storage/FORMAT.md`.
 
 pub mod blocks;
 mod catalog;
 pub mod catalog_blocks;
+mod catalog_copy;
 mod checkpoint;
 pub mod chunk;
 pub mod disk;
@@ -23,12 +24,14 @@ mod keeper;
 pub mod label_index;
 mod open;
 mod partition;
+mod recovery;
 pub mod sample;
 mod scan;
 pub mod series;
 mod shard_store;
 mod shared;
 mod store;
+mod watchdog;
 
 pub use error::StoreError;
 pub use keeper::Answer;

@@ -1,6 +1,6 @@
 //! Opening a store: lock, checkpoints, catalog, blocks, journal replay, and the threads that keep it.
 //!
-//! Not here: the shards' threads (the server's).
+//! Not here: the shards' threads (the server's), putting together what was there (see `recovery`).
 //!
 //! Invariant: what opening finds damaged is reported and passed over; it fails only when nothing could be kept safe:
 //! the directory is locked or not writable, or belongs to a newer version.
@@ -8,16 +8,15 @@
 use crate::StoreError;
 use crate::blocks::{BlockSettings, BlockStore};
 use crate::catalog::Catalog;
-use crate::checkpoint::{self, Checkpoint};
-use crate::head::Sealer;
-use crate::journal::{Journal, JournalSettings, JournalThread, Kind, ReplayReport, decode_samples, decode_series};
+use crate::journal::{Journal, JournalSettings, JournalThread, ReplayReport};
 use crate::keeper::{Command, Keeper, sync_directory};
-use crate::label_index::LabelIndex;
-use crate::partition::{Partition, PartitionView};
-use crate::series::{PARTITIONS, SeriesRef, hash};
+use crate::partition::Partition;
+use crate::recovery::{Recovered, recover};
+use crate::series::PARTITIONS;
 use crate::shard_store::{ShardStore, ShardTask, shard_of};
 use crate::shared::{KeeperReport, Settings, Shared};
 use crate::store::Store;
+use crate::watchdog::{Beat, WatchdogThread, watch};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Mutex, RwLock};
 use std::collections::hash_map::RandomState;
@@ -31,6 +30,8 @@ use std::thread::{self, JoinHandle};
 const STORE_MAGIC: &[u8; 8] = b"IWSTORE1";
 const SHARD_TASKS: usize = 16;
 const COMMANDS: usize = 16;
+/// Directories that a limit on bytes has room for, at least, where a day is no larger than one of them.
+const DIRECTORIES_MIN: u64 = 8;
 
 /// A store that is ready.
 #[derive(Debug)]
@@ -45,11 +46,12 @@ pub struct Opened {
     pub replayed: ReplayReport,
 }
 
-/// The keeper, the committer and the lock on the directory.
+/// The keeper, the committer, the watchdog and the lock on the directory.
 #[derive(Debug)]
 pub struct StoreThreads {
     keeper: JoinHandle<()>,
     journal: JournalThread,
+    watchdog: WatchdogThread,
     store: Store,
     _lock: File,
 }
@@ -70,6 +72,7 @@ impl StoreThreads {
         let result = answered.recv().unwrap_or(Err(StoreError::Closed));
         let joined = self.keeper.join().map_err(|_| StoreError::Closed);
         self.store.shared().journal.close();
+        self.watchdog.end();
         let journaled = self.journal.join().map_err(|error| StoreError::NotWriting { what: error.to_string() });
         result.and(joined).and(journaled)
     }
@@ -87,36 +90,72 @@ pub fn open(settings: Settings) -> Result<Opened, StoreError> {
     }
     let lock = lock(&dir)?;
     let store_id = store_id(&dir)?;
-    let mut recovery = Recovery::new();
-    let read = recovery.read_checkpoints(&checkpoints, &store_id);
-    let caches = settings.cache_bytes / 2;
-    let catalog = Catalog::open(&dir.join("catalog"), caches)?;
-    recovery.load_catalog(&catalog)?;
-    recovery.restore(&read);
-    let generations: [u32; PARTITIONS] = std::array::from_fn(|p| read[p].as_ref().map_or(u32::MAX, |c| c.generation));
-    let block_settings = BlockSettings { cache_bytes: caches, ..BlockSettings::default() };
-    let (blocks, damage) = BlockStore::open(&dir.join("blocks"), block_settings, &generations)?;
-    recovery.damage.extend(damage);
-    recovery.assume_sealed(&read, &blocks)?;
     let journal_settings = JournalSettings {
         group_wait: settings.journal_group,
         ..JournalSettings::new(settings.journal_dir.clone().unwrap_or_else(|| dir.join("journal")), store_id)
     };
-    let (journal, journal_thread, replayed) =
-        Journal::open(journal_settings, &mut |seq, kind, payload| recovery.apply(seq, kind, payload))?;
-    recovery.sequence = recovery.sequence.max(replayed.highest_seq);
-    let generation = read.iter().flatten().map(|c| c.generation).max().unwrap_or(0).max(blocks.generation_max());
-    let (shared, partitions) = recovery.finish(settings, blocks, journal);
+    let caches = settings.cache_bytes / 2;
+    let mut catalog = Catalog::at(&dir.join("catalog"), caches);
+    let mut block_settings = BlockSettings { cache_bytes: caches, ..BlockSettings::default() };
+    if settings.max_bytes > 0 {
+        // Directories are removed whole, so they must be small beside the limit.
+        let close_at = block_settings.directory_bytes_close.min(settings.max_bytes / DIRECTORIES_MIN);
+        block_settings.directory_bytes_close = close_at;
+    }
+    let (recovered, (blocks, journal)) = recover(&checkpoints, &store_id, settings.shards, |feed| {
+        let damage = catalog.load(&mut |partition, block| feed.keys(partition, block))?;
+        feed.damage.extend(damage);
+        let (blocks, damage) = BlockStore::open(&dir.join("blocks"), block_settings, &feed.generations())?;
+        feed.damage.extend(damage);
+        feed.restore(&blocks)?;
+        Ok((blocks, Journal::open(journal_settings, &mut |seq, kind, payload| feed.record(seq, kind, payload))?))
+    })?;
+    let (journal, journal_thread, replayed) = journal;
+    let generation = recovered.generation.max(blocks.generation_max());
+    let sequence = recovered.position.max(replayed.highest_seq);
+    let (shared, partitions) = share(settings, recovered, blocks, journal, sequence);
     let (tasks, shards) = deal_out(&shared, partitions);
     let (command, commands) = bounded(COMMANDS);
+    let watchdog = watch(&shared, catalog.shared_disk(), &dir)?;
     let keeper = Keeper { shared: shared.clone(), catalog, checkpoints, store_id, generation, shards: tasks, commands };
     let keeper = thread::Builder::new()
         .name("keeper".to_owned())
         .spawn(move || keeper.run())
         .map_err(|e| StoreError::io("start the keeper for", &dir, e))?;
     let store = Store::new(shared, command);
-    let threads = StoreThreads { keeper, journal: journal_thread, store: store.clone(), _lock: lock };
+    let threads = StoreThreads { keeper, journal: journal_thread, watchdog, store: store.clone(), _lock: lock };
     Ok(Opened { store, shards, threads, replayed })
+}
+
+/// What all parts have in common, and the partitions for the shards.
+fn share(
+    settings: Settings,
+    recovered: Recovered,
+    blocks: BlockStore,
+    journal: Journal,
+    sequence: u64,
+) -> (Arc<Shared>, Vec<Partition>) {
+    let Recovered { partitions, views, index, damage, .. } = recovered;
+    for error in &damage {
+        tracing::error!(%error, "damage found at opening and passed over");
+    }
+    let newest_ms = partitions.iter().map(Partition::newest_ms).max().unwrap_or(i64::MIN);
+    let shared = Shared {
+        settings,
+        views,
+        index: RwLock::new(index),
+        blocks,
+        journal,
+        sequence: AtomicU64::new(sequence),
+        newest_ms: AtomicI64::new(newest_ms),
+        series_count: AtomicU64::new(partitions.iter().map(|partition| partition.live_len() as u64).sum()),
+        keeper: Mutex::new(KeeperReport::default()),
+        shard_answers: Beat::default(),
+        stuck: Mutex::new(Vec::new()),
+        closing: AtomicBool::new(false),
+        damage,
+    };
+    (Arc::new(shared), partitions)
 }
 
 fn deal_out(shared: &Arc<Shared>, partitions: Vec<Partition>) -> (Vec<Sender<ShardTask>>, Vec<ShardStore>) {
@@ -130,7 +169,7 @@ fn deal_out(shared: &Arc<Shared>, partitions: Vec<Partition>) -> (Vec<Sender<Sha
     (senders, stores.collect())
 }
 
-fn lock(dir: &Path) -> Result<File, StoreError> {
+pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join("LOCK");
     let file = File::create(&path).map_err(|e| StoreError::io("create", &path, e))?;
     match file.try_lock() {
@@ -143,12 +182,8 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 /// The store's identity, made when the store is; journal and checkpoints carry it.
 fn store_id(dir: &Path) -> Result<[u8; 16], StoreError> {
     let path = dir.join("STORE");
-    match fs::read(&path) {
-        Ok(bytes) => match bytes.strip_prefix(STORE_MAGIC).and_then(|id| id.try_into().ok()) {
-            Some(id) => Ok(id),
-            None => Err(StoreError::Damaged { path, offset: 0, what: "not a store of this version".to_owned() }),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+    match existing_store_id(dir) {
+        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
             id[8..].copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
@@ -159,129 +194,19 @@ fn store_id(dir: &Path) -> Result<[u8; 16], StoreError> {
             sync_directory(dir)?;
             Ok(id)
         }
-        Err(error) => Err(StoreError::io("read", &path, error)),
+        known => known,
     }
 }
 
-/// The state that checkpoints, catalog and journal are put together into.
-struct Recovery {
-    partitions: Vec<Partition>,
-    views: Vec<Arc<PartitionView>>,
-    positions: [u64; PARTITIONS],
-    sealer: Sealer,
-    sequence: u64,
-    damage: Vec<StoreError>,
-}
-
-impl Recovery {
-    fn new() -> Self {
-        let views: Vec<Arc<PartitionView>> = (0..PARTITIONS).map(|_| Arc::default()).collect();
-        let partitions = views.iter().enumerate().map(|(p, view)| Partition::new(p as u8, view.clone())).collect();
-        let sealer = Sealer::default();
-        Self { partitions, views, positions: [0; PARTITIONS], sealer, sequence: 0, damage: Vec::new() }
-    }
-
-    fn read_checkpoints(&mut self, dir: &Path, store_id: &[u8; 16]) -> Vec<Option<Checkpoint>> {
-        let mut read = Vec::with_capacity(PARTITIONS);
-        for partition in 0..PARTITIONS as u8 {
-            read.push(checkpoint::read(dir, partition, store_id).unwrap_or_else(|error| {
-                self.damage.push(error);
-                None
-            }));
-        }
-        read
-    }
-
-    fn load_catalog(&mut self, catalog: &Catalog) -> Result<(), StoreError> {
-        let partitions = &mut self.partitions;
-        let damage = catalog.load(|partition, id, key| {
-            if let Some(partition) = partitions.get_mut(partition as usize) {
-                partition.insert(id, hash(key), Arc::from(key));
-            }
-        })?;
-        self.damage.extend(damage);
-        for partition in partitions {
-            partition.set_catalogd(partition.ids_len());
-        }
-        Ok(())
-    }
-
-    fn restore(&mut self, checkpoints: &[Option<Checkpoint>]) {
-        for (at, checkpoint) in checkpoints.iter().enumerate() {
-            let Some(checkpoint) = checkpoint else { continue };
-            let partition = &mut self.partitions[at];
-            partition.reserve_ids(checkpoint.ids_len);
-            partition.set_catalogd(checkpoint.ids_len);
-            for series in &checkpoint.series {
-                if partition.is_live(series.id) {
-                    partition.restore(series, &mut self.sealer);
-                }
-            }
-            self.positions[at] = checkpoint.position;
-            self.sequence = self.sequence.max(checkpoint.position);
-        }
-    }
-
-    /// Without a checkpoint nothing says when a series has sealed samples: any time a block has then counts.
-    fn assume_sealed(&mut self, checkpoints: &[Option<Checkpoint>], blocks: &BlockStore) -> Result<(), StoreError> {
-        let Some(span_ms) = blocks.span_ms() else { return Ok(()) };
-        for partition in self.partitions.iter_mut().zip(checkpoints).filter(|(_, read)| read.is_none()).map(|(p, _)| p)
-        {
-            let ids = blocks.ids_with_data(partition.number())?;
-            for id in ids {
-                partition.assume_sealed(id, span_ms);
-            }
-        }
-        Ok(())
-    }
-
-    /// Applies one journal record; what the partition's checkpoint contains already is passed over.
-    fn apply(&mut self, seq: u64, kind: Kind, payload: &[u8]) {
-        let (partitions, positions, sealer) = (&mut self.partitions, &self.positions, &mut self.sealer);
-        let applied = match kind {
-            Kind::NewSeries => decode_series(payload, |series, key| {
-                if seq > positions[series.partition() as usize] {
-                    partitions[series.partition() as usize].insert(series.id(), hash(key), Arc::from(key));
-                }
-            }),
-            Kind::Samples => decode_samples(payload, |series, time_ms, value| {
-                let partition = &mut partitions[series.partition() as usize];
-                if seq > positions[series.partition() as usize] && partition.is_live(series.id()) {
-                    partition.push(series.id(), time_ms, value, sealer);
-                }
-            }),
-        };
-        if let Err(error) = applied {
-            tracing::error!(%error, seq, "journal record passed over");
-        }
-    }
-
-    fn finish(self, settings: Settings, blocks: BlockStore, journal: Journal) -> (Arc<Shared>, Vec<Partition>) {
-        let mut index = LabelIndex::default();
-        let mut series_count = 0;
-        for partition in &self.partitions {
-            for (id, key) in partition.entries() {
-                index.insert(SeriesRef::new(partition.number(), id), &key);
-                series_count += 1;
-            }
-        }
-        for error in &self.damage {
-            tracing::error!(%error, "damage found at opening and passed over");
-        }
-        let newest_ms = self.partitions.iter().map(Partition::newest_ms).max().unwrap_or(i64::MIN);
-        let shared = Shared {
-            settings,
-            views: self.views,
-            index: RwLock::new(index),
-            blocks,
-            journal,
-            sequence: AtomicU64::new(self.sequence),
-            newest_ms: AtomicI64::new(newest_ms),
-            series_count: AtomicU64::new(series_count),
-            keeper: Mutex::new(KeeperReport::default()),
-            closing: AtomicBool::new(false),
-            damage: self.damage,
-        };
-        (Arc::new(shared), self.partitions)
+/// The identity of the store in a directory.
+///
+/// # Errors
+/// When there is none, or the file is not one of this version.
+pub(crate) fn existing_store_id(dir: &Path) -> Result<[u8; 16], StoreError> {
+    let path = dir.join("STORE");
+    let bytes = fs::read(&path).map_err(|e| StoreError::io("read", &path, e))?;
+    match bytes.strip_prefix(STORE_MAGIC).and_then(|id| id.try_into().ok()) {
+        Some(id) => Ok(id),
+        None => Err(StoreError::Damaged { path, offset: 0, what: "not a store of this version".to_owned() }),
     }
 }

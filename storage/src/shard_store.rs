@@ -63,6 +63,9 @@ impl Tally {
 /// Most samples of one row: half of what a journal record holds.
 pub const ROW_SAMPLES_MAX: usize = SAMPLES_PER_RECORD_MAX / 2;
 
+/// Rows looked up together: enough for the processor to wait for many lines of memory at once.
+const GROUP_ROWS: usize = 32;
+
 /// Samples of one series within a batch, at most [`ROW_SAMPLES_MAX`].
 #[derive(Debug, Clone, Copy)]
 pub struct Row<'a> {
@@ -88,6 +91,7 @@ pub struct ShardStore {
     created: Vec<(SeriesRef, Arc<[u8]>)>,
     records: Vec<u8>,
     last_seq: u64,
+    touched: u64,
     tasks: Receiver<ShardTask>,
     expired: Vec<SeriesRef>,
 }
@@ -116,6 +120,7 @@ impl ShardStore {
             series: SeriesEncoder::default(),
             created: Vec::new(),
             records: Vec::new(),
+            touched: 0,
             tasks,
             expired: Vec::new(),
         }
@@ -170,11 +175,24 @@ impl ShardStore {
         let bounds = self.bounds(now_ms);
         let mut tally = Tally::default();
         let mut newest_ms = i64::MIN;
-        for row in rows {
-            debug_assert!(row.times.len() <= ROW_SAMPLES_MAX, "a row fits what a record has left");
-            newest_ms = newest_ms.max(self.append_row(&row, bounds, &mut tally, &mut observe));
-            if self.samples.len() + ROW_SAMPLES_MAX > SAMPLES_PER_RECORD_MAX || self.series.is_full() {
-                self.finish_records();
+        let mut rows = rows.fuse();
+        let mut group = [Row { hash: 0, key: &[], times: &[], values: &[] }; GROUP_ROWS];
+        loop {
+            let mut len = 0;
+            for (place, row) in group.iter_mut().zip(rows.by_ref().take(GROUP_ROWS)) {
+                *place = row;
+                len += 1;
+            }
+            let ids = self.look_up(&group[..len]);
+            for (row, id) in group[..len].iter().zip(ids) {
+                debug_assert!(row.times.len() <= ROW_SAMPLES_MAX, "a row fits what a record has left");
+                newest_ms = newest_ms.max(self.append_row(row, id, bounds, &mut tally, &mut observe));
+                if self.samples.len() + ROW_SAMPLES_MAX > SAMPLES_PER_RECORD_MAX || self.series.is_full() {
+                    self.finish_records();
+                }
+            }
+            if len < GROUP_ROWS {
+                break;
             }
         }
         self.shared.newest_ms.fetch_max(newest_ms, Ordering::Relaxed);
@@ -196,18 +214,40 @@ impl ShardStore {
         }
     }
 
+    /// The ids that the series of a group probably have; to be confirmed by their keys.
+    ///
+    /// Each step touches one place in memory for every row before the next step needs what lies there: the processor
+    /// waits for a whole group at once and not row by row, which is most of what a look-up costs.
+    fn look_up(&mut self, group: &[Row<'_>]) -> [Option<u32>; GROUP_ROWS] {
+        let mut ids = [None; GROUP_ROWS];
+        for (id, row) in ids.iter_mut().zip(group) {
+            *id = self.partitions[self.local[partition_of(row.hash) as usize] as usize].probe(row.hash);
+        }
+        let mut touched = 0u64;
+        for (id, row) in ids.iter().zip(group) {
+            let partition = &self.partitions[self.local[partition_of(row.hash) as usize] as usize];
+            touched ^= id.map_or(0, |id| partition.touch(id));
+        }
+        // Read back by nobody; without it the loads above would be left out.
+        self.touched = touched;
+        ids
+    }
+
     /// Appends one series' samples; returns the newest time stored.
     #[inline]
     fn append_row(
         &mut self,
         row: &Row<'_>,
+        id: Option<u32>,
         bounds: Bounds,
         tally: &mut Tally,
         observe: &mut impl FnMut(SeriesRef, i64, f64),
     ) -> i64 {
         let number = partition_of(row.hash);
         let at = self.local[number as usize] as usize;
-        let id = match self.partitions[at].find(row.hash, row.key) {
+        let partition = &self.partitions[at];
+        let id = id.filter(|id| partition.is_key_of(*id, row.key)).or_else(|| partition.find(row.hash, row.key));
+        let id = match id {
             Some(id) => id,
             None => match self.create(at, row, bounds, tally) {
                 Some(id) => id,

@@ -5,6 +5,7 @@ use crate::blocks::BlockStore;
 use crate::journal::Journal;
 use crate::label_index::LabelIndex;
 use crate::partition::PartitionView;
+use crate::watchdog::Beat;
 use parking_lot::{Mutex, RwLock};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ pub struct Settings {
     pub journal_dir: Option<PathBuf>,
     /// Age, counted from the newest sample, at which samples are removed; 0 keeps all.
     pub retention_ms: i64,
+    /// Bytes of blocks and journal at which the oldest directories are removed although retention would keep them; 0 for
+    /// no limit. Directories are removed whole, and never the newest.
+    pub max_bytes: u64,
     /// How much older than the newest sample of the store one may be that comes after a newer one of its series.
     pub out_of_order_ms: i64,
     /// How far ahead of the clock a sample may be.
@@ -32,8 +36,10 @@ pub struct Settings {
     pub journal_group: Duration,
     /// Journal written since the last checkpoint that makes the next one due, at least.
     pub checkpoint_bytes: u64,
-    /// How many shards the partitions are dealt out to.
+    /// How many shards the partitions are dealt out to, and threads a journal is replayed on.
     pub shards: usize,
+    /// How long an operation may take before the watchdog calls it stuck; whole tenths of it are counted.
+    pub stuck_after: Duration,
 }
 
 impl Settings {
@@ -43,6 +49,7 @@ impl Settings {
             dir: dir.into(),
             journal_dir: None,
             retention_ms: 30 * 86_400_000,
+            max_bytes: 0,
             out_of_order_ms: 3_600_000,
             future_ms: 600_000,
             max_series: 5_000_000,
@@ -50,6 +57,7 @@ impl Settings {
             journal_group: Duration::ZERO,
             checkpoint_bytes: 64 << 20,
             shards: 1,
+            stuck_after: Duration::from_secs(10),
         }
     }
 }
@@ -65,7 +73,7 @@ pub struct KeeperReport {
     pub failing: Option<String>,
     /// What was found damaged since the start, in words; at most 100 findings.
     pub damage: Vec<String>,
-    /// Directories removed by retention since the start.
+    /// Directories removed by retention or the limit on bytes since the start.
     pub directories_removed: u64,
 }
 
@@ -81,6 +89,10 @@ pub(crate) struct Shared {
     pub(crate) newest_ms: AtomicI64,
     pub(crate) series_count: AtomicU64,
     pub(crate) keeper: Mutex<KeeperReport>,
+    /// What the keeper asks of shards: begun, and answered.
+    pub(crate) shard_answers: Beat,
+    /// What the watchdog finds stuck at present, in words.
+    pub(crate) stuck: Mutex<Vec<String>>,
     /// Set when the store closes: a compaction under way then ends early, with what it has finished.
     pub(crate) closing: AtomicBool,
     pub(crate) damage: Vec<StoreError>,

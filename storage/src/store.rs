@@ -49,6 +49,8 @@ pub struct StoreFigures {
     pub keeper: KeeperReport,
     /// What was found damaged, at opening and since, in words.
     pub damage: Vec<String>,
+    /// Engines and threads that have not come back from an operation for long, in words.
+    pub stuck: Vec<String>,
 }
 
 impl Store {
@@ -154,6 +156,7 @@ impl Store {
             block_bytes: self.shared.blocks.bytes_on_disk().unwrap_or(0),
             damage: self.shared.damage.iter().map(ToString::to_string).chain(keeper.damage.iter().cloned()).collect(),
             keeper,
+            stuck: self.shared.stuck.lock().clone(),
         }
     }
 }

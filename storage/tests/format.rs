@@ -1,6 +1,7 @@
 //! Stores of every format that was ever released still open, with every sample bit for bit.
 //!
-//! `samples/v1.store` is a data directory packed by `pack` below. To make one for a new version, run
+//! `samples/v1.store` is a data directory packed by `pack` below, `v2.store` one with a copy of the catalog. To make one
+//! for a new version, name it in `SAMPLES` and run
 //! `INFRAWATCH_WRITE_SAMPLE=1 cargo test -p storage --test format` and commit the file under its new name; a file that
 //! is there is never written again.
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use storage::Settings;
 use support::{Point, Running};
 
+const SAMPLES: [&str; 2] = ["v1.store", "v2.store"];
 const START_MS: i64 = 1_700_000_000_000;
 const SERIES: usize = 20;
 const STEPS: i64 = 400;
@@ -106,23 +108,25 @@ fn unpack(mut packed: &[u8], root: &Path) {
 }
 
 #[test]
-fn a_store_of_format_1_opens_with_every_sample() {
-    let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples/v1.store");
-    let home = tempfile::tempdir().unwrap();
-    if !sample.exists() && std::env::var_os("INFRAWATCH_WRITE_SAMPLE").is_some() {
-        let made = make(home.path());
-        let mut packed = Vec::new();
-        pack(&made, &made, &mut packed);
-        fs::write(&sample, packed).unwrap();
+fn a_store_of_every_format_opens_with_every_sample() {
+    for name in SAMPLES {
+        let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples").join(name);
+        let home = tempfile::tempdir().unwrap();
+        if !sample.exists() && std::env::var_os("INFRAWATCH_WRITE_SAMPLE").is_some() {
+            let made = make(home.path());
+            let mut packed = Vec::new();
+            pack(&made, &made, &mut packed);
+            fs::write(&sample, packed).unwrap();
+        }
+        let unpacked = home.path().join("unpacked");
+        unpack(&fs::read(&sample).unwrap(), &unpacked);
+        let running = Running::open(settings(&unpacked));
+        assert_eq!(running.store.figures().damage, Vec::<String>::new(), "{name}");
+        for series in 0..SERIES {
+            let expected: Vec<(i64, u64)> =
+                (0..STEPS).map(|step| (START_MS + step * 15_000, value(series, step).to_bits())).collect();
+            assert_eq!(running.read(series, 0, i64::MAX), expected, "series {series} of {name}");
+        }
+        running.close();
     }
-    let unpacked = home.path().join("unpacked");
-    unpack(&fs::read(&sample).unwrap(), &unpacked);
-    let running = Running::open(settings(&unpacked));
-    assert_eq!(running.store.figures().damage, Vec::<String>::new());
-    for series in 0..SERIES {
-        let expected: Vec<(i64, u64)> =
-            (0..STEPS).map(|step| (START_MS + step * 15_000, value(series, step).to_bits())).collect();
-        assert_eq!(running.read(series, 0, i64::MAX), expected, "series {series}");
-    }
-    running.close();
 }

@@ -230,6 +230,26 @@ impl<'a> Iterator for Entries<'a> {
     }
 }
 
+/// The block that `bytes` begin with, whatever follows it: its columns say how long it is.
+pub(super) fn leading_block(bytes: &[u8]) -> Option<(&[u8], Block<'_>)> {
+    let bytes = &bytes[..bytes.len().min(VALUE_BYTES_MAX)];
+    if bytes.first() != Some(&VERSION) || usize::from(*bytes.get(BODY_AT)?) >= PARTITIONS {
+        return None;
+    }
+    let mut rest = bytes.get(HEADER_BYTES..)?;
+    let count = usize::try_from(take_varint(&mut rest)?).ok().filter(|count| (1..=bytes.len()).contains(count))?;
+    take_column(&mut rest, count)?;
+    let mut lengths = take_column(&mut rest, count)?;
+    take_column(&mut rest, count)?;
+    take_column(&mut rest, count)?;
+    let mut end = bytes.len() - rest.len();
+    while !lengths.is_empty() {
+        end = end.checked_add(usize::try_from(take_varint(&mut lengths)?).ok()?)?;
+    }
+    let block = bytes.get(..end)?;
+    Block::parse(block).ok().map(|parsed| (block, parsed))
+}
+
 /// CRC-32 of a block without the place where it is written.
 fn checksum(block: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();

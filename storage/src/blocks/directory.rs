@@ -371,7 +371,7 @@ impl Directory {
     /// Renames the directory out of the way.
     pub(super) fn set_aside(&self) -> Result<(), StoreError> {
         self.engine.abandon();
-        set_aside(&self.path)
+        set_aside(&self.path).map(drop)
     }
 }
 
@@ -388,13 +388,14 @@ impl Drop for Directory {
     }
 }
 
-/// Renames a directory to `damaged-NAME`, or `damaged-NAME.2` and so on when that is taken.
-pub(super) fn set_aside(path: &Path) -> Result<(), StoreError> {
+/// Renames a directory or file to `damaged-NAME`, or `damaged-NAME.2` and so on when that is taken; its new path.
+pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let numbered = (2u32..).map(|n| path.with_file_name(format!("damaged-{name}.{n}")));
     let free = std::iter::once(path.with_file_name(format!("damaged-{name}"))).chain(numbered).find(|p| !p.exists());
     let free = free.expect("a folder holds fewer than 2^32 names");
-    fs::rename(path, &free).map_err(|e| StoreError::io("set aside", path, e))
+    fs::rename(path, &free).map_err(|e| StoreError::io("set aside", path, e))?;
+    Ok(free)
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@
 
 use super::key::{BlockKey, KEY_BYTES};
 use crate::StoreError;
-use crate::disk::sync_folder;
-use std::fs::{self, File, OpenOptions};
+use crate::disk::replace_file;
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -53,19 +53,6 @@ pub(super) fn rewrite(directory: &Path, keys: &[BlockKey]) -> Result<(), StoreEr
     let mut bytes = MAGIC.to_vec();
     encode_record(keys, &mut bytes);
     replace_file(&index_path(directory), &bytes)
-}
-
-/// Puts a file in place so that after a crash either the old or the new one is there, whole.
-pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let new = path.with_extension("new");
-    let write = || {
-        let mut file = File::create(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
-    };
-    write().map_err(|e| StoreError::io("write", path, e))?;
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
 }
 
 fn encode_record(keys: &[BlockKey], out: &mut Vec<u8>) {

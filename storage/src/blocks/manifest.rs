@@ -11,8 +11,8 @@
 //! Not here: removing anything (see `open`).
 
 use super::day::DirectoryName;
-use super::index_file::replace_file;
 use crate::StoreError;
+use crate::disk::replace_file;
 use std::fmt::Write;
 use std::fs;
 use std::io;

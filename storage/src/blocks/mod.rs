@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Read in this order: `block`, `key`, `index`, `index_file`, `day`, `engine`, `directory`, `packer`, `manifest`, `open`,
-//! `store`, `cache`, `read`, `compact`. Every byte on disk is drawn in `storage/FORMAT.md`.
+//! `store`, `cache`, `read`, `compact`, `salvage`. Every byte on disk is drawn in `storage/FORMAT.md`.
 //!
 //! Not here: what a chunk holds (see `chunk`; only `compact` looks inside), heads, the journal, threads, clocks.
 //!
@@ -30,10 +30,12 @@ mod manifest;
 mod open;
 mod packer;
 mod read;
+pub(crate) mod salvage;
 mod store;
 
 pub use block::{Block, BlockError, CHUNK_BYTES_MAX, Entries, Entry};
 pub use compact::CompactReport;
 pub use day::{DAY_MS, day_of};
 pub use directory::DirectoryHealth;
+pub(crate) use directory::set_aside;
 pub use store::{BlockSettings, BlockStore, PendingChunk};

@@ -186,6 +186,24 @@ impl BlockStore {
         Ok(old.iter().map(|directory| directory.name().to_string()).collect())
     }
 
+    /// Before when samples have to go so that the rest takes at most `bytes_max`; `None` when nothing has to, or nothing
+    /// can: the newest directory always stays.
+    ///
+    /// # Errors
+    /// When the directories cannot be measured.
+    pub fn cutoff_for_bytes(&self, bytes_max: u64) -> Result<Option<i64>, StoreError> {
+        let directories = self.directories();
+        let mut bytes = 0;
+        for (at, directory) in directories.iter().enumerate().rev() {
+            bytes += directory.size_bytes()?;
+            if bytes > bytes_max && at + 1 < directories.len() {
+                let last_day = directory.index().span_ms().map_or(directory.name().first_day, |(_, end)| day_of(end));
+                return Ok(Some((last_day + 1) * DAY_MS));
+            }
+        }
+        Ok(None)
+    }
+
     /// Makes `live` the directories of the store, on disk first; those retired go when their last reader is done.
     pub(super) fn replace_directories(
         &self,

@@ -26,6 +26,7 @@
 use super::folder::Folder;
 use super::segment::{HEADER_BYTES, Header, Segment};
 use crate::StoreError;
+use crate::watchdog::Beat;
 use crossbeam_channel::{Receiver, Sender, after, select};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -105,12 +106,20 @@ pub(super) struct Shared {
     segments: Mutex<Vec<Segment>>,
     failing: AtomicBool,
     failure: Mutex<Option<CommitError>>,
+    /// Groups taken up and done with.
+    pub(super) groups: Beat,
 }
 
 impl Shared {
     pub(super) fn new(folder: Folder, segments: Vec<Segment>) -> Self {
         let failure = Mutex::new(None);
-        Self { folder, segments: Mutex::new(segments), failing: AtomicBool::new(false), failure }
+        Self {
+            folder,
+            segments: Mutex::new(segments),
+            failing: AtomicBool::new(false),
+            failure,
+            groups: Beat::default(),
+        }
     }
 
     /// Every segment there is; at least one once the committer has started.
@@ -203,15 +212,18 @@ impl Committer {
     pub(super) fn run(mut self) -> Result<(), CommitError> {
         while !self.closing {
             let retry = self.wait();
-            self.gather();
-            if self.retry.is_none() || retry || self.closing {
-                self.commit();
-            }
-            self.answer();
-            if self.rotation_is_due() {
-                self.file = None;
-                self.commit();
-            }
+            let shared = Arc::clone(&self.shared);
+            shared.groups.during(|| {
+                self.gather();
+                if self.retry.is_none() || retry || self.closing {
+                    self.commit();
+                }
+                self.answer();
+                if self.rotation_is_due() {
+                    self.file = None;
+                    self.commit();
+                }
+            });
         }
         self.shared.failure().map_or(Ok(()), Err)
     }

@@ -169,6 +169,11 @@ impl Journal {
         self.shared.segments().iter().map(|segment| segment.bytes).sum()
     }
 
+    /// How many groups the committer has taken up and is done with; two that stay different show that it hangs.
+    pub(crate) fn groups(&self) -> (u64, u64) {
+        self.shared.groups.counts()
+    }
+
     /// Whether the journal takes records; one atomic load while it does.
     pub fn state(&self) -> JournalState {
         match self.shared.failure() {

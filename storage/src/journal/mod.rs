@@ -38,10 +38,11 @@ mod failing_disk_tests;
 
 pub use committer::{CommitError, Committed};
 pub use handle::{Journal, JournalSettings, JournalState, JournalThread};
-pub use new_series::{SeriesEncoder, decode_series};
+pub use new_series::{SeriesEncoder, decode_series, partitions_of_series};
 pub use record::Kind;
+pub(crate) use replay::inspect;
 pub use replay::{Damage, ReplayReport};
-pub use samples::{SAMPLES_PER_RECORD_MAX, SamplesEncoder, decode_samples};
+pub use samples::{SAMPLES_PER_RECORD_MAX, SamplesEncoder, decode_samples, partitions_of_samples};
 
 /// A record's payload does not decode although its checksum holds; names the part that does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -79,6 +79,13 @@ pub fn decode_series(payload: &[u8], mut each: impl FnMut(SeriesRef, &[u8])) -> 
     if seen as u64 == count { Ok(seen) } else { Err(DecodeError("count of series")) }
 }
 
+/// A bit for each partition that the series of a payload are of; all bits when it cannot be told.
+pub fn partitions_of_series(payload: &[u8]) -> u64 {
+    let mut partitions = 0;
+    let decoded = decode_series(payload, |series, _| partitions |= 1 << series.partition());
+    if decoded.is_ok() { partitions } else { u64::MAX }
+}
+
 fn take_entry<'a>(rest: &mut &'a [u8]) -> Option<(SeriesRef, &'a [u8])> {
     let (reference, behind) = rest.split_first_chunk::<4>()?;
     *rest = behind;
@@ -113,6 +120,13 @@ mod tests {
     #[test]
     fn the_payload_is_that_of_the_format() {
         assert_eq!(encoded(&[(0x0400_0001, b"ab".to_vec())]), [1, 1, 0, 0, 4, 2, b'a', b'b']);
+    }
+
+    #[test]
+    fn the_partitions_of_a_payload_are_those_of_its_series() {
+        let payload = encoded(&[(0x0400_0001, b"ab".to_vec()), (5, b"cd".to_vec())]);
+        assert_eq!(partitions_of_series(&payload), 0b11);
+        assert_eq!(partitions_of_series(&payload[..payload.len() - 1]), u64::MAX);
     }
 
     #[test]

@@ -97,6 +97,25 @@ pub(super) fn replay(
     Ok((segments, report))
 }
 
+/// What a replay of `dir` would find; nothing is handed over and nothing changed.
+///
+/// # Errors
+/// As a replay.
+pub(crate) fn inspect(dir: &Path, store_id: &[u8; 16]) -> Result<ReplayReport, StoreError> {
+    let found = survey(dir, store_id)?;
+    let mut report = ReplayReport { segments: found.len(), ..ReplayReport::default() };
+    for (i, segment) in found.iter().enumerate() {
+        match found.get(i + 1) {
+            Some(next) => _ = replay_closed(dir, segment, next, &mut report, &mut |_, _, _| ())?,
+            None => {
+                let (whole_until, _) = replay_records(segment, segment.bytes, &mut report, &mut |_, _, _| ())?;
+                report.torn_bytes = segment.bytes - whole_until;
+            }
+        }
+    }
+    Ok(report)
+}
+
 /// Every segment with its header, so that what must not be replayed is refused before anything is.
 fn survey(dir: &Path, store_id: &[u8; 16]) -> Result<Vec<Found>, StoreError> {
     let mut found = Vec::new();

@@ -197,6 +197,18 @@ pub fn decode_samples(payload: &[u8], mut each: impl FnMut(SeriesRef, i64, f64))
     Ok(samples)
 }
 
+/// A bit for each partition that the samples of a payload are of; all bits when it cannot be told.
+pub fn partitions_of_samples(payload: &[u8]) -> u64 {
+    let Ok((_, series, ..)) = columns(payload) else { return u64::MAX };
+    let (mut partitions, mut begins) = (0, true);
+    for &byte in series.rest {
+        // Of each number the lowest six bits name the partition, and they stand in its first byte.
+        partitions |= u64::from(begins) << (byte & ((1 << PARTITION_BITS) - 1));
+        begins = byte < 0x80;
+    }
+    partitions
+}
+
 fn columns(payload: &[u8]) -> Result<(usize, SeriesColumn<'_>, TimeColumn<'_>, ValueColumn<'_>), DecodeError> {
     let (counts, rest) = payload.split_first_chunk::<COUNTS_BYTES>().ok_or(DecodeError("counts"))?;
     let count = |i: usize| u32::from_le_bytes([counts[i], counts[i + 1], counts[i + 2], counts[i + 3]]) as usize;
@@ -358,6 +370,14 @@ mod tests {
         let times_at = |payload: &[u8]| u32::from_le_bytes([payload[8], payload[9], payload[10], payload[11]]);
         assert!(times_at(&encoded(&rows)) <= 12);
         survives(&rows);
+    }
+
+    #[test]
+    fn the_partitions_of_a_payload_are_told_without_decoding_it() {
+        let rows =
+            [(SeriesRef::new(3, 900_000).0, 5, 1), (SeriesRef::new(63, 1).0, 6, 1), (SeriesRef::new(3, 7).0, 9, 1)];
+        assert_eq!(partitions_of_samples(&encoded(&rows)), 1 << 3 | 1 << 63);
+        assert_eq!(partitions_of_samples(&[1, 2, 3]), u64::MAX);
     }
 
     #[test]

@@ -7,13 +7,14 @@
 //! together hold no time twice; everything changed here is published in the partition's view before it is journaled.
 //!
 //! Cost of a sample of a known series: one probe of the table, one slot (a cache line), the key's bytes for the
-//! comparison (4 lines for 250 bytes, read in order) and the head's last line. `benches/append.rs` measures it.
+//! comparison (4 lines for 250 bytes, read in order), the head's length and its last line. `benches/append.rs` measures
+//! it.
 
 use super::view::{PartitionView, SeriesView};
 use crate::StoreError;
-use crate::blocks::BlockStore;
+use crate::blocks::{BlockStore, DAY_MS, day_of};
 use crate::chunk;
-use crate::head::{Chunk, HEAD_SAMPLES, HeadBlock, Sealer, day_end_ms};
+use crate::head::{Chunk, HEAD_SAMPLES, HeadBlock, Sealer};
 use crate::sample::Samples;
 use crate::series::{KEY_BYTES_MAX, KeyError, SeriesRef, validate};
 use hashbrown::HashTable;
@@ -21,6 +22,9 @@ use std::sync::Arc;
 
 /// Capacity of the block that follows a sealed one: the series has shown that it goes on.
 const NEXT_BLOCK_SAMPLES: usize = HEAD_SAMPLES / 4;
+
+/// Bytes of a line of the processor's caches.
+const LINE_BYTES: usize = 64;
 
 /// What became of one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,16 +52,37 @@ pub(crate) struct AppendContext<'a> {
     pub(crate) sealer: &'a mut Sealer,
 }
 
+/// What the shard itself knows of a series: one cache line.
 #[derive(Debug)]
+#[repr(align(64))]
 pub(super) struct Slot {
     hash: u64,
     pub(super) key: Arc<[u8]>,
-    pub(super) head: Arc<HeadBlock>,
+    pub(super) head: HeadBlock,
     pub(super) newest_ms: i64,
     pub(super) sealed_end_ms: i64,
-    day_end_ms: i64,
+    /// The UTC day of the head's first sample.
+    day: i32,
+    /// How many samples the head has.
+    pub(super) len: u8,
     pub(super) rising: bool,
     pub(super) live: bool,
+}
+
+const _: () = assert!(size_of::<Slot>() == 64 && HEAD_SAMPLES <= u8::MAX as usize);
+
+/// The UTC day of a time; days that no chunk can have anyway are one day.
+#[inline]
+fn slot_day(time_ms: i64) -> i32 {
+    day_of(time_ms).clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+}
+
+impl Slot {
+    /// Whether a time lies on a later UTC day than the head's first sample.
+    #[inline]
+    fn is_past_day(&self, time_ms: i64) -> bool {
+        time_ms >= (i64::from(self.day) + 1) * DAY_MS
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +97,7 @@ pub(crate) struct Partition {
     number: u8,
     table: HashTable<Entry>,
     pub(super) slots: Vec<Slot>,
-    empty: Arc<HeadBlock>,
+    empty: HeadBlock,
     pub(super) view: Arc<PartitionView>,
     /// Ids below this are in the catalog on disk.
     pub(super) catalogd: u32,
@@ -92,7 +117,7 @@ impl Partition {
             number,
             table: HashTable::new(),
             slots: Vec::new(),
-            empty: Arc::new(HeadBlock::with_capacity(0)),
+            empty: HeadBlock::with_capacity(0),
             view,
             catalogd: 0,
             scratch: Samples::default(),
@@ -113,6 +138,27 @@ impl Partition {
                 entry.fingerprint == fingerprint && *self.slots[entry.id as usize].key == *key
             })
             .map(|entry| entry.id)
+    }
+
+    /// The id of the key that probably has this hash: [`Self::is_key_of`] tells.
+    #[inline]
+    pub(crate) fn probe(&self, hash: u64) -> Option<u32> {
+        let fingerprint = hash as u32;
+        self.table.find(table_hash(hash), |entry| entry.fingerprint == fingerprint).map(|entry| entry.id)
+    }
+
+    /// Reads a word of every line of memory that comparing the key and appending will need.
+    #[inline]
+    pub(crate) fn touch(&self, id: u32) -> u64 {
+        let slot = &self.slots[id as usize];
+        let lines = slot.key.iter().step_by(LINE_BYTES).fold(0, |all, byte| all ^ u64::from(*byte));
+        lines ^ slot.head.touch(usize::from(slot.len))
+    }
+
+    /// Whether an id has this key.
+    #[inline]
+    pub(crate) fn is_key_of(&self, id: u32, key: &[u8]) -> bool {
+        self.slots.get(id as usize).is_some_and(|slot| *slot.key == *key)
     }
 
     /// Gives a new key the next id.
@@ -154,7 +200,8 @@ impl Partition {
             head: self.empty.clone(),
             newest_ms: i64::MIN,
             sealed_end_ms: i64::MIN,
-            day_end_ms: 0,
+            day: 0,
+            len: 0,
             rising: true,
             live: false,
         }
@@ -202,26 +249,37 @@ impl Partition {
     #[inline]
     pub(crate) fn push(&mut self, id: u32, time_ms: i64, value: f64, sealer: &mut Sealer) {
         let slot = &self.slots[id as usize];
-        let len = slot.head.len();
-        if len > 0 && time_ms >= slot.day_end_ms {
-            self.seal(id, sealer);
-        } else if len == slot.head.capacity() {
-            self.make_room(id, sealer);
+        // A head without samples has no day yet, and is no fuller than its capacity says.
+        if usize::from(slot.len) == slot.head.capacity() || slot.len == 0 || slot.is_past_day(time_ms) {
+            self.prepare(id, time_ms, sealer);
         }
-        let mut slot = &mut self.slots[id as usize];
-        if slot.head.capacity() == 0 {
-            self.make_room(id, sealer);
-            slot = &mut self.slots[id as usize];
-        }
-        if slot.head.is_empty() {
-            slot.day_end_ms = day_end_ms(time_ms);
-            slot.rising = true;
-        } else {
-            slot.rising &= time_ms > slot.newest_ms;
-        }
+        let slot = &mut self.slots[id as usize];
+        slot.rising &= time_ms > slot.newest_ms || slot.len == 0;
         slot.newest_ms = slot.newest_ms.max(time_ms);
-        let pushed = slot.head.push(time_ms, value);
+        let pushed = slot.head.push_at(usize::from(slot.len), time_ms, value);
         debug_assert!(pushed, "a block that was grown or replaced has room");
+        slot.len += 1;
+    }
+
+    /// Makes the head of a series ready for one more sample.
+    #[cold]
+    fn prepare(&mut self, id: u32, time_ms: i64, sealer: &mut Sealer) {
+        let slot = &self.slots[id as usize];
+        if slot.len > 0 && slot.is_past_day(time_ms) {
+            self.seal(id, sealer);
+        }
+        if usize::from(self.slots[id as usize].len) == self.slots[id as usize].head.capacity() {
+            self.make_room(id, sealer);
+        }
+        // A full head was sealed, and what came in its place may have no room at all.
+        if self.slots[id as usize].head.capacity() == 0 {
+            self.make_room(id, sealer);
+        }
+        let slot = &mut self.slots[id as usize];
+        if slot.len == 0 {
+            slot.day = slot_day(time_ms);
+            slot.rising = true;
+        }
     }
 
     fn make_room(&mut self, id: u32, sealer: &mut Sealer) {
@@ -229,20 +287,35 @@ impl Partition {
         if slot.head.capacity() >= HEAD_SAMPLES {
             return self.seal(id, sealer);
         }
-        slot.head = Arc::new(slot.head.grown());
+        slot.head = slot.head.grown();
+        self.view.write()[id as usize].head = slot.head.clone();
+    }
+
+    /// Takes a head that was read from a checkpoint, as it is if it is one that could have been written by this code.
+    pub(super) fn adopt(&mut self, id: u32, head: &HeadBlock, sealer: &mut Sealer) {
+        let Some((first_ms, _)) = head.iter().next() else { return };
+        if head.len() > HEAD_SAMPLES {
+            return head.iter().for_each(|(time_ms, value)| self.push(id, time_ms, value, sealer));
+        }
+        let slot = &mut self.slots[id as usize];
+        slot.head = head.clone();
+        slot.len = head.len() as u8;
+        slot.day = slot_day(first_ms);
+        slot.newest_ms = head.iter().fold(slot.newest_ms, |newest_ms, (time_ms, _)| newest_ms.max(time_ms));
         self.view.write()[id as usize].head = slot.head.clone();
     }
 
     /// Turns the head of a series into chunks; nothing happens to an empty one.
     fn seal(&mut self, id: u32, sealer: &mut Sealer) {
         let slot = &mut self.slots[id as usize];
-        if slot.head.is_empty() {
+        if slot.len == 0 {
             return;
         }
+        slot.len = 0;
         let mut chunks: Vec<Chunk> = Vec::with_capacity(1);
         sealer.seal(&slot.head, slot.rising, |chunk| chunks.push(chunk));
         let goes_on = slot.head.capacity() >= HEAD_SAMPLES;
-        slot.head = if goes_on { Arc::new(HeadBlock::with_capacity(NEXT_BLOCK_SAMPLES)) } else { self.empty.clone() };
+        slot.head = if goes_on { HeadBlock::with_capacity(NEXT_BLOCK_SAMPLES) } else { self.empty.clone() };
         let mut series = self.view.write();
         let view = &mut series[id as usize];
         for chunk in chunks {
@@ -297,6 +370,11 @@ impl Partition {
     /// The newest time any series has a sample at.
     pub(crate) fn newest_ms(&self) -> i64 {
         self.slots.iter().map(|slot| slot.newest_ms).max().unwrap_or(i64::MIN)
+    }
+
+    /// How many series are in use.
+    pub(crate) fn live_len(&self) -> usize {
+        self.table.len()
     }
 
     /// How many ids have been given.

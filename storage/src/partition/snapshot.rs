@@ -21,7 +21,7 @@ pub(crate) struct SeriesState {
     /// Whether time only rises in the head.
     pub(crate) rising: bool,
     /// The open head.
-    pub(crate) head: Arc<HeadBlock>,
+    pub(crate) head: HeadBlock,
     /// How many of its samples belong to the snapshot.
     pub(crate) len: usize,
 }
@@ -78,7 +78,7 @@ impl Partition {
                 sealed_span: view.sealed_span(),
                 rising: slot.rising,
                 head: slot.head.clone(),
-                len: slot.head.len(),
+                len: usize::from(slot.len),
             });
         }
         snapshot
@@ -95,9 +95,7 @@ impl Partition {
 
     /// Gives a series the state a checkpoint remembered; its key must be inserted already.
     pub(crate) fn restore(&mut self, state: &SeriesState, sealer: &mut Sealer) {
-        for (time_ms, value) in state.head.first(state.len) {
-            self.push(state.id, time_ms, value, sealer);
-        }
+        self.adopt(state.id, &state.head, sealer);
         let slot = &mut self.slots[state.id as usize];
         slot.newest_ms = slot.newest_ms.max(state.newest_ms);
         slot.sealed_end_ms = slot.sealed_end_ms.max(state.sealed_span.1);

@@ -16,7 +16,7 @@ pub(crate) struct SeriesView {
     /// Canonical key; none while the id is not in use.
     pub(crate) key: Option<Arc<[u8]>>,
     /// The open head.
-    pub(crate) head: Arc<HeadBlock>,
+    pub(crate) head: HeadBlock,
     chunks: Vec<Chunk>,
     sealed_start_ms: i64,
     sealed_end_ms: i64,
@@ -24,7 +24,7 @@ pub(crate) struct SeriesView {
 
 impl SeriesView {
     /// An id that is not in use.
-    pub(crate) fn vacant(empty: Arc<HeadBlock>) -> Self {
+    pub(crate) fn vacant(empty: HeadBlock) -> Self {
         Self { key: None, head: empty, chunks: Vec::new(), sealed_start_ms: i64::MAX, sealed_end_ms: i64::MIN }
     }
 
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn forgetting_chunks_keeps_the_newer_ones_and_the_span() {
-        let mut view = SeriesView::vacant(Arc::new(HeadBlock::with_capacity(0)));
+        let mut view = SeriesView::vacant(HeadBlock::with_capacity(0));
         view.add_chunk(chunk(10, 20));
         view.add_chunk(chunk(21, 30));
         view.forget_chunks(1);
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_head_touches_only_where_it_has_samples() {
-        let mut view = SeriesView::vacant(Arc::new(HeadBlock::with_capacity(4)));
+        let mut view = SeriesView::vacant(HeadBlock::with_capacity(4));
         view.head.push(100, 1.0);
         view.head.push(300, 1.0);
         assert!(view.touches(300, 400));

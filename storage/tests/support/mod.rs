@@ -7,10 +7,11 @@
 use crossbeam_channel::{Sender, bounded, select};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
+use storage::journal::ReplayReport;
 use storage::label_index::Matcher;
 use storage::sample::Samples;
 use storage::series::KeyBuilder;
-use storage::{Row, Settings, ShardStore, Store, StoreThreads, Tally, route};
+use storage::{Opened, Row, Settings, ShardStore, Store, StoreThreads, Tally, route};
 
 /// Hash, key, time and value of one sample on its way to a shard.
 type Routed = (u64, Vec<u8>, i64, f64);
@@ -23,6 +24,7 @@ pub(crate) type Point = (usize, i64, f64);
 /// A running store.
 pub(crate) struct Running {
     pub(crate) store: Store,
+    pub(crate) replayed: ReplayReport,
     pub(crate) dir: PathBuf,
     settings: Settings,
     work: Vec<Sender<Work>>,
@@ -42,7 +44,11 @@ pub(crate) fn key(number: usize) -> Vec<u8> {
 impl Running {
     /// Opens the store of `settings`.
     pub(crate) fn open(settings: Settings) -> Self {
-        let opened = storage::open(settings.clone()).unwrap();
+        Self::of(storage::open(settings.clone()).unwrap(), settings)
+    }
+
+    /// Runs an opened store.
+    pub(crate) fn of(opened: Opened, settings: Settings) -> Self {
         let mut work = Vec::new();
         let mut shards = Vec::new();
         for mut shard in opened.shards {
@@ -62,7 +68,7 @@ impl Running {
             }));
         }
         let dir = settings.dir.clone();
-        Self { store: opened.store, dir, settings, work, shards, threads: opened.threads }
+        Self { store: opened.store, replayed: opened.replayed, dir, settings, work, shards, threads: opened.threads }
     }
 
     /// Appends points in order and waits until they are durable.
