@@ -6,7 +6,7 @@
 //! samples of one series keep their order.
 
 use crate::self_metrics::Source;
-use crate::shard::{Batch, BatchPool, Observed, Reply, Submission, route};
+use crate::shard::{Batch, BatchPool, Observed, Reply, SharedBytes, Submission, route};
 use crossbeam_channel::{Sender, TrySendError};
 
 /// Samples in a full batch: 1 ms of a shard's time, so that its other work is never far away.
@@ -27,7 +27,7 @@ impl Lanes {
 
     /// A new, empty lane.
     pub fn lane(&self) -> Lane {
-        Lane { lanes: self.clone(), batches: self.queues.iter().map(|_| Vec::new()).collect(), current: 0 }
+        Lane { lanes: self.clone(), batches: self.queues.iter().map(|_| Vec::new()).collect(), current: 0, lent: None }
     }
 }
 
@@ -46,19 +46,31 @@ pub struct Lane {
     lanes: Lanes,
     batches: Vec<Vec<Batch>>,
     current: usize,
+    lent: Option<SharedBytes>,
 }
 
 impl Lane {
+    /// Lends the bytes that the keys to come lie in, so that no batch copies them.
+    pub fn lend(&mut self, bytes: SharedBytes) {
+        self.lent = Some(bytes);
+    }
+
+    fn empty_batch(&self) -> Batch {
+        let mut batch = self.lanes.pool.take();
+        self.lent.iter().for_each(|bytes| batch.lend(bytes.clone()));
+        batch
+    }
+
     /// Starts a run of samples of the series with this canonical key.
     #[inline]
     pub fn series(&mut self, key: &[u8]) {
         let (hash, shard) = route(key, self.lanes.queues.len());
         self.current = shard;
-        let batches = &mut self.batches[shard];
-        if batches.last().is_none_or(|batch| batch.samples_len() >= BATCH_SAMPLES) {
-            batches.push(self.lanes.pool.take());
+        if self.batches[shard].last().is_none_or(|batch| batch.samples_len() >= BATCH_SAMPLES) {
+            let batch = self.empty_batch();
+            self.batches[shard].push(batch);
         }
-        batches.last_mut().expect("a batch was pushed if there was none").start_row(hash, key);
+        self.batches[shard].last_mut().expect("a batch was pushed if there was none").start_row(hash, key);
     }
 
     /// Adds a sample to the series started last; a full batch is followed by one that goes on with the same series.

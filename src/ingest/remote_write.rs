@@ -16,7 +16,7 @@ use super::lane::{Lane, Lanes};
 use super::outcome::{self, NotStored};
 use super::translate::{Translated, remote_write_series};
 use crate::self_metrics::{SelfMetrics, Source};
-use crate::shard::{Tally, rejections};
+use crate::shard::{BytesPool, Tally, rejections};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
@@ -31,6 +31,8 @@ use storage::series::KeyBuilder;
 
 /// Series parsed between two looks at other work: well below 5 ms.
 const SLICE_SERIES: usize = 4096;
+/// Buffers kept for decompressed bodies: as many as requests are usually in work at a time.
+const BUFFERS_MAX: usize = 16;
 /// What senders are told to wait before they try again.
 const RETRY_AFTER_S: &str = "1";
 
@@ -40,11 +42,13 @@ pub struct RemoteWrite {
     lanes: Lanes,
     metrics: Arc<SelfMetrics>,
     bodies: Arc<Bodies>,
+    decompressed: BytesPool,
 }
 
 /// The routes that take remote write.
 pub fn router(lanes: Lanes, metrics: Arc<SelfMetrics>, bodies: Arc<Bodies>) -> Router {
-    let state = Arc::new(RemoteWrite { lanes, metrics, bodies });
+    let decompressed = BytesPool::new(BUFFERS_MAX);
+    let state = Arc::new(RemoteWrite { lanes, metrics, bodies, decompressed });
     Router::new().route("/write", post(write)).route("/push", post(write)).with_state(state)
 }
 
@@ -68,11 +72,14 @@ impl RemoteWrite {
             BodyError::Slow => Refusal::Slow,
             BodyError::NoRoom => Refusal::NotStored(NotStored::Busy),
         })?;
-        let mut request = Vec::new();
-        protocols::remote_write::decompress(&body, self.bodies.limits().decompressed_bytes, &mut request)
-            .map_err(Refusal::Malformed)?;
+        let mut request = self.decompressed.take();
+        let limit_bytes = self.bodies.limits().decompressed_bytes;
+        let decompressed = protocols::remote_write::decompress(&body, limit_bytes, &mut request);
+        let request = self.decompressed.share(request);
+        decompressed.map_err(Refusal::Malformed)?;
         drop(body);
         let mut lane = self.lanes.lane();
+        lane.lend(request.clone());
         let translated = translate(&request, &mut lane).await?;
         drop(request);
         self.metrics.exemplars_ignored.fetch_add(translated.exemplars, Ordering::Relaxed);

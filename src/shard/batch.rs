@@ -2,12 +2,13 @@
 //!
 //! Not here: which shard a series belongs to (see `ingest::lane`).
 //!
-//! Invariant: `rows` are in order and end where their keys and samples end, so a row begins where the one before ends.
+//! Invariant: `rows` are in order and end where their samples end, so a row's samples begin where those before end.
 //!
-//! Cost: a key is copied once (about 10 ns for 250 bytes) so that the shard reads it in order from memory that does not
-//! keep the request's body alive; buffers go back to the pool and are not allocated again.
+//! Cost: a key that lies in the lent bytes is not copied (about 25 ns for 250 bytes, most of them the misses of reading
+//! and writing it); buffers go back to the pool and are not allocated again.
 
 use super::observations::Observations;
+use super::shared_bytes::SharedBytes;
 use crate::self_metrics::Source;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use storage::{Row, StoreError, Tally};
@@ -15,14 +16,18 @@ use storage::{Row, StoreError, Tally};
 #[derive(Debug, Clone, Copy)]
 struct RowEnd {
     hash: u64,
+    key_start: u32,
     key_end: u32,
     samples_end: u32,
+    /// Whether the key lies in the lent bytes.
+    is_lent: bool,
 }
 
 /// Samples of many series as columns.
 #[derive(Debug, Default)]
 pub struct Batch {
     keys: Vec<u8>,
+    lent: Option<SharedBytes>,
     rows: Vec<RowEnd>,
     times: Vec<i64>,
     values: Vec<f64>,
@@ -31,12 +36,24 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Lends bytes, in which keys that lie there are read from now on.
+    pub fn lend(&mut self, bytes: SharedBytes) {
+        debug_assert!(self.rows.is_empty(), "earlier rows would be read in other bytes");
+        self.lent = Some(bytes);
+    }
+
     /// Starts a row for a series; the samples that follow are its own.
     #[inline]
     pub fn start_row(&mut self, hash: u64, key: &[u8]) {
-        self.keys.extend_from_slice(key);
+        let lent = self.lent.as_ref().and_then(|lent| lent.place_of(key));
+        let is_lent = lent.is_some();
+        let place = lent.unwrap_or_else(|| {
+            let start = self.keys.len() as u32;
+            self.keys.extend_from_slice(key);
+            start..self.keys.len() as u32
+        });
         let samples_end = self.times.len() as u32;
-        self.rows.push(RowEnd { hash, key_end: self.keys.len() as u32, samples_end });
+        self.rows.push(RowEnd { hash, key_start: place.start, key_end: place.end, samples_end, is_lent });
     }
 
     /// Adds a sample to the row started last.
@@ -51,8 +68,13 @@ impl Batch {
 
     /// Hash and key of the row started last.
     pub fn last_series(&self) -> Option<(u64, &[u8])> {
-        let start = self.rows.len().checked_sub(2).map_or(0, |before| self.rows[before].key_end as usize);
-        self.rows.last().map(|row| (row.hash, &self.keys[start..row.key_end as usize]))
+        self.rows.last().map(|row| (row.hash, self.key(row)))
+    }
+
+    #[inline]
+    fn key(&self, row: &RowEnd) -> &[u8] {
+        let bytes = if row.is_lent { self.lent.as_deref().unwrap_or_default() } else { &self.keys };
+        &bytes[row.key_start as usize..row.key_end as usize]
     }
 
     /// How many samples it holds.
@@ -72,22 +94,23 @@ impl Batch {
 
     /// The rows in the order they were started.
     pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        let (mut key_start, mut samples_start) = (0, 0);
+        let mut samples_start = 0;
         self.rows.iter().map(move |row| {
-            let (key_end, samples_end) = (row.key_end as usize, row.samples_end as usize);
+            let samples_end = row.samples_end as usize;
             let view = Row {
                 hash: row.hash,
-                key: &self.keys[key_start..key_end],
+                key: self.key(row),
                 times: &self.times[samples_start..samples_end],
                 values: &self.values[samples_start..samples_end],
             };
-            (key_start, samples_start) = (key_end, samples_end);
+            samples_start = samples_end;
             view
         })
     }
 
     pub(super) fn clear(&mut self) {
         self.observations.clear();
+        self.lent = None;
         self.keys.clear();
         self.rows.clear();
         self.times.clear();
@@ -138,7 +161,7 @@ impl BatchPool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::Observed;
+    use crate::shard::{BytesPool, Observed};
 
     #[test]
     fn rows_carry_their_own_key_and_samples() {
@@ -154,6 +177,21 @@ mod tests {
         assert_eq!(rows[1], (2, b"second".to_vec(), vec![30], vec![3.0]));
         assert_eq!((rows.len(), batch.samples_len()), (2, 3));
         assert_eq!(batch.last_series(), Some((2, b"second".as_slice())));
+    }
+
+    #[test]
+    fn keys_are_read_where_they_lie_or_from_their_copy() {
+        let body = BytesPool::new(1).share(b"..first..third".to_vec());
+        let mut batch = Batch::default();
+        batch.lend(body.clone());
+        for key in [&body[2..7], b"second", &body[9..]] {
+            batch.start_row(7, key);
+            batch.push(1, 1.0);
+        }
+        assert_eq!(batch.keys, b"second", "only what is not lent is copied");
+        let keys: Vec<_> = batch.rows().map(|row| row.key).collect();
+        assert_eq!(keys, [&b"first"[..], b"second", b"third"]);
+        assert_eq!(batch.last_series(), Some((7, &b"third"[..])));
     }
 
     #[test]

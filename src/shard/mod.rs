@@ -10,6 +10,7 @@ pub mod questions;
 mod score;
 mod scoring;
 mod series_slots;
+mod shared_bytes;
 mod sketch;
 mod timer;
 mod window;
@@ -21,6 +22,7 @@ pub use observations::{Observations, Observed};
 pub use peers::Peers;
 pub use questions::{ModelBoard, Summary};
 pub use score::ScoringContext;
+pub use shared_bytes::{BytesPool, SharedBytes};
 pub use window::WindowSettings;
 pub use worker::{ShardHandle, spawn};
 
