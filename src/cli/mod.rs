@@ -15,6 +15,7 @@ mod detect;
 mod forecast;
 mod generate;
 mod health;
+mod repair;
 mod selftest;
 mod serve;
 mod version;
@@ -99,6 +100,8 @@ enum Command {
     /// Check that a server works on this machine: one of its own, on free ports and with a folder of its own
     #[command(name = "selftest")]
     SelfTest(selftest::SelfTest),
+    /// Look at a store that no server has open, and save what is whole of what is damaged
+    Repair(repair::Repair),
     /// Show version and licence
     Version(version::Version),
 }
@@ -133,6 +136,7 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Config(config) => config.run(&line.global),
         Command::Health(health) => health.run(&line.global),
         Command::SelfTest(selftest) => selftest.run(&line.global),
+        Command::Repair(repair) => repair.run(&line.global),
         Command::Version(version) => version.run(&line.global),
     }
 }

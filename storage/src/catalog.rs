@@ -1,5 +1,5 @@
-//! The catalog on disk: which id each key of a partition has, in front-coded blocks in an engine of its own, with a copy
-//! beside it that needs no engine.
+//! The catalog on disk: which id each key of a partition has, in front-coded blocks in an engine of its own, with a
+//! copy beside it that needs no engine.
 //!
 //! Without the catalog no sample could be named any more, so it alone is kept twice: when the engine does not open, or
 //! blocks in it are damaged or missing, the copy fills in, and an engine that is of no use is set aside whole and built

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! Read in this order: `series`, `sample`, `shard_store`, `partition`, `head`, `chunk`, `journal`, `keeper`,
-//! `checkpoint`, `catalog`, `blocks`, `open`, `recovery`, `watchdog`, `store`, `scan`. Every byte on disk is drawn in `storage/FORMAT.md`.
+//! `checkpoint`, `catalog`, `blocks`, `open`, `recovery`, `repair`, `watchdog`, `store`, `scan`. Every byte on disk
+//! is drawn in `storage/FORMAT.md`.
 
 pub mod blocks;
 mod catalog;
@@ -25,6 +26,7 @@ pub mod label_index;
 mod open;
 mod partition;
 mod recovery;
+mod repair;
 pub mod sample;
 mod scan;
 pub mod series;
@@ -36,6 +38,7 @@ mod watchdog;
 pub use error::StoreError;
 pub use keeper::Answer;
 pub use open::{Opened, StoreThreads, open};
+pub use repair::{Finding, RepairReport, repair};
 pub use shard_store::{ROW_SAMPLES_MAX, Row, ShardStore, ShardTask, Tally, route};
 pub use shared::{KeeperReport, Settings};
 pub use store::{SelectedSeries, Store, StoreFigures};

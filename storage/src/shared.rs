@@ -21,8 +21,8 @@ pub struct Settings {
     pub journal_dir: Option<PathBuf>,
     /// Age, counted from the newest sample, at which samples are removed; 0 keeps all.
     pub retention_ms: i64,
-    /// Bytes of blocks and journal at which the oldest directories are removed although retention would keep them; 0 for
-    /// no limit. Directories are removed whole, and never the newest.
+    /// Bytes of blocks and journal at which the oldest directories are removed although retention would keep them; 0
+    /// for no limit. Directories are removed whole, and never the newest.
     pub max_bytes: u64,
     /// How much older than the newest sample of the store one may be that comes after a newer one of its series.
     pub out_of_order_ms: i64,

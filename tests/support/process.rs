@@ -47,6 +47,11 @@ impl Process {
         })
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGTERM, and the exit status that must follow within `seconds`.
     pub(crate) fn terminate(mut self, seconds: u64) -> ExitStatus {
         let pid = self.child.id().to_string();

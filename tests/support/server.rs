@@ -71,6 +71,20 @@ impl Server {
         self.data_dir.path()
     }
 
+    /// Sets a resource limit of the running server, as `prlimit` names it; `None` lifts it.
+    pub(crate) fn limit(&self, resource: &str, at: Option<usize>) {
+        let limit = at.map_or("unlimited".to_owned(), |at| at.to_string());
+        let (pid, limit) = (self.process.pid().to_string(), format!("--{resource}={limit}:"));
+        let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(set.expect("prlimit comes with util-linux").success(), "{limit}");
+    }
+
+    /// How many files and sockets the server has open.
+    pub(crate) fn open_files(&self) -> usize {
+        let listed = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid()));
+        listed.expect("our own child is listed").count()
+    }
+
     /// Stops as a service manager does and holds the server to its promise: exit 0 within 10 s.
     pub(crate) fn stop(self) -> Stopped {
         let status = self.process.terminate(STOP_SECONDS);

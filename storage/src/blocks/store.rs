@@ -186,8 +186,8 @@ impl BlockStore {
         Ok(old.iter().map(|directory| directory.name().to_string()).collect())
     }
 
-    /// Before when samples have to go so that the rest takes at most `bytes_max`; `None` when nothing has to, or nothing
-    /// can: the newest directory always stays.
+    /// Before when samples have to go so that the rest takes at most `bytes_max`; `None` when nothing has to, or
+    /// nothing can: the newest directory always stays.
     ///
     /// # Errors
     /// When the directories cannot be measured.
