@@ -5,14 +5,13 @@
 use super::Shared;
 use super::answer::{ApiError, Text};
 use super::body::Fields;
-use super::ensemble::Flagging;
 use super::metric::POINTS_MAX;
 use super::parameters::{Parameters, matchers_of};
 use super::replay::{Replay, SAMPLES_MAX};
 use super::run::run;
 use super::selection::{name_of, newest_ms, select};
 use super::shapes::{Anomaly, Labels, Time};
-use crate::analysis::{Severity, Verdict, detector_names};
+use crate::analysis::{EnsembleConfig, Severity, Verdict, VotingMode, detector_names};
 use crate::anomaly::{AnomalyRecord, Confidence};
 use crate::clock;
 use axum::body::Body;
@@ -74,7 +73,7 @@ struct Asked {
     start_ms: Option<i64>,
     end_ms: Option<i64>,
     sets: Vec<Vec<storage::label_index::Matcher>>,
-    flagging: Flagging,
+    ensemble: EnsembleConfig,
     wants_all: bool,
 }
 
@@ -88,10 +87,26 @@ impl Asked {
         }
         let sets =
             fields.texts("match")?.iter().map(|text| matchers_of(text, &shared.api.query)).collect::<Result<_, _>>()?;
-        let flagging = Flagging::read(&mut fields)?;
+        let ensemble = ensemble(&mut fields, shared.api.settings.ensemble)?;
         fields.finish()?;
-        Ok(Self { start_ms, end_ms, sets, flagging, wants_all })
+        Ok(Self { start_ms, end_ms, sets, ensemble, wants_all })
     }
+}
+
+/// The fields `ensemble` and `threshold`; what they do not say is as the server has it.
+fn ensemble(fields: &mut Fields, usual: EnsembleConfig) -> Result<EnsembleConfig, ApiError> {
+    let modes = [
+        ("majority", VotingMode::Majority),
+        ("unanimous", VotingMode::Unanimous),
+        ("weighted", VotingMode::Weighted),
+        ("any", VotingMode::Any),
+    ];
+    let mode = fields.word("ensemble", &modes)?.unwrap_or(usual.mode);
+    let score_threshold = fields.number("threshold")?.unwrap_or(usual.score_threshold);
+    if !(0.0..=1.0).contains(&score_threshold) {
+        return Err(ApiError::field("threshold", "expected a number between 0 and 1"));
+    }
+    Ok(EnsembleConfig { mode, score_threshold, ..usual })
 }
 
 /// Judges what is stored.
@@ -108,7 +123,7 @@ pub(super) async fn detect(
         let found = select(shared, &name, &asked.sets)?;
         let newest_ms = newest_ms(shared, &found)?.unwrap_or_else(shared.api.now_ms);
         let range_ms = (asked.start_ms.unwrap_or(i64::MIN), asked.end_ms.unwrap_or(newest_ms));
-        let mut replay = Replay::new(shared, cancel, found.len());
+        let mut replay = Replay::new(shared, cancel, found.len()).voting(asked.ensemble);
         let mut judged: Vec<(Vec<AnomalyRecord>, Vec<PointResult>)> = Vec::with_capacity(found.len());
         let (mut total_points, mut shown) = (0, 0);
         for one in &found {
@@ -118,7 +133,7 @@ pub(super) async fn detect(
                     results.push(PointResult::of(time_ms, value, verdict));
                 }
             };
-            let replayed = replay.flagged(one, range_ms, SAMPLES_MAX, asked.flagging.start(), take)?;
+            let replayed = replay.series(one, range_ms, SAMPLES_MAX, take)?;
             total_points += replayed.samples;
             shown += results.len();
             if shown > POINTS_MAX {

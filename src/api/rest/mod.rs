@@ -18,7 +18,6 @@ mod selection;
 mod anomalies;
 mod anomaly_post;
 mod detect;
-mod ensemble;
 mod forecast;
 mod metric;
 mod metrics;

@@ -9,9 +9,8 @@
 
 use super::Shared;
 use super::answer::ApiError;
-use super::ensemble::{Flagging, Flags};
 use super::run::check;
-use crate::analysis::{SeriesModel, Verdict};
+use crate::analysis::{EnsembleConfig, SeriesModel, Settings, Verdict};
 use crate::anomaly::AnomalyRecord;
 use crate::anomaly::run::RunTracker;
 use crate::query::Cancel;
@@ -32,6 +31,7 @@ const SLICE: usize = 65_536;
 pub(super) struct Replay<'a> {
     shared: &'a Shared,
     cancel: &'a Cancel,
+    settings: Settings,
     series_left: usize,
     samples_left: usize,
     samples: Samples,
@@ -49,9 +49,15 @@ pub(super) struct Replayed {
 }
 
 impl<'a> Replay<'a> {
-    /// For a call about so many series.
+    /// For a call about so many series, judged as the server judges.
     pub(super) fn new(shared: &'a Shared, cancel: &'a Cancel, series: usize) -> Self {
-        Self { shared, cancel, series_left: series, samples_left: SAMPLES_MAX, samples: Samples::default() }
+        let (settings, samples) = (shared.api.settings, Samples::default());
+        Self { shared, cancel, settings, series_left: series, samples_left: SAMPLES_MAX, samples }
+    }
+
+    /// The same with a rule of its own for votes.
+    pub(super) fn voting(self, ensemble: EnsembleConfig) -> Self {
+        Self { settings: Settings { ensemble, ..self.settings }, ..self }
     }
 
     /// Judges the samples of a series; `take` gets those within `from_ms..=to_ms`, of which there may be `points_max`.
@@ -60,18 +66,6 @@ impl<'a> Replay<'a> {
         series: &SelectedSeries,
         (from_ms, to_ms): (i64, i64),
         points_max: usize,
-        take: impl FnMut(i64, f64, &Verdict),
-    ) -> Result<Replayed, ApiError> {
-        self.flagged(series, (from_ms, to_ms), points_max, Flagging::default().start(), take)
-    }
-
-    /// The same where a request may have a word of its own on what is anomalous.
-    pub(super) fn flagged(
-        &mut self,
-        series: &SelectedSeries,
-        (from_ms, to_ms): (i64, i64),
-        points_max: usize,
-        mut flags: Flags,
         mut take: impl FnMut(i64, f64, &Verdict),
     ) -> Result<Replayed, ApiError> {
         self.shared.api.store.read(series.series, from_ms.saturating_sub(WARM_UP_MS), to_ms, &mut self.samples)?;
@@ -84,7 +78,7 @@ impl<'a> Replay<'a> {
         let begin = first.saturating_sub(share);
         self.series_left = self.series_left.saturating_sub(1);
         self.samples_left -= times.len() - begin;
-        let mut model = SeriesModel::new(None, self.shared.api.settings);
+        let mut model = SeriesModel::new(None, self.settings);
         let mut runs = RunTracker::default();
         let mut found = BTreeMap::new();
         let name = series::label(&series.key, NAME_LABEL).unwrap_or("");
@@ -92,9 +86,8 @@ impl<'a> Replay<'a> {
             if at % SLICE == 0 {
                 check(self.cancel)?;
             }
-            let mut verdict = model.observe(time_ms, value);
-            let goes_on = flags.apply(&mut verdict, model.is_run_open());
-            if let Some(run) = runs.observe(&series.key, name, value, &verdict, goes_on) {
+            let verdict = model.observe(time_ms, value);
+            if let Some(run) = runs.observe(&series.key, name, value, &verdict, model.is_run_open()) {
                 found.insert(run.start_ms, run);
             }
             if at >= first {
