@@ -7,7 +7,7 @@
 //!
 //! Invariant: values are kept relative to the first one, so an offset common to all changes nothing.
 //!
-//! Cost: two cells of the profiles, some 40 flops; 576 B for a day after two hours, 1.7 KiB for a week where a season is
+//! Cost: two cells of the profiles, some 40 flops; 576 B for a day after two hours, 2 KiB for a week where a season is
 //! believed or still may be.
 
 use super::array;
@@ -25,6 +25,8 @@ const THURSDAY_MS: i64 = 3 * DAY_MS;
 /// Samples a slot remembers, in visits: a day's slot about a week, a week's slot about a month.
 const DAY_VISITS: f64 = 7.0;
 const WEEK_VISITS: f64 = 4.0;
+/// Samples a slot is an average of where it is far off for the second time: the season is learned at once there.
+const SECOND_VISITS: f64 = 2.0;
 
 /// Share of the error without a season that one with a season may have at most, to be believed: a profile of pure
 /// noise does worse than the level, by one part in twice its visits, so a fifth less error is no luck.
@@ -109,7 +111,7 @@ struct DayProfile {
     cells: [f32; DAY_SLOTS],
     #[serde(with = "array")]
     samples: [u8; DAY_SLOTS],
-    /// The day on which the slot was last far off, and to which side: see [`Baseline::learn_day`].
+    /// The day on which the slot was last far off, and to which side: see [`is_second`].
     #[serde(with = "array")]
     outliers: [u8; DAY_SLOTS],
 }
@@ -121,6 +123,9 @@ struct WeekProfile {
     cells: [f32; WEEK_SLOTS],
     #[serde(with = "array")]
     samples: [u8; WEEK_SLOTS],
+    /// The week in which the slot was last far off, and to which side.
+    #[serde(with = "array")]
+    outliers: [u8; WEEK_SLOTS],
 }
 
 /// Learns level and season.
@@ -257,33 +262,30 @@ impl Baseline {
                 *level += weight * (learned - predicted).clamp(-clip, clip);
             }
         }
-        self.learn_day(time_ms, value, learned, per_day);
-        if let Some(profile) = &mut self.week {
-            let visits = WEEK_VISITS * (per_day * 7.0 / WEEK_SLOTS as f64).max(1.0);
-            learn_cell(&mut profile.cells[week], &mut profile.samples[week], learned - self.levels[2], visits);
-        }
+        self.learn_slots(time_ms, value, learned, per_day);
         changed
     }
 
-    /// Learns the slot of the day. A value far off is learned only as far as `learned` says, unless the slot was far off
-    /// to the same side the day before too: what happens at the same time on two days is the season, not an anomaly.
-    fn learn_day(&mut self, time_ms: i64, value: f64, learned: f64, per_day: f64) {
-        let Some(profile) = &mut self.day else { return };
-        let slot = day_slot(time_ms);
-        let mut visits = DAY_VISITS * (per_day / DAY_SLOTS as f64).max(1.0);
-        let mut wanted = learned - self.levels[1];
-        if value != learned {
-            let day = time_ms.div_euclid(DAY_MS);
-            // Bit 7: the mark is for the second day in a row; bits 1 to 6: the day, from 1; bit 0: the side.
-            let mark = |day: i64| ((day.rem_euclid(62) + 1) << 1) as u8 | u8::from(value > learned);
-            let (before, today) = (profile.outliers[slot], mark(day));
-            let is_second = before & 0x7f == mark(day - 1) || before == today | 0x80;
-            if is_second {
-                (wanted, visits) = (value - self.levels[1], 2.0);
-            }
-            profile.outliers[slot] = if is_second { today | 0x80 } else { today };
+    /// Learns the slots of the day and of the week. A value far off is learned only as far as `learned` says, unless it
+    /// is the season.
+    fn learn_slots(&mut self, time_ms: i64, value: f64, learned: f64, per_day: f64) {
+        let (is_off, is_above) = (value != learned, value > learned);
+        let [_, day_level, week_level] = self.levels;
+        if let Some(profile) = &mut self.day {
+            let slot = day_slot(time_ms);
+            let is_season = is_off && is_second(&mut profile.outliers[slot], time_ms.div_euclid(DAY_MS), is_above);
+            let visits = DAY_VISITS * (per_day / DAY_SLOTS as f64).max(1.0);
+            let (wanted, visits) = if is_season { (value, SECOND_VISITS) } else { (learned, visits) };
+            learn_cell(&mut profile.cells[slot], &mut profile.samples[slot], wanted - day_level, visits);
         }
-        learn_cell(&mut profile.cells[slot], &mut profile.samples[slot], wanted, visits);
+        if let Some(profile) = &mut self.week {
+            let slot = week_slot(time_ms);
+            let week = time_ms.wrapping_add(THURSDAY_MS).div_euclid(7 * DAY_MS);
+            let is_season = is_off && is_second(&mut profile.outliers[slot], week, is_above);
+            let visits = WEEK_VISITS * (per_day * 7.0 / WEEK_SLOTS as f64).max(1.0);
+            let (wanted, visits) = if is_season { (value, SECOND_VISITS) } else { (learned, visits) };
+            learn_cell(&mut profile.cells[slot], &mut profile.samples[slot], wanted - week_level, visits);
+        }
     }
 
     /// Makes room for what may be learned from now on, and gives back what proved useless: a series that comes and goes
@@ -366,12 +368,23 @@ impl DayProfile {
 
 impl WeekProfile {
     fn boxed() -> Box<Self> {
-        Box::new(Self { cells: [0.0; WEEK_SLOTS], samples: [0; WEEK_SLOTS] })
+        Box::new(Self { cells: [0.0; WEEK_SLOTS], samples: [0; WEEK_SLOTS], outliers: [0; WEEK_SLOTS] })
     }
 }
 
 /// Bytes a baseline holds outside of itself, at most.
 pub(crate) const PROFILE_BYTES: usize = size_of::<DayProfile>() + size_of::<WeekProfile>();
+
+/// Whether a slot that is far off was so to the same side in the period before too: what happens at the same time in two
+/// days or weeks in a row is the season and no anomaly. Remembers that it is far off in this one.
+fn is_second(outlier: &mut u8, period: i64, is_above: bool) -> bool {
+    // Bit 7: this is the second in a row; bits 1 to 6: the period, from 1; bit 0: the side.
+    let mark = |period: i64| ((period.rem_euclid(62) + 1) << 1) as u8 | u8::from(is_above);
+    let (before, now) = (*outlier, mark(period));
+    let is_second = before & 0x7f == mark(period - 1) || before == now | 0x80;
+    *outlier = if is_second { now | 0x80 } else { now };
+    is_second
+}
 
 fn learn_cell(cell: &mut f32, samples: &mut u8, value: f64, samples_max: f64) {
     *samples = samples.saturating_add(1);

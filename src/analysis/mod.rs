@@ -231,6 +231,8 @@ impl Verdict {
 
 #[cfg(test)]
 mod budget_tests;
+#[cfg(test)]
+mod fixture_tests;
 
 #[cfg(test)]
 mod tests {

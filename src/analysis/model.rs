@@ -48,7 +48,7 @@ const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
 
 /// Of the encoding: raised with every change to what a model consists of or means, so that an encoding of another
 /// version is never misread; the model is learned anew then.
-pub const ENCODING_VERSION: u16 = 2;
+pub const ENCODING_VERSION: u16 = 3;
 
 /// The model of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
