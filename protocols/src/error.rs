@@ -29,6 +29,12 @@ pub enum ParseError {
         /// Where the number begins.
         offset: usize,
     },
+    /// A request's table of symbols is longer than any sender makes it.
+    #[error("more symbols than are accepted at byte {offset}")]
+    TooManySymbols {
+        /// Where the first symbol too many begins.
+        offset: usize,
+    },
     /// A length points past the end of the message it stands in.
     #[error("length at byte {offset} runs past the end of its message")]
     LengthPastEnd {

@@ -1,4 +1,4 @@
-//! The sender's side: builds a `prometheus.WriteRequest` and compresses it, for load generators and tests.
+//! The sender's side: builds a request of either version and compresses it, for load generators and tests.
 //!
 //! Not here: sorting or checking labels; they are written as given, so that a test can also send what is wrong.
 //!
@@ -7,7 +7,9 @@
 use super::labels::{LABEL, NAME, VALUE};
 use super::request::TIME_SERIES;
 use super::series::{SAMPLE, SAMPLE_TIME, SAMPLE_VALUE};
+use super::v2;
 use crate::protobuf::{field_bytes, push_varint, varint_bytes};
+use std::collections::HashMap;
 
 /// A request under construction; keeps its memory between requests.
 #[derive(Debug, Default)]
@@ -40,10 +42,67 @@ impl WriteRequestBuilder {
     /// # Panics
     /// When the request has 4 GiB or more, which snappy cannot express.
     pub fn compress(&self, body: &mut Vec<u8>) {
-        body.resize(snap::raw::max_compress_len(self.request.len()), 0);
-        let mut encoder = snap::raw::Encoder::new();
-        let len = encoder.compress(&self.request, body).expect("a request is smaller than 4 GiB");
-        body.truncate(len);
+        compress(&self.request, body);
+    }
+}
+
+fn compress(request: &[u8], body: &mut Vec<u8>) {
+    body.resize(snap::raw::max_compress_len(request.len()), 0);
+    let mut encoder = snap::raw::Encoder::new();
+    let len = encoder.compress(request, body).expect("a request is smaller than 4 GiB");
+    body.truncate(len);
+}
+
+/// A request of version 2.0 under construction.
+#[derive(Debug, Default)]
+pub struct WriteRequestV2Builder {
+    symbols: Vec<u8>,
+    numbers: HashMap<String, u32>,
+    series: Vec<u8>,
+}
+
+impl WriteRequestV2Builder {
+    /// Adds a series: labels as `(name, value)`, samples as `(time_ms, value)`, and so many empty native histograms and
+    /// exemplars.
+    pub fn series(&mut self, labels: &[(&str, &str)], samples: &[(i64, f64)], histograms: usize, exemplars: usize) {
+        let mut refs = Vec::new();
+        for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+            push_varint(&mut refs, u64::from(self.symbol(text)));
+        }
+        let mut series = Vec::new();
+        v2::REFS.push_header(&mut series, refs.len());
+        series.extend_from_slice(&refs);
+        samples.iter().for_each(|&sample| push_sample(&mut series, sample));
+        (0..histograms).for_each(|_| v2::HISTOGRAM.push_header(&mut series, 0));
+        (0..exemplars).for_each(|_| v2::EXEMPLAR.push_header(&mut series, 0));
+        v2::SERIES.push_header(&mut self.series, series.len());
+        self.series.extend_from_slice(&series);
+    }
+
+    /// The number of a text; the empty one is 0, as the specification asks.
+    fn symbol(&mut self, text: &str) -> u32 {
+        for text in ["", text] {
+            let next = self.numbers.len() as u32;
+            if !self.numbers.contains_key(text) {
+                self.numbers.insert(text.to_owned(), next);
+                v2::SYMBOL.push_header(&mut self.symbols, text.len());
+                self.symbols.extend_from_slice(text.as_bytes());
+            }
+        }
+        self.numbers[text]
+    }
+
+    /// The request so far, uncompressed.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.symbols[..], &self.series].concat()
+    }
+
+    /// Replaces the contents of `body` by the compressed request.
+    ///
+    /// # Panics
+    /// When the request has 4 GiB or more, which snappy cannot express.
+    pub fn compress(&self, body: &mut Vec<u8>) {
+        compress(&self.to_bytes(), body);
     }
 }
 
@@ -92,6 +151,17 @@ mod tests {
         assert_eq!(request.as_bytes(), [&first[..], second].concat());
         request.clear();
         assert_eq!(request.as_bytes(), b"");
+    }
+
+    /// Symbols "", "a", "b", then `a=b` with a sample and `a=a` with a histogram.
+    #[test]
+    fn a_request_of_version_two_has_the_bytes_of_its_schema() {
+        let mut request = WriteRequestV2Builder::default();
+        request.series(&[("a", "b")], &[(5, 0.0)], 0, 0);
+        request.series(&[("a", "a")], &[], 1, 1);
+        let symbols = b"\x22\x00\x22\x01a\x22\x01b";
+        let series = b"\x2a\x08\x0a\x02\x01\x02\x12\x02\x10\x05\x2a\x08\x0a\x02\x01\x01\x1a\x00\x22\x00";
+        assert_eq!(request.to_bytes(), [&symbols[..], series].concat());
     }
 
     #[test]

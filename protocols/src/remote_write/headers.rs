@@ -5,6 +5,9 @@
 /// Content type of a version 1.0 body.
 pub const CONTENT_TYPE_V1: &str = "application/x-protobuf";
 
+/// Content type of a version 2.0 body.
+pub const CONTENT_TYPE_V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
+
 /// The only content encoding there is: snappy block format, not framed.
 pub const CONTENT_ENCODING: &str = "snappy";
 
@@ -26,9 +29,9 @@ pub const EXEMPLARS_WRITTEN: &str = "x-prometheus-remote-write-exemplars-written
 /// The protobuf message in a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Schema {
-    /// `prometheus.WriteRequest`, which this module reads.
+    /// `prometheus.WriteRequest`.
     V1,
-    /// `io.prometheus.write.v2.Request`, recognised so that a refusal can name it.
+    /// `io.prometheus.write.v2.Request`.
     V2,
 }
 

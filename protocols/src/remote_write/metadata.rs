@@ -67,7 +67,7 @@ impl<'a> Metadata<'a> {
 }
 
 /// Enumerations are 32 bits wide: what a sender writes beyond them does not count.
-fn kind(number: u32) -> MetricKind {
+pub(super) fn kind(number: u32) -> MetricKind {
     match number {
         1 => MetricKind::Counter,
         2 => MetricKind::Gauge,

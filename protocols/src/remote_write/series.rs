@@ -26,6 +26,8 @@ const KNOWN: &[u32] = &[1, 2, 3, 4];
 
 pub(super) const SAMPLE_VALUE: Tag = Tag::fixed64(1);
 pub(super) const SAMPLE_TIME: Tag = Tag::varint(2);
+/// When the counter was made; version 2.0 only, where it is known.
+const SAMPLE_START: Tag = Tag::varint(3);
 const SAMPLE_KNOWN: &[u32] = &[1, 2];
 
 /// A series with its samples, borrowed from the request.
@@ -109,17 +111,19 @@ impl<'a> TimeSeries<'a> {
     }
 }
 
+/// Time, value and, where it says so, the time the counter was made.
 #[inline]
-fn read_sample(mut fields: Reader<'_>) -> Result<(i64, f64), ParseError> {
-    let (mut time_ms, mut value) = (0, 0.0);
+pub(super) fn read_sample(mut fields: Reader<'_>) -> Result<(i64, f64, i64), ParseError> {
+    let (mut time_ms, mut value, mut start_ms) = (0, 0.0, 0);
     while let Some(tag) = fields.tag()? {
         match tag {
             SAMPLE_VALUE => value = f64::from_bits(fields.fixed64()?),
             SAMPLE_TIME => time_ms = fields.varint()? as i64,
+            SAMPLE_START => start_ms = fields.varint()? as i64,
             _ => fields.skip_unknown(tag, SAMPLE_KNOWN)?,
         }
     }
-    Ok((time_ms, value))
+    Ok((time_ms, value, start_ms))
 }
 
 /// Iterator over the `(time_ms, value)` of a series' samples, as sent.
@@ -129,6 +133,13 @@ pub struct Samples<'a> {
     fields: Reader<'a>,
 }
 
+impl<'a> Samples<'a> {
+    /// The samples of a series that was read once without error.
+    pub(super) fn of(fields: Reader<'a>) -> Self {
+        Self { fields }
+    }
+}
+
 impl Iterator for Samples<'_> {
     type Item = (i64, f64);
 
@@ -136,7 +147,10 @@ impl Iterator for Samples<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.fields.tag().ok()?? {
-                SAMPLE => return read_sample(self.fields.message().ok()?).ok(),
+                SAMPLE => {
+                    let (time_ms, value, _) = read_sample(self.fields.message().ok()?).ok()?;
+                    return Some((time_ms, value));
+                }
                 other => self.fields.skip(other).ok()?,
             }
         }
