@@ -17,8 +17,9 @@
 //!              └── anomaly::book ─ records, log        api::health, metrics_page, admin: figures of all of these
 //! ```
 //!
-//! StatsD comes in by a thread of its own, `statsd-0` (`ingest::statsd_listener`): its observations take the same queues
-//! into `shard::window`, and become samples of their shard when a window ends.
+//! StatsD comes in by threads of its own, one a socket (`ingest::statsd_listener`): each adds up its lines in a table of
+//! its own (`ingest::statsd_table`). Once a window the sums take the same queues into `shard::window`, where those of
+//! several sockets meet and become samples.
 //!
 //! Scoring never holds up storing: at each tick a shard lends the models of touched partitions, with the samples stored
 //! since, to the threads `analysis-N` (`shard::scoring`, `analysis::fan_out`) and goes on appending; runs of anomalous

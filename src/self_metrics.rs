@@ -7,7 +7,9 @@
 //! Invariant: counters only rise while the process lives; an observation is counted as received exactly once and as
 //! exactly one of the others exactly once.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where observations come from; a label value of every counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,15 +61,25 @@ pub enum Rejection {
     Malformed,
     /// A type of metric that is not known.
     UnknownType,
-    /// Events are not stored.
-    Event,
+    /// An event that is none.
+    BadEvent,
+    /// A sample rate that is none.
+    BadRate,
+    /// A value that is none.
+    BadValue,
+    /// A name that is none.
+    BadName,
+    /// Tags that are none.
+    BadTags,
+    /// A timestamp that is none.
+    BadTimestamp,
     /// As many series have windows as `statsd.max_series` allows.
     WindowLimit,
 }
 
 impl Rejection {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::Conflict,
         Self::InFuture,
         Self::TooOld,
@@ -79,7 +91,12 @@ impl Rejection {
         Self::NativeHistogram,
         Self::Malformed,
         Self::UnknownType,
-        Self::Event,
+        Self::BadEvent,
+        Self::BadRate,
+        Self::BadValue,
+        Self::BadName,
+        Self::BadTags,
+        Self::BadTimestamp,
         Self::WindowLimit,
     ];
 
@@ -97,7 +114,12 @@ impl Rejection {
             Self::NativeHistogram => "native_histogram",
             Self::Malformed => "malformed",
             Self::UnknownType => "unknown_type",
-            Self::Event => "event",
+            Self::BadEvent => "bad_event",
+            Self::BadRate => "bad_rate",
+            Self::BadValue => "bad_value",
+            Self::BadName => "bad_name",
+            Self::BadTags => "bad_tags",
+            Self::BadTimestamp => "bad_timestamp",
             Self::WindowLimit => "window_limit",
         }
     }
@@ -116,7 +138,12 @@ impl Rejection {
             Self::NativeHistogram => "native histograms are not supported",
             Self::Malformed => "not in the form that is expected",
             Self::UnknownType => "the type is not known",
-            Self::Event => "events are not stored",
+            Self::BadEvent => "not an event",
+            Self::BadRate => "a sample rate is above 0 and at most 1",
+            Self::BadValue => "not a finite decimal number, or an empty member",
+            Self::BadName => "a name is 1 to 255 bytes of UTF-8 without control characters",
+            Self::BadTags => "tags are UTF-8 without control characters",
+            Self::BadTimestamp => "a timestamp is a whole number of seconds",
             Self::WindowLimit => "as many series have windows as statsd.max_series allows",
         }
     }
@@ -234,20 +261,67 @@ impl SourceCounters {
 /// What StatsD counts beside its observations.
 #[derive(Debug, Default)]
 pub struct StatsdCounters {
-    /// Datagrams received.
-    pub datagrams: AtomicU64,
-    /// Datagrams the kernel had no room for, since the socket was opened.
-    pub kernel_drops: AtomicU64,
+    sockets: Mutex<Vec<Arc<SocketCounters>>>,
+    refused: Mutex<BTreeMap<String, u64>>,
     /// Extensions of lines stepped over.
     pub extensions_ignored: AtomicU64,
-    /// Observations with a tag key that stood twice, whose values were joined.
+    /// Spellings of series with a tag key that stood twice, whose values were joined.
     pub tags_joined: AtomicU64,
-    /// Series that have a window at present.
+    /// Spellings of series that listeners gather at present.
     pub window_series: AtomicU64,
     /// Samples stored when windows closed.
     pub window_samples: AtomicU64,
     /// Samples of closed windows that the store did not take.
     pub window_samples_refused: AtomicU64,
+}
+
+/// Metric names kept of those whose new series found no room.
+const REFUSED_NAMES_MAX: usize = 64;
+/// What the others are counted under.
+const OTHER_NAMES: &str = "other";
+
+/// What one socket of StatsD counts.
+#[derive(Debug, Default)]
+pub struct SocketCounters {
+    name: String,
+    /// Datagrams, or pieces of streams, received.
+    pub datagrams: AtomicU64,
+    /// Datagrams the kernel had no room for, since the socket was opened.
+    pub kernel_drops: AtomicU64,
+}
+
+impl SocketCounters {
+    /// The value of the `socket` label.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl StatsdCounters {
+    /// Counters of a new socket.
+    pub fn socket(&self, name: &str) -> Arc<SocketCounters> {
+        let counters = Arc::new(SocketCounters { name: name.to_owned(), ..SocketCounters::default() });
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).push(counters.clone());
+        counters
+    }
+
+    /// Counts observations of a metric whose new series found no room; of the names that come after the first
+    /// `REFUSED_NAMES_MAX` all together.
+    pub fn add_refused(&self, name: &str, count: u64) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_kept = refused.len() < REFUSED_NAMES_MAX || refused.contains_key(name);
+        *refused.entry(if is_kept { name } else { OTHER_NAMES }.to_owned()).or_default() += count;
+    }
+
+    /// Metrics whose new series found no room, with how many observations of each.
+    pub fn refused(&self) -> BTreeMap<String, u64> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All sockets there are.
+    pub fn sockets(&self) -> Vec<Arc<SocketCounters>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// Shards whose lag can be told apart.
@@ -310,6 +384,8 @@ pub struct SelfMetrics {
     pub bad_requests: AtomicU64,
     /// Exemplars stepped over.
     pub exemplars_ignored: AtomicU64,
+    /// Times at which counters were made, stepped over.
+    pub created_ignored: AtomicU64,
     /// Of the StatsD listener and of windows.
     pub statsd: StatsdCounters,
     /// Of the scoring of samples.
@@ -326,6 +402,16 @@ impl SelfMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refused_names_are_kept_up_to_a_limit_and_the_others_counted_together() {
+        let counters = StatsdCounters::default();
+        (0..2 * REFUSED_NAMES_MAX).for_each(|number| counters.add_refused(&format!("n{number}"), 1));
+        counters.add_refused("n0", 5);
+        let refused = counters.refused();
+        assert_eq!((refused["n0"], refused[OTHER_NAMES]), (6, REFUSED_NAMES_MAX as u64));
+        assert_eq!(refused.len(), REFUSED_NAMES_MAX + 1);
+    }
 
     #[test]
     fn every_reason_has_a_counter_and_a_name_of_its_own() {

@@ -17,13 +17,14 @@ use crate::api::{admin, health, metrics_page};
 use crate::clock;
 use crate::config::{self, Config};
 use crate::http_server::{self, Ready};
-use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSocket};
-use crate::ingest::{Bodies, BodyLimits, Lanes, json_push, remote_write};
+use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSettings};
+use crate::ingest::statsd_stream::{self, PieceSender};
+use crate::ingest::{Bodies, BodyLimits, Lanes, StatsdSocket, json_push, remote_write};
 use crate::query::QueryLimits;
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
-use crate::shard::{self, BatchPool, Peers, ScoringContext, ShardHandle, WindowSettings};
+use crate::shard::{self, BatchPool, Peers, Quantiles, ScoringContext, ShardHandle, WindowSettings};
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
 use axum::body::Body;
@@ -65,17 +66,23 @@ async fn serve(config: Config) -> Result<()> {
     let started_ms = clock::now_ms();
     let (stop, stopped) = watch::channel(false);
     let ready = Ready::default();
-    let listener = bind(&config).await?;
+    let listener = bind_tcp(config.http.listen, "http.listen, --http-listen").await?;
     let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let statsd = bind_statsd(&config.statsd)?;
-    let statsd_address = statsd.as_ref().map(StatsdSocket::address).transpose()?;
-    let connections =
-        listener.map(|l| tokio::spawn(http_server::run(l, config.http.max_connections, ready.clone(), stopped)));
+    let statsd_address = statsd.udp.first().map(StatsdSocket::address).transpose()?.flatten();
+    let statsd_streams = bind_tcp(config.statsd.tcp_listen, "statsd.tcp_listen").await?;
+    let statsd_tcp = statsd_streams.as_ref().map(TcpListener::local_addr).transpose()?;
+    let connections = listener
+        .map(|l| tokio::spawn(http_server::run(l, config.http.max_connections, ready.clone(), stopped.clone())));
 
     let running = tokio::task::block_in_place(|| Running::start(&config, statsd))?;
     let stopping = Arc::new(AtomicBool::new(false));
     ready.set(routes(&config, &running, stopping.clone(), started_ms));
-    announce(address, statsd_address);
+    if let (Some(listener), Some(pieces)) = (statsd_streams, &running.statsd.pieces) {
+        let connections_max = config.statsd.max_connections;
+        tokio::spawn(statsd_stream::run(listener, connections_max, pieces.clone(), stopped));
+    }
+    announce(address, statsd_address, statsd_tcp);
     let manager = ServiceManager::from_environment();
     manager.say_ready();
 
@@ -95,22 +102,51 @@ async fn serve(config: Config) -> Result<()> {
     tokio::task::block_in_place(|| running.stop())
 }
 
-async fn bind(config: &Config) -> Result<Option<TcpListener>> {
-    let Some(address) = config.http.listen.addr() else { return Ok(None) };
+async fn bind_tcp(listen: config::Listen, setting: &str) -> Result<Option<TcpListener>> {
+    let Some(address) = listen.addr() else { return Ok(None) };
     let listener = TcpListener::bind(address).await;
-    listener.map(Some).with_context(|| format!("cannot listen at {address} (http.listen, --http-listen)"))
+    listener.map(Some).with_context(|| format!("cannot listen at {address} ({setting})"))
 }
 
-fn bind_statsd(statsd: &config::StatsD) -> Result<Option<StatsdSocket>> {
-    let Some(address) = statsd.listen.addr() else { return Ok(None) };
-    let socket = StatsdSocket::bind(address, statsd.rcvbuf_bytes as usize);
-    socket.map(Some).with_context(|| format!("cannot listen at {address} (statsd.listen, --statsd-listen)"))
+/// The sockets of StatsD, bound and not yet read.
+#[derive(Debug, Default)]
+struct StatsdSockets {
+    udp: Vec<StatsdSocket>,
+    unix: Option<StatsdSocket>,
+}
+
+fn bind_statsd(statsd: &config::StatsD) -> Result<StatsdSockets> {
+    let rcvbuf_bytes = statsd.rcvbuf_bytes as usize;
+    let mut sockets = StatsdSockets::default();
+    if let Some(address) = statsd.listen.addr() {
+        let udp = StatsdSocket::bind(address, statsd.sockets_on(cores()), rcvbuf_bytes);
+        sockets.udp = udp.with_context(|| format!("cannot listen at {address} (statsd.listen, --statsd-listen)"))?;
+    }
+    if let Some(path) = &statsd.unix_socket {
+        let unix = StatsdSocket::bind_unix(path, rcvbuf_bytes);
+        sockets.unix = Some(unix.with_context(|| format!("cannot listen at {} (statsd.unix_socket)", path.display()))?);
+    }
+    if let Some(first) = sockets.udp.first().or(sockets.unix.as_ref()) {
+        let (sockets, granted_bytes) = (sockets.udp.len(), first.granted_bytes());
+        if granted_bytes < rcvbuf_bytes {
+            let how = format!("sysctl -w net.core.rmem_max={rcvbuf_bytes}, or the capability CAP_NET_ADMIN");
+            tracing::warn!(sockets, granted_bytes, wanted_bytes = rcvbuf_bytes, how, "less receive buffer than wanted");
+        } else {
+            tracing::info!(sockets, granted_bytes, more = "statsd.rcvbuf_bytes", "StatsD receive buffer a socket");
+        }
+    }
+    Ok(sockets)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The line that scripts and supervisors wait for.
-fn announce(http: Option<SocketAddr>, statsd: Option<SocketAddr>) {
+fn announce(http: Option<SocketAddr>, statsd: Option<SocketAddr>, statsd_tcp: Option<SocketAddr>) {
     let text = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    eprintln!("ready http={} statsd={}", text(http), text(statsd));
+    let tcp = statsd_tcp.map_or_else(String::new, |address| format!(" statsd_tcp={address}"));
+    eprintln!("ready http={} statsd={}{tcp}", text(http), text(statsd));
 }
 
 fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started_ms: i64) -> Router {
@@ -178,7 +214,7 @@ impl Local {
     /// When the data directory cannot be opened or is in use.
     pub fn open(config: &Config) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let running = Running::start(config, None)?;
+        let running = Running::start(config, StatsdSockets::default())?;
         let routes = routes(config, &running, Arc::default(), clock::now_ms());
         Ok(Self { runtime, routes, running })
     }
@@ -208,6 +244,53 @@ impl Local {
     }
 }
 
+/// The threads that gather StatsD.
+#[derive(Debug)]
+struct Statsd {
+    listeners: Vec<StatsdHandle>,
+    /// Where TCP connections give their lines.
+    pieces: Option<PieceSender>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Statsd {
+    fn start(
+        config: &config::StatsD,
+        sockets: StatsdSockets,
+        lanes: &Lanes,
+        metrics: &Arc<SelfMetrics>,
+    ) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut listeners = Vec::new();
+        let mut listen = |name: String, socket, dialect| {
+            let settings = statsd_settings(config, dialect);
+            let listener = statsd_listener::spawn(name, socket, lanes, &settings, metrics, stop.clone());
+            listener.map(|listener| listeners.push(listener))
+        };
+        for (number, socket) in sockets.udp.into_iter().enumerate() {
+            listen(format!("statsd-{number}"), socket, config.dialect)?;
+        }
+        if let Some(socket) = sockets.unix {
+            listen("statsd-unix".to_owned(), socket, config.unix_dialect)?;
+        }
+        let mut pieces = None;
+        if config.tcp_listen != config::Listen::Off {
+            let settings = statsd_settings(config, config.dialect);
+            let (sender, listener) = statsd_stream::spawn(lanes, &settings, metrics, stop.clone())?;
+            listeners.push(listener);
+            pieces = Some(sender);
+        }
+        Ok(Self { listeners, pieces, stop })
+    }
+
+    /// Waits until all that was received is with the shards.
+    fn stop(self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.listeners.into_iter().try_for_each(StatsdHandle::join)?;
+        Ok(())
+    }
+}
+
 /// The parts that run beside the HTTP server.
 #[derive(Debug)]
 struct Running {
@@ -216,8 +299,7 @@ struct Running {
     shards: Vec<ShardHandle>,
     lanes: Lanes,
     metrics: Arc<SelfMetrics>,
-    statsd: Option<StatsdHandle>,
-    statsd_stop: Arc<AtomicBool>,
+    statsd: Statsd,
     book: Book,
     /// Where shards tell their runs; kept for as long as shards may start.
     runs: Sender<AnomalyRun>,
@@ -226,9 +308,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: &Config, statsd: Option<StatsdSocket>) -> Result<Self> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let settings = store_settings(config, config.shards.threads(cores));
+    fn start(config: &Config, statsd: StatsdSockets) -> Result<Self> {
+        let settings = store_settings(config, config.shards.threads(cores()));
         let began_ms = clock::now_ms();
         let opened = storage::open(settings)?;
         report(&opened.replayed, clock::now_ms() - began_ms);
@@ -239,28 +320,25 @@ impl Running {
         let board = Arc::new(ModelBoard::default());
         let pool = BatchPool::new(config.shards.queue_batches);
         let windows = window_settings(&config.statsd);
-        let scoring = scoring(config, cores, &opened.store, &metrics, &board, &runs)?;
+        let scoring = scoring(config, cores(), &opened.store, &metrics, &board, &runs)?;
         let mut queues = Vec::new();
         let mut shards = Vec::new();
         let peers = Peers::among(opened.shards.len());
         for (number, (store, peers)) in opened.shards.into_iter().zip(peers).enumerate() {
             let (queue, batches) = bounded(config.shards.queue_batches);
             let (pool, metrics, scoring) = (pool.clone(), metrics.clone(), scoring.clone());
-            shards.push(shard::spawn(number, store, batches, pool, metrics, windows, peers, scoring)?);
+            shards.push(shard::spawn(number, store, batches, pool, metrics, windows.clone(), peers, scoring)?);
             queues.push(queue);
         }
         let lanes = Lanes::new(queues, pool);
-        let statsd_stop = Arc::new(AtomicBool::new(false));
-        let listen = |s| statsd_listener::spawn(s, &lanes, windows.window_ms, metrics.clone(), statsd_stop.clone());
-        let statsd = statsd.map(listen).transpose()?;
+        let statsd = Statsd::start(&config.statsd, statsd, &lanes, &metrics)?;
         let (store, threads) = (opened.store, opened.threads);
-        Ok(Self { store, threads, shards, lanes, metrics, statsd, statsd_stop, book, runs, book_thread, board })
+        Ok(Self { store, threads, shards, lanes, metrics, statsd, book, runs, book_thread, board })
     }
 
     /// The shards end when the keeper, which asks them for their state, and the last lane are gone.
     fn stop(self) -> Result<()> {
-        self.statsd_stop.store(true, Ordering::Relaxed);
-        self.statsd.map_or(Ok(()), StatsdHandle::join)?;
+        self.statsd.stop()?;
         drop(self.lanes);
         let closed = self.threads.close();
         for shard in self.shards {
@@ -328,7 +406,17 @@ fn window_settings(statsd: &config::StatsD) -> WindowSettings {
     WindowSettings {
         window_ms: statsd.window.as_millis() as i64,
         idle_ms: statsd.idle.as_millis() as i64,
+        quantiles: Quantiles::of(&statsd.quantiles),
+    }
+}
+
+fn statsd_settings(statsd: &config::StatsD, dialect: config::Dialect) -> StatsdSettings {
+    StatsdSettings {
+        window_ms: statsd.window.as_millis() as i64,
+        idle_ms: statsd.idle.as_millis() as i64,
         series_max: statsd.max_series as u64,
+        signs_change_gauges: dialect == config::Dialect::Etsy,
+        keep_containers: statsd.containers == config::Containers::Label,
     }
 }
 

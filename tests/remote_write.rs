@@ -4,13 +4,14 @@
 
 mod support;
 
-use protocols::remote_write::WriteRequestBuilder;
+use protocols::remote_write::{WriteRequestBuilder, WriteRequestV2Builder};
 use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
 use support::http::{Answer, get, get_json, post};
 use support::server::Server;
 
 const PROTOBUF: (&str, &str) = ("Content-Type", "application/x-protobuf");
+const PROTOBUF_V2: (&str, &str) = ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
 const SNAPPY: (&str, &str) = ("Content-Encoding", "snappy");
 const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
 
@@ -147,11 +148,12 @@ fn malformed_requests_are_refused_whole_and_leave_nothing() {
         assert_eq!(answer.status, status, "{what}: {}", answer.body);
         assert!(!answer.body.is_empty(), "{what} is answered without a word");
     };
-    let v2 = ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
     refused("no encoding", &[PROTOBUF], &good, 415);
     refused("another encoding", &[PROTOBUF, ("Content-Encoding", "gzip")], &good, 415);
     refused("another type", &[("Content-Type", "application/json"), SNAPPY], &good, 415);
-    refused("the second version", &[v2, SNAPPY], &good, 415);
+    refused("the first version under the second's name", &[PROTOBUF_V2, SNAPPY], &good, 400);
+    let v3 = ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v3.Request");
+    refused("a version that does not exist", &[v3, SNAPPY], &good, 415);
     for len in 0..good.len() {
         refused("a cut body", &[PROTOBUF, SNAPPY], &good[..len], 400);
     }
@@ -167,6 +169,48 @@ fn malformed_requests_are_refused_whole_and_leave_nothing() {
     assert!(values(&server, "m").is_empty());
     assert_eq!(counter(&server, "infrawatch_received_total", "remote_write"), 0);
     assert_eq!(send(&server, &good).status, 204);
+    assert_law(&server);
+}
+
+#[test]
+fn the_second_version_is_stored_and_says_what_was_written() {
+    let server = Server::start();
+    let now = now_ms();
+    let send = |request: &WriteRequestV2Builder| {
+        let mut body = Vec::new();
+        request.compress(&mut body);
+        post(&server.url("/api/v1/write"), &[PROTOBUF_V2, SNAPPY], &body).unwrap()
+    };
+    let written = |answer: &Answer, what: &str| {
+        let name = format!("x-prometheus-remote-write-{what}-written");
+        answer.header(&name).map(|value| value.parse::<u64>().unwrap())
+    };
+    let mut good = WriteRequestV2Builder::default();
+    good.series(&[("__name__", "up"), ("job", "a")], &[(now - 1000, 1.0), (now, 2.5)], 0, 0);
+    good.series(&[("job", "b"), ("__name__", "up")], &[(now, STALE)], 0, 3);
+    for _ in 0..2 {
+        let answer = send(&good);
+        assert_eq!((answer.status, answer.body.as_str()), (204, ""));
+        assert_eq!(
+            ["samples", "histograms", "exemplars"].map(|what| written(&answer, what)),
+            [Some(3), Some(0), Some(0)]
+        );
+    }
+    assert_eq!(values(&server, "up{job=\"a\"}"), ["1", "2.5"]);
+    let page = get(&server.url("/metrics"), &[]).unwrap().body;
+    assert!(page.contains("infrawatch_exemplars_ignored_total 6\n"), "{page}");
+
+    let mut partly = WriteRequestV2Builder::default();
+    partly.series(&[("__name__", "up"), ("job", "a")], &[(now, 3.0)], 0, 0);
+    partly.series(&[("job", "a")], &[(now, 1.0)], 0, 0);
+    partly.series(&[("__name__", "latency")], &[], 2, 0);
+    partly.series(&[("__name__", "good")], &[(now, 7.0)], 0, 0);
+    let answer = send(&partly);
+    assert_eq!((answer.status, written(&answer, "samples"), written(&answer, "histograms")), (400, Some(1), Some(0)));
+    for reason in ["1 conflict", "1 no_name", "2 native_histogram"] {
+        assert!(answer.body.contains(reason), "{reason}: {}", answer.body);
+    }
+    assert_eq!(values(&server, "good"), ["7"]);
     assert_law(&server);
 }
 

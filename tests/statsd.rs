@@ -6,7 +6,9 @@
 
 mod support;
 
-use std::net::UdpSocket;
+use std::io::Write;
+use std::net::{TcpStream, UdpSocket};
+use std::os::unix::net::UnixDatagram;
 use support::eventually;
 use support::http::{get, get_json};
 use support::server::Server;
@@ -71,9 +73,10 @@ fn every_type_is_stored_when_its_window_ends() {
             "latency:10:20:30|ms\r\nlatency:40|h",
             "users:ann|s\nusers:bob|s\nusers:ann|s",
             "_sc|db.up|2|#zone:a",
+            "_e{6,4}:deploy|done|t:success|#zone:a\n_e{6,4}:deploy|done|t:success|#zone:a",
         ],
     );
-    settled(&server, 13.0);
+    settled(&server, 15.0);
     assert_eq!(stored(&server, "sum_over_time({__name__=\"a.b\",env=\"\"}[5m])"), 10.0);
     assert_eq!(stored(&server, "sum_over_time({__name__=\"a.b\",env=\"prod\",up=\"true\"}[5m])"), 2.0);
     assert_eq!(stored(&server, "level"), 7.0);
@@ -85,7 +88,8 @@ fn every_type_is_stored_when_its_window_ends() {
     assert!(stored(&server, "latency{quantile=\"0.99\"}") >= 39.6);
     assert_eq!(stored(&server, "users"), 2.0);
     assert_eq!(stored(&server, "{__name__=\"db.up\",zone=\"a\"}"), 2.0);
-    assert_eq!(counter(&server, "infrawatch_aggregated_total", "source=\"statsd\""), 13.0);
+    assert_eq!(stored(&server, "sum_over_time(statsd_events{alert_type=\"success\",zone=\"a\"}[5m])"), 2.0);
+    assert_eq!(counter(&server, "infrawatch_aggregated_total", "source=\"statsd\""), 15.0);
     assert!(counter(&server, "infrawatch_window_samples_total", "") >= 13.0);
     server.stop();
 }
@@ -93,11 +97,12 @@ fn every_type_is_stored_when_its_window_ends() {
 #[test]
 fn malformed_lines_are_counted_alone_and_nothing_is_invented() {
     let server = start(&SHORT_WINDOW);
-    send(&server, &["good:1|c\nx:|c\nx:abc|c\nx:1|c|@0\nx:nan|g\nx:0x10|c\nx\ny:1|q\n_e{1,1}:a|b\ngood:2|c|new:ext\n"]);
+    send(&server, &["good:1|c\nx:|c\nx:abc|c\nx:1|c|@0\nx:nan|g\nx:0x10|c\nx\ny:1|q\n_e{1,9}:a|b\ngood:2|c|new:ext\n"]);
     settled(&server, 10.0);
     let rejected =
         |reason: &str| counter(&server, "infrawatch_rejected_total", &format!("source=\"statsd\",reason=\"{reason}\""));
-    assert_eq!((rejected("malformed"), rejected("unknown_type"), rejected("event")), (6.0, 1.0, 1.0));
+    let reasons = ["bad_value", "bad_rate", "malformed", "unknown_type", "bad_event", "bad_name", "bad_tags"];
+    assert_eq!(reasons.map(rejected), [4.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0]);
     assert_eq!(counter(&server, "infrawatch_statsd_extensions_ignored_total", ""), 1.0);
     assert_eq!(stored(&server, "sum_over_time(good[5m])"), 3.0);
     let names = get_json(&server.url("/api/v1/label/__name__/values"), &[]);
@@ -138,6 +143,59 @@ fn series_beyond_the_limit_are_refused_and_counted() {
     settled(&server, 4.0);
     let refused = counter(&server, "infrawatch_rejected_total", "source=\"statsd\",reason=\"window_limit\"");
     assert_eq!(refused, 1.0);
+    assert_eq!(counter(&server, "infrawatch_statsd_refused_total", "metric_name=\"c\""), 1.0);
     assert_eq!(stored(&server, "sum_over_time(a[5m])"), 2.0);
+    server.stop();
+}
+
+#[test]
+fn lines_come_by_tcp_and_by_a_unix_socket_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("statsd.socket");
+    let variables = [
+        ("INFRAWATCH_STATSD_TCP_LISTEN", "127.0.0.1:0"),
+        ("INFRAWATCH_STATSD_UNIX_SOCKET", path.to_str().unwrap()),
+        ("INFRAWATCH_STATSD_WINDOW", "1s"),
+        ("INFRAWATCH_STATSD_CONTAINERS", "label"),
+    ];
+    let server = Server::start_with_both(&["--statsd-listen", "off"], &variables);
+    let mut stream = TcpStream::connect(server.statsd_tcp()).unwrap();
+    // Cut anywhere: only whole lines are read, and the last needs no end.
+    for piece in ["tcp:1|c\ntc", "p:2|c\r\nlevel:5|g\nlevel:", "-2|g\nx:|c\ntcp:4|c"] {
+        stream.write_all(piece.as_bytes()).unwrap();
+        stream.flush().unwrap();
+    }
+    drop(stream);
+    let datagrams = UnixDatagram::unbound().unwrap();
+    datagrams.send_to(b"unix:5|g|c:f00\nunix:-2|g|c:f00", &path).unwrap();
+    settled(&server, 8.0);
+    assert_eq!(stored(&server, "sum_over_time(tcp[5m])"), 7.0);
+    assert_eq!(stored(&server, "level"), 3.0, "a sign changes a gauge by Etsy's rule");
+    assert_eq!(stored(&server, "unix{container_id=\"f00\"}"), -2.0, "and is a sign by DogStatsD's");
+    assert_eq!(counter(&server, "infrawatch_statsd_datagrams_total", "socket=\"statsd-unix\""), 1.0);
+    server.stop();
+    assert!(!path.exists(), "the socket's file goes with the server");
+}
+
+#[test]
+fn several_sockets_hear_one_address_and_their_sums_meet() {
+    let variables = [
+        ("INFRAWATCH_STATSD_SOCKETS", "4"),
+        ("INFRAWATCH_STATSD_WINDOW", "1s"),
+        ("INFRAWATCH_STATSD_QUANTILES", "0.5,0.999"),
+    ];
+    let server = Server::start_with_both(&["--statsd-listen", "127.0.0.1:0"], &variables);
+    // Every sender has a port of its own, by which the kernel deals them out.
+    for value in 1..=100 {
+        send(&server, &[&format!("meet:1|c\nmeet.time:{value}|ms\nmeet.who:{}|s", value % 10)]);
+    }
+    settled(&server, 300.0);
+    assert_eq!(stored(&server, "sum_over_time(meet[5m])"), 100.0);
+    assert_eq!(stored(&server, "sum(sum_over_time({__name__=\"meet.time_count\"}[5m]))"), 100.0);
+    assert_eq!(stored(&server, "max_over_time({__name__=\"meet.time_max\"}[5m])"), 100.0);
+    assert_eq!(stored(&server, "count({__name__=\"meet.time\"})"), 2.0, "the quantiles that were asked for");
+    let heard =
+        |socket: usize| counter(&server, "infrawatch_statsd_datagrams_total", &format!("socket=\"statsd-{socket}\""));
+    assert!((0..4).filter(|socket| heard(*socket) > 0.0).count() > 1);
     server.stop();
 }

@@ -2,7 +2,7 @@
 //! to turn into something that was never sent.
 
 use proptest::prelude::*;
-use protocols::statsd::{LineError, Measure, Observation, Reason, packet};
+use protocols::statsd::{LineError, Lines, Measure, Observation, Reason, packet};
 
 fn read(datagram: &[u8]) -> Vec<Result<Observation<'_>, LineError>> {
     let mut all = Vec::new();
@@ -18,6 +18,7 @@ fn values(datagram: &str) -> Vec<String> {
         Measure::GaugeChange(value) => format!("{} g {value:+}", observation.name),
         Measure::Timer(value) => format!("{} t {value} x{}", observation.name, 1.0 / observation.rate),
         Measure::Member(member) => format!("{} s {}", observation.name, String::from_utf8_lossy(member)),
+        Measure::Event(event) => format!("{} e {}", observation.name, event.title),
     };
     let told = |error: LineError| panic!("{datagram}: {error}");
     read(datagram.as_bytes()).into_iter().map(|line| line.map_or_else(told, text)).collect()
@@ -89,10 +90,13 @@ fn tags_times_and_unknown_extensions_are_read() {
     let observation = found[0].unwrap();
     let tags: Vec<_> = observation.tags.iter().collect();
     assert_eq!(tags, [("env", Some("prod")), ("up", None), ("k", Some("a:b"))]);
-    assert_eq!((observation.rate, observation.time_s, observation.ignored), (0.5, Some(1_656_581_400), 4));
+    assert_eq!((observation.rate, observation.time_s, observation.ignored), (0.5, Some(1_656_581_400), 3));
+    assert_eq!(observation.container, "83c0");
     assert_eq!(read(b"a:1|ms|T5")[0].unwrap().time_s, None, "a timer has no time");
     let both: Vec<_> = read(b"a:1|c:2|g|#k:v|T7|c:x").into_iter().map(Result::unwrap).collect();
     assert!(both.iter().all(|one| one.tags.iter().eq([("k", Some("v"))]) && one.time_s == Some(7)), "{both:?}");
+    assert_eq!(both.iter().map(|one| one.container).collect::<Vec<_>>(), ["x", "x"]);
+    let both: Vec<_> = read(b"a:1|c:2|g|new").into_iter().map(Result::unwrap).collect();
     assert_eq!((both[0].ignored, both[1].ignored), (1, 0), "told once a line");
 }
 
@@ -107,12 +111,33 @@ fn a_service_check_is_a_gauge_of_its_status() {
 }
 
 #[test]
-fn an_event_is_recognised_by_its_lengths() {
-    rejects(b"_e{5,4}:a|b:c|text|p:low|#k:v", Reason::Event);
-    rejects(b"_e{5,4}:title|text", Reason::Event);
-    rejects(b"_e{5,40}:title|text", Reason::BadEvent);
-    rejects(b"_e{5}:title|text", Reason::BadEvent);
-    rejects(b"_e{18446744073709551615,1}:a|b", Reason::BadEvent);
+fn an_event_is_read_by_its_lengths() {
+    let event = |line: &'static str| {
+        let found = read(line.as_bytes());
+        let [Ok(Observation { name: "statsd_events", measure: Measure::Event(event), tags, .. })] = found[..] else {
+            panic!("{line}: {found:?}");
+        };
+        (event.title, event.text, event.alert, tags.as_str())
+    };
+    assert_eq!(event("_e{5,4}:title|text"), ("title", "text", "info", ""));
+    assert_eq!(event("_e{5,4}:a|b:c|te|t|t:error|p:low|#k:v,up|h:web"), ("a|b:c", "te|t", "error", "k:v,up"));
+    assert_eq!(event("_e{3,0}:\u{e9}n||t:success|d:1656581400|k:key|s:source"), ("\u{e9}n", "", "success", ""));
+    assert_eq!(event("_e{4,6}:a\\nb|\\nmore"), ("a\\nb", "\\nmore", "info", ""));
+    for line in [
+        "_e{5,40}:title|text",
+        "_e{5}:title|text",
+        "_e{0,4}:|text",
+        "_e{5,4}title|text",
+        "_e{5,4}:title|textual",
+        "_e{18446744073709551615,1}:a|b",
+        "_e{5,4}:title|text|t:fatal",
+        "_e{a,b}:t|t",
+        "_e{",
+    ] {
+        rejects(line.as_bytes(), Reason::BadEvent);
+    }
+    rejects(b"_e{1,1}:\xff|b", Reason::BadEvent);
+    rejects(b"_e{1,1}:a|b|#\xff", Reason::Tags);
 }
 
 #[test]
@@ -158,6 +183,65 @@ fn a_malformed_line_leaves_its_neighbours_alone() {
     assert_eq!(read(b"\n\r\n"), []);
 }
 
+/// What the short way makes of the first line, in the words of the long way; nothing where it declines.
+fn short(datagram: &[u8]) -> Option<(Observation<'_>, usize)> {
+    let mut lines = Lines::of(datagram);
+    let plain = lines.plain()?;
+    let mut found = None;
+    let mut after = lines.clone();
+    let first = after.line();
+    let _ = protocols::statsd::read(first, |observation| found = Some(observation));
+    lines.take(&plain);
+    let named = found.filter(|long| {
+        let tags = long.tags.as_str().as_bytes();
+        (long.name.as_bytes(), tags, long.container.as_bytes()) == (plain.name, plain.tags, plain.container)
+    })?;
+    Some((Observation { measure: plain.measure, rate: plain.rate, ignored: plain.ignored, ..named }, lines.offset()))
+}
+
+#[test]
+fn what_agents_send_most_is_plain() {
+    for line in [
+        "a.b.c:1|c",
+        "a.b.c:1|c|@0.25",
+        "a.b.c.d.e:12.5|ms",
+        "a:5|g",
+        "a:-5|g\nb:1|c",
+        "a:1|h|@0.5|#env:prod,host:web-1",
+        "a:1|d|#env:prod|@0.5|c:83c0|e:it\n",
+        "a:1|m",
+        "a:1|kv",
+    ] {
+        let mut lines = Lines::of(line.as_bytes());
+        lines.line();
+        let (found, end) = short(line.as_bytes()).unwrap_or_else(|| panic!("{line}"));
+        assert_eq!((Ok(found), end), (read(line.as_bytes())[0], lines.offset()), "{line}");
+    }
+    for line in [
+        "a",
+        "a:1",
+        "a:1|",
+        "a:1|c|",
+        "a:|c",
+        ":1|c",
+        "a:1|s",
+        "a:1|c\r\n",
+        "a:1|c|T5",
+        "a:1|c|@2",
+        "_sc:1|c",
+        "a:1|c|@-1",
+        "a:1|c|#k|#l",
+        "a:1:2|c",
+        "a:1|c:2|c",
+        "a:1e3|c",
+        "a:1|c|#k:v\r\nb:1|c",
+        "a:1|q",
+        "a:1|c\r",
+    ] {
+        assert!(Lines::of(line.as_bytes()).plain().is_none(), "{line:?}");
+    }
+}
+
 fn token() -> impl Strategy<Value = Vec<u8>> {
     let known = ["a", ":", "|", "c", "g", "ms", "s", "@", "#", "T", ",", "\n", "\r", "1", "-0.5", "1e9", "_e{", "_sc|"];
     prop_oneof![
@@ -168,6 +252,28 @@ fn token() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+    /// Lines that are nearly plain: where the short way takes one whose name, tags and container are those the long way
+    /// finds, both say the same.
+    #[test]
+    fn the_short_way_says_what_the_long_way_says(
+        name in "[a-c.]{1,12}",
+        value in "[+-]?[0-9]{0,9}(\\.[0-9]{0,9})?",
+        kind in prop::sample::select(vec!["c", "g", "ms", "h", "d", "m", "kv", "s", "q", "cc"]),
+        extensions in prop::collection::vec("(@[0-9.]{1,4}|#[a-c:,]{0,12}|c:[a-c]{0,3}|T[0-9]{1,3}|e:[a-c:]{0,3}|[a-d]{0,2})", 0..4),
+        tail in prop::sample::select(vec!["", "\n", "\r\n", "\nb:1|c", "|", ":2|c", "\r"]),
+    ) {
+        let extensions: String = extensions.iter().map(|text| format!("|{text}")).collect();
+        let datagram = format!("{name}:{value}|{kind}{extensions}{tail}");
+        if let Some((found, end)) = short(datagram.as_bytes()) {
+            let mut lines = Lines::of(datagram.as_bytes());
+            let line = lines.line();
+            prop_assert_eq!(read(line), [Ok(found)], "{:?}", datagram);
+            prop_assert_eq!(end, lines.offset(), "{:?}", datagram);
+        } else if let Some(plain) = Lines::of(datagram.as_bytes()).plain() {
+            prop_assert!(false, "{:?} gave {:?}", datagram, plain);
+        }
+    }
 
     #[test]
     fn statsd_survives_any_tokens(tokens in prop::collection::vec(token(), 0..24)) {
@@ -183,6 +289,7 @@ proptest! {
             prop_assert!(observation.tags.iter().count() <= datagram.len());
             match observation.measure {
                 Measure::Member(member) => prop_assert!(!member.is_empty()),
+                Measure::Event(event) => prop_assert!(!event.title.is_empty()),
                 Measure::Count(v) | Measure::Gauge(v) | Measure::GaugeChange(v) | Measure::Timer(v) => {
                     prop_assert!(v.is_finite());
                 }

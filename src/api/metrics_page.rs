@@ -157,18 +157,28 @@ impl MetricsPage {
         out.sample("infrawatch_bad_requests_total", &[], self.metrics.bad_requests.load(Ordering::Relaxed));
         out.counter("infrawatch_exemplars_ignored_total", "Exemplars stepped over.");
         out.sample("infrawatch_exemplars_ignored_total", &[], self.metrics.exemplars_ignored.load(Ordering::Relaxed));
+        let created = "infrawatch_created_timestamps_ignored_total";
+        out.counter(created, "Times at which counters were made, sent by remote write 2.0 and stepped over.");
+        out.sample(created, &[], self.metrics.created_ignored.load(Ordering::Relaxed));
     }
 
     fn statsd(&self, out: &mut Exposition) {
         let counters = &self.metrics.statsd;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let drops = "infrawatch_statsd_kernel_drops_total";
+        let sockets = counters.sockets();
         out.counter(drops, "Datagrams the kernel had no room for.");
-        out.sample(drops, &[("socket", "statsd-0")], read(&counters.kernel_drops));
+        for socket in &sockets {
+            out.sample(drops, &[("socket", socket.name())], read(&socket.kernel_drops));
+        }
+        let datagrams = "infrawatch_statsd_datagrams_total";
+        out.counter(datagrams, "Datagrams received.");
+        for socket in &sockets {
+            out.sample(datagrams, &[("socket", socket.name())], read(&socket.datagrams));
+        }
         let plain = [
-            ("infrawatch_statsd_datagrams_total", "Datagrams received.", &counters.datagrams),
             ("infrawatch_statsd_extensions_ignored_total", "Extensions stepped over.", &counters.extensions_ignored),
-            ("infrawatch_statsd_tags_joined_total", "Observations with a tag key twice.", &counters.tags_joined),
+            ("infrawatch_statsd_tags_joined_total", "Spellings of series with a tag key twice.", &counters.tags_joined),
             ("infrawatch_window_samples_total", "Samples stored when windows closed.", &counters.window_samples),
             (
                 "infrawatch_window_samples_refused_total",
@@ -180,7 +190,12 @@ impl MetricsPage {
             out.counter(name, help);
             out.sample(name, &[], read(counter));
         }
-        out.gauge("infrawatch_statsd_series", "Series that have a window.");
+        let refused = "infrawatch_statsd_refused_total";
+        out.counter(refused, "Observations of new series for which statsd.max_series left no room, by metric name.");
+        for (name, count) in counters.refused() {
+            out.sample(refused, &[("metric_name", name.as_str())], count);
+        }
+        out.gauge("infrawatch_statsd_series", "Spellings of series that are gathered.");
         out.sample("infrawatch_statsd_series", &[], read(&counters.window_series));
     }
 

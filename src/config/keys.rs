@@ -13,6 +13,7 @@
 use super::kinds::{
     Address, Bytes, Count, Folder, Kind, Level, Listen, LogFormat, Number, OneOf, OptionalFolder, Span, Switch,
 };
+use super::statsd_kinds::{Containers, Dialect, OptionalFile, Shares};
 use super::table::{Key, Origin, at_most_one, read, settings};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,18 +33,34 @@ settings! {
         max_connections: usize as Count = "1024" in "1" to "1000000",
     }
 
-    /// The StatsD listener.
+    /// The StatsD listeners.
     statsd: StatsD {
         /// UDP address and port to listen at; port 0 lets the system choose one, "off" opens no socket.
         listen: Listen as Address = "127.0.0.1:8125" flag "--statsd-listen",
+        /// Sockets that share the UDP address, each with a thread; 0 takes one for every four processor cores.
+        sockets: usize as Count = "0" in "0" to "64",
+        /// TCP address and port to listen at for lines of StatsD; "off" opens no socket.
+        tcp_listen: Listen as Address = "off",
+        /// TCP connections served at the same time; further ones wait to be accepted.
+        max_connections: usize as Count = "1024" in "1" to "1000000",
+        /// A Unix datagram socket to listen at, such as DogStatsD clients send to; empty opens none.
+        unix_socket: Option<PathBuf> as OptionalFile = "",
+        /// Whose rules hold at the UDP and TCP addresses: by Etsy's, a sign makes a gauge's value a change of its level.
+        dialect: Dialect as OneOf<Dialect> = "etsy",
+        /// Whose rules hold at the Unix socket.
+        unix_dialect: Dialect as OneOf<Dialect> = "dogstatsd",
+        /// Whether the container a line comes from becomes the label container_id: a series for every container.
+        containers: Containers as OneOf<Containers> = "ignore",
+        /// The quantiles stored of every timer, histogram and distribution, each with a relative error of at most 1 %.
+        quantiles: Vec<f64> as Shares = "0.5,0.9,0.95,0.99",
         /// How long counts, timers and sets are gathered before they become samples; windows are aligned to the epoch.
         window: Duration as Span = "10s" in "100ms" to "1h",
         /// How long a series that is not observed keeps its place in memory, and a gauge the level that changes add to.
         idle: Duration as Span = "5m" in "1s" to "7d",
-        /// Series that may have a window; at the limit observations of new ones are rejected and counted.
+        /// Series that may be gathered, each spelling and socket counted; at the limit new ones are rejected and named.
         max_series: usize as Count = "1000000" in "1" to "100000000",
         /// Room the kernel is asked to keep for datagrams not yet read; net.core.rmem_max may hold it lower.
-        rcvbuf_bytes: u64 as Bytes = "8MiB" in "64KiB" to "1GiB",
+        rcvbuf_bytes: u64 as Bytes = "32MiB" in "64KiB" to "1GiB",
     }
 
     /// The store.
@@ -169,6 +186,13 @@ impl Models {
     }
 }
 
+impl StatsD {
+    /// How many sockets share the UDP address on a machine of `cores`.
+    pub fn sockets_on(&self, cores: usize) -> usize {
+        if self.sockets == 0 { (cores / 4).clamp(1, 8) } else { self.sockets }
+    }
+}
+
 impl Shards {
     /// How many shards to start on a machine of `cores`: the number set, or one a core, at most one a partition.
     pub fn threads(&self, cores: usize) -> usize {
@@ -204,6 +228,14 @@ mod tests {
         assert_eq!(storage.journal_path(), PathBuf::from("./infrawatch-data/journal"));
         storage.journal_dir = Some(PathBuf::from("/fast"));
         assert_eq!(storage.journal_path(), PathBuf::from("/fast"));
+    }
+
+    #[test]
+    fn sockets_follow_the_cores_unless_they_are_set() {
+        let mut statsd = Config::default().statsd;
+        assert_eq!([1, 2, 8, 128].map(|cores| statsd.sockets_on(cores)), [1, 1, 2, 8]);
+        statsd.sockets = 3;
+        assert_eq!(statsd.sockets_on(1), 3);
     }
 
     #[test]

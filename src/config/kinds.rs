@@ -25,7 +25,7 @@ pub(super) trait Kind {
     fn text(value: &Self::Value) -> String;
 }
 
-fn expected<K: Kind>() -> String {
+pub(super) fn expected<K: Kind>() -> String {
     format!("expected {}", K::form())
 }
 

@@ -17,6 +17,7 @@ mod table;
 
 mod keys;
 mod kinds;
+mod statsd_kinds;
 
 mod document;
 mod error;
@@ -30,4 +31,5 @@ pub use error::{ConfigError, ConfigErrors};
 pub use keys::{Config, Http, KEYS, Log, Query, Shards, StatsD, Storage};
 pub use kinds::{Level, Listen, LogFormat};
 pub use load::{CONFIG_VARIABLE, FlagValue, Loaded, Sources, load};
+pub use statsd_kinds::{Containers, Dialect};
 pub use table::{Key, Origin};

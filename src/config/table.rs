@@ -199,6 +199,10 @@ mod tests {
                 (None, "true") => "false".to_owned(),
                 (None, "info") => "trace".to_owned(),
                 (None, "logfmt") => "json".to_owned(),
+                (None, "etsy") => "dogstatsd".to_owned(),
+                (None, "dogstatsd") => "etsy".to_owned(),
+                (None, "ignore") => "label".to_owned(),
+                (None, "0.5,0.9,0.95,0.99") => "0.5".to_owned(),
                 (None, "") | (None, "./infrawatch-data") => "elsewhere".to_owned(),
                 (None, _) => "1d".to_owned(),
             };

@@ -89,22 +89,20 @@ impl Lane {
         }
     }
 
-    /// Adds an observation of the series with this canonical key, received at `received_ms`. What is sent together
-    /// belongs to one window: the source sends before another begins.
-    #[inline]
+    /// Adds what was observed of the series with this canonical key in the window of `received_ms`; for all of one window
+    /// that is the same time.
     pub fn observe(&mut self, key: &[u8], observed: Observed, received_ms: i64) {
         let (hash, shard) = route(key, self.lanes.queues.len());
         let batches = &mut self.batches[shard];
-        if batches.last().is_none_or(|batch| batch.len() >= BATCH_SAMPLES) {
+        let has_room = |batch: &Batch| {
+            let same_window = batch.observations.is_empty() || batch.observations.received_ms() == received_ms;
+            batch.len() < BATCH_SAMPLES && same_window
+        };
+        if !batches.last().is_some_and(has_room) {
             batches.push(self.lanes.pool.take());
         }
         let batch = batches.last_mut().expect("a batch was pushed if there was none");
         batch.observations.push(hash, key, observed, received_ms);
-    }
-
-    /// Whether a batch is full, so that waiting for more saves nothing.
-    pub fn has_full_batch(&self) -> bool {
-        self.batches.iter().flatten().any(|batch| batch.len() >= BATCH_SAMPLES)
     }
 
     /// How many batches there are to send.
@@ -112,16 +110,35 @@ impl Lane {
         self.batches.iter().map(Vec::len).sum()
     }
 
-    /// Sends every batch to its shard. `reply` makes the answer's hearer for each; `refused` hears of a batch that did
-    /// not get into its queue, with the number of its samples and observations.
-    pub fn send(mut self, source: Source, reply: impl FnMut() -> Reply, refused: impl FnMut(SendError, u64)) {
-        self.flush(source, reply, refused);
+    /// Sends the batches that their shards have room for and keeps the others: for a source whose observations are
+    /// counted already. Says whether all shards still live.
+    pub fn offer(&mut self, source: Source) -> bool {
+        let mut alive = true;
+        for (queue, batches) in self.lanes.queues.iter().zip(&mut self.batches) {
+            let mut waiting = std::mem::take(batches).into_iter();
+            while let Some(batch) = waiting.next() {
+                match queue.try_send(Submission { batch, source, reply: Box::new(|_| {}) }) {
+                    Ok(()) => continue,
+                    Err(TrySendError::Full(refused)) => {
+                        batches.push(refused.batch);
+                        break;
+                    }
+                    Err(TrySendError::Disconnected(_)) => {
+                        alive = false;
+                        break;
+                    }
+                }
+            }
+            batches.extend(waiting);
+        }
+        alive
     }
 
-    /// The same for a source that goes on with this lane.
-    pub fn flush(&mut self, source: Source, mut reply: impl FnMut() -> Reply, mut refused: impl FnMut(SendError, u64)) {
-        for (queue, batches) in self.lanes.queues.iter().zip(&mut self.batches) {
-            for batch in batches.drain(..) {
+    /// Sends every batch to its shard. `reply` makes the answer's hearer for each; `refused` hears of a batch that did
+    /// not get into its queue, with the number of its samples and observations.
+    pub fn send(self, source: Source, mut reply: impl FnMut() -> Reply, mut refused: impl FnMut(SendError, u64)) {
+        for (queue, batches) in self.lanes.queues.iter().zip(self.batches) {
+            for batch in batches {
                 let samples = batch.len() as u64;
                 match queue.try_send(Submission { batch, source, reply: reply() }) {
                     Ok(()) => {}
@@ -155,6 +172,23 @@ mod tests {
         let counts: Vec<_> = received.iter().map(|queue| queue.len()).collect();
         assert_eq!(counts.iter().sum::<usize>(), 2);
         assert!(counts.contains(&2));
+    }
+
+    #[test]
+    fn what_a_full_queue_does_not_take_is_offered_again() {
+        let (queue, received) = bounded(1);
+        let lanes = Lanes::new(vec![queue], BatchPool::new(4));
+        let mut lane = lanes.lane();
+        for time_ms in 0..=2 * BATCH_SAMPLES as i64 {
+            lane.observe(b"some key", Observed::Count(time_ms as f64), 1);
+        }
+        for (left, rows) in [(2, BATCH_SAMPLES), (1, BATCH_SAMPLES), (0, 1)] {
+            assert!(lane.offer(Source::StatsD));
+            assert_eq!((lane.batches_len(), received.recv().unwrap().batch.len()), (left, rows));
+        }
+        lane.observe(b"some key", Observed::Count(1.0), 0);
+        drop(received);
+        assert!(!lane.offer(Source::StatsD));
     }
 
     #[test]

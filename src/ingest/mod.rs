@@ -6,8 +6,13 @@ pub mod json_push;
 mod lane;
 mod outcome;
 pub mod remote_write;
+mod statsd_gatherer;
 pub mod statsd_listener;
+mod statsd_socket;
+pub mod statsd_stream;
+mod statsd_table;
 mod translate;
 
 pub use body::{Bodies, BodyLimits};
 pub use lane::{Lane, Lanes, SendError};
+pub use statsd_socket::StatsdSocket;

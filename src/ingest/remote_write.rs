@@ -1,4 +1,4 @@
-//! Prometheus remote write 1.0: `POST /api/v1/write` (and `/api/v1/push`), answered when everything in it is durable.
+//! Prometheus remote write 1.0 and 2.0: `POST /api/v1/write` (and `/api/v1/push`), answered when everything in it is durable.
 //!
 //! ```text
 //! headers ─ room ─ body ─ snappy ─ parse and translate in slices ─ lanes ─ shards ... commit ─ answer
@@ -14,7 +14,7 @@
 use super::body::{Bodies, BodyError};
 use super::lane::{Lane, Lanes};
 use super::outcome::{self, NotStored};
-use super::translate::{Translated, remote_write_series};
+use super::translate::{Translated, remote_write_series, remote_write_series_v2};
 use crate::self_metrics::{SelfMetrics, Source};
 use crate::shard::{BytesPool, Tally, rejections};
 use axum::Router;
@@ -23,7 +23,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use protocols::remote_write::{Schema, headers, schema, time_series};
+use protocols::remote_write::{Schema, headers, schema, symbols, time_series, time_series_v2};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -66,7 +66,7 @@ async fn write(State(state): State<Arc<RemoteWrite>>, headers: HeaderMap, body: 
 
 impl RemoteWrite {
     async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
-        check_headers(headers)?;
+        let schema = check_headers(headers)?;
         let (body, _room) = self.bodies.read(headers, body).await.map_err(|error| match error {
             BodyError::TooLarge(bytes) => Refusal::TooLarge(bytes),
             BodyError::Slow => Refusal::Slow,
@@ -80,9 +80,13 @@ impl RemoteWrite {
         drop(body);
         let mut lane = self.lanes.lane();
         lane.lend(request.clone());
-        let translated = translate(&request, &mut lane).await?;
+        let translated = match schema {
+            Schema::V1 => translate(&request, &mut lane).await?,
+            Schema::V2 => translate_v2(&request, &mut lane).await?,
+        };
         drop(request);
         self.metrics.exemplars_ignored.fetch_add(translated.exemplars, Ordering::Relaxed);
+        self.metrics.created_ignored.fetch_add(translated.created, Ordering::Relaxed);
         Ok(self.store(lane, translated).await)
     }
 
@@ -114,16 +118,31 @@ async fn translate(request: &[u8], lane: &mut Lane) -> Result<Translated, Refusa
     Ok(translated)
 }
 
-fn check_headers(headers: &HeaderMap) -> Result<(), Refusal> {
+async fn translate_v2(request: &[u8], lane: &mut Lane) -> Result<Translated, Refusal> {
+    let symbols = symbols(request).map_err(Refusal::Malformed)?;
+    let mut keys = KeyBuilder::default();
+    let mut translated = Translated::default();
+    let mut parsed = 0;
+    for series in time_series_v2(request) {
+        let series = series.map_err(Refusal::Malformed)?;
+        remote_write_series_v2(&series, &symbols, &mut keys, lane, &mut translated);
+        parsed += 1;
+        if parsed % SLICE_SERIES == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    Ok(translated)
+}
+
+/// The schema that the headers ask for; the version header says nothing beyond the content type.
+fn check_headers(headers: &HeaderMap) -> Result<Schema, Refusal> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("").trim();
     let encoding = text(header::CONTENT_ENCODING);
     if !encoding.eq_ignore_ascii_case(headers::CONTENT_ENCODING) {
         return Err(Refusal::Encoding(encoding.to_owned()));
     }
-    match schema(text(header::CONTENT_TYPE)) {
-        Some(Schema::V1) => Ok(()),
-        _ => Err(Refusal::ContentType(text(header::CONTENT_TYPE).to_owned())),
-    }
+    let content_type = text(header::CONTENT_TYPE);
+    schema(content_type).ok_or_else(|| Refusal::ContentType(content_type.to_owned()))
 }
 
 /// 204 when everything is stored, else 400 with what is not and why.
@@ -161,7 +180,9 @@ fn answer_for(tally: &Tally, translated: &Translated) -> Response {
 enum Refusal {
     #[error("content encoding must be snappy, not {0:?}")]
     Encoding(String),
-    #[error("content type must be application/x-protobuf with proto=prometheus.WriteRequest or without, not {0:?}")]
+    #[error(
+        "content type must be application/x-protobuf, alone or with proto=prometheus.WriteRequest or proto=io.prometheus.write.v2.Request, not {0:?}"
+    )]
     ContentType(String),
     #[error("body is larger than http.max_body_bytes ({0} bytes)")]
     TooLarge(usize),

@@ -7,15 +7,16 @@
 
 use super::lane::Lane;
 use crate::self_metrics::Rejection;
-use crate::shard::Observed;
-use protocols::remote_write::TimeSeries;
+use protocols::remote_write::{SeriesV2, Symbols, TimeSeries};
 use protocols::statsd::{LineError, Measure, Observation, Reason, Tags};
-use storage::series::{KeyBuilder, KeyError, NAME_LABEL, hash};
+use storage::series::{KeyBuilder, KeyError, NAME_LABEL};
 
 /// Longest key of an observation: the keys of a timer's quantiles, which are longer, still fit the catalog's 4096 bytes.
 const OBSERVED_KEY_BYTES_MAX: usize = 4000;
-/// How far ahead of the clock a timestamp of StatsD may be.
-const TIMESTAMP_AHEAD_MS: i64 = 60_000;
+/// The label of an event's kind.
+const ALERT_LABEL: &str = "alert_type";
+/// The label of a container, where it is kept.
+const CONTAINER_LABEL: &str = "container_id";
 
 /// What translating a request came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub(super) struct Translated {
     pub(super) rejected: Vec<(Rejection, u64)>,
     /// Exemplars stepped over.
     pub(super) exemplars: u64,
+    /// Times at which counters were made, stepped over.
+    pub(super) created: u64,
 }
 
 impl Translated {
@@ -58,7 +61,7 @@ pub(super) fn remote_write_series(
     if let Some(key) = series.canonical_labels() {
         lane.series(key);
     } else {
-        match canonical_key(series, keys) {
+        match key_of(series.labels().map(Some), keys) {
             Ok(key) => lane.series(key),
             Err(reason) => return translated.reject(reason, samples),
         }
@@ -68,11 +71,39 @@ pub(super) fn remote_write_series(
     }
 }
 
-/// The key of labels that come unsorted, with empty values, or otherwise not as a key has them.
-#[cold]
-fn canonical_key<'a>(series: &TimeSeries<'_>, keys: &'a mut KeyBuilder) -> Result<&'a [u8], Rejection> {
+/// The same for a series of version 2.0.
+pub(super) fn remote_write_series_v2(
+    series: &SeriesV2<'_>,
+    symbols: &Symbols<'_>,
+    keys: &mut KeyBuilder,
+    lane: &mut Lane,
+    translated: &mut Translated,
+) {
+    let (samples, histograms) = (series.sample_count() as u64, series.histogram_count() as u64);
+    translated.received += samples + histograms;
+    translated.exemplars += series.exemplar_count() as u64;
+    translated.created += series.created_count() as u64;
+    translated.reject(Rejection::NativeHistogram, histograms);
+    if samples == 0 {
+        return;
+    }
+    match key_of(series.labels(symbols), keys) {
+        Ok(key) => lane.series(key),
+        Err(reason) => return translated.reject(reason, samples),
+    }
+    for (time_ms, value) in series.samples() {
+        lane.sample(time_ms, value);
+    }
+}
+
+/// The key of labels in any order; one that is not there at all makes no series.
+fn key_of<'a, 'l>(
+    labels: impl Iterator<Item = Option<(&'l [u8], &'l [u8])>>,
+    keys: &'a mut KeyBuilder,
+) -> Result<&'a [u8], Rejection> {
     keys.clear();
-    for (name, value) in series.labels() {
+    for label in labels {
+        let (name, value) = label.ok_or(Rejection::BadSeries)?;
         let text = |bytes| std::str::from_utf8(bytes).map_err(|_| Rejection::BadSeries);
         keys.push(text(name)?, text(value)?);
     }
@@ -83,92 +114,39 @@ fn canonical_key<'a>(series: &TimeSeries<'_>, keys: &'a mut KeyBuilder) -> Resul
     })
 }
 
-/// What translating lines of StatsD came to.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct TranslatedLines {
-    /// Observations, and lines that gave none.
-    pub(super) translated: Translated,
-    /// Extensions stepped over.
-    pub(super) extensions: u64,
-    /// Observations with a tag key that stood twice.
-    pub(super) tags_joined: u64,
-}
-
-/// Puts what one line of StatsD gave, received at `now_ms`, into the lane; counts what cannot be.
-#[inline]
-pub(super) fn statsd_line(
-    line: Result<Observation<'_>, LineError>,
-    now_ms: i64,
-    keys: &mut KeyBuilder,
-    lane: &mut Lane,
-    lines: &mut TranslatedLines,
-) {
-    lines.translated.received += 1;
-    let taken = line.map_err(refusal).and_then(|observation| {
-        lines.extensions += u64::from(observation.ignored);
-        let observed = observed(&observation)?;
-        let key = observed_key(&observation, keys, &mut lines.tags_joined)?;
-        match (observation.time_s, observed) {
-            (Some(time_s), Observed::Count(value) | Observed::Gauge(value) | Observed::GaugeChange(value)) => {
-                let time_ms = time_s.saturating_mul(1000);
-                if time_ms > now_ms + TIMESTAMP_AHEAD_MS {
-                    return Err(Rejection::InFuture);
-                }
-                lane.series(key);
-                lane.sample(time_ms, value);
-            }
-            _ => lane.observe(key, observed, now_ms),
-        }
-        Ok(())
-    });
-    if let Err(reason) = taken {
-        lines.translated.reject(reason, 1);
-    }
-}
-
-fn refusal(error: LineError) -> Rejection {
+/// What a malformed line is counted as.
+pub(super) fn refusal(error: LineError) -> Rejection {
     match error.reason {
         Reason::UnknownType => Rejection::UnknownType,
-        Reason::Event => Rejection::Event,
+        Reason::BadEvent => Rejection::BadEvent,
+        Reason::Rate => Rejection::BadRate,
+        Reason::Value => Rejection::BadValue,
+        Reason::Name => Rejection::BadName,
+        Reason::Tags => Rejection::BadTags,
+        Reason::Timestamp => Rejection::BadTimestamp,
         _ => Rejection::Malformed,
     }
 }
 
-#[inline]
-fn observed(observation: &Observation<'_>) -> Result<Observed, Rejection> {
-    let rate = observation.rate;
-    Ok(match observation.measure {
-        Measure::Count(value) => {
-            let count = if rate == 1.0 { value } else { value / rate };
-            // A value near the largest double and a tiny rate: infinity was not sent.
-            if !count.is_finite() {
-                return Err(Rejection::Malformed);
-            }
-            Observed::Count(count)
-        }
-        Measure::Gauge(value) => Observed::Gauge(value),
-        Measure::GaugeChange(value) => Observed::GaugeChange(value),
-        Measure::Timer(value) => {
-            let weight = 1.0 / rate;
-            if !(value * weight).is_finite() {
-                return Err(Rejection::Malformed);
-            }
-            Observed::Timer { value, weight }
-        }
-        Measure::Member(member) => Observed::Member(hash(member)),
-    })
-}
-
-/// The key of a name as sent and tags as labels.
-#[inline]
-fn observed_key<'a>(
+/// The key of a name as sent and tags as labels, met for the first time.
+pub(super) fn observed_key<'a>(
     observation: &Observation<'_>,
+    keep_container: bool,
     keys: &'a mut KeyBuilder,
     tags_joined: &mut u64,
 ) -> Result<&'a [u8], Rejection> {
     if push_tags(observation.name, observation.tags, keys) {
         *tags_joined += 1;
         push_joined_tags(observation.name, observation.tags, keys);
+    }
+    if let Measure::Event(event) = observation.measure
+        && observation.tags.iter().all(|(key, _)| key != ALERT_LABEL)
+    {
+        keys.push(ALERT_LABEL, event.alert);
+    }
+    let is_tag = || observation.tags.iter().any(|(key, _)| key == CONTAINER_LABEL);
+    if keep_container && !observation.container.is_empty() && !is_tag() {
+        keys.push(CONTAINER_LABEL, observation.container);
     }
     let key = keys.finish().map_err(|_| Rejection::BadSeries)?;
     if key.len() <= OBSERVED_KEY_BYTES_MAX { Ok(key) } else { Err(Rejection::BadSeries) }
@@ -218,7 +196,7 @@ mod tests {
         let mut found = None;
         packet(line.as_bytes(), |read| {
             let read = read.expect("a well-formed line");
-            let key = observed_key(&read, &mut keys, &mut 0);
+            let key = observed_key(&read, true, &mut keys, &mut 0);
             found = Some(key.map(|key| labels(key).map(|(n, v)| (n.to_owned(), v.to_owned())).collect()));
         });
         found.expect("one observation")
@@ -232,6 +210,10 @@ mod tests {
     fn tags_become_sorted_labels() {
         let expected = pairs(&[("__name__", "a.b/c d"), ("env", "prod"), ("host", "a:1"), ("up", "true")]);
         assert_eq!(key_of("a.b/c d:1|c|#host:a:1,up,env:prod"), expected);
+        assert_eq!(key_of("a:1|c|c:f00"), pairs(&[("__name__", "a"), ("container_id", "f00")]));
+        assert_eq!(key_of("a:1|c|#container_id:x|c:f00"), pairs(&[("__name__", "a"), ("container_id", "x")]));
+        let event = [("__name__", "statsd_events"), ("alert_type", "error"), ("k", "v")];
+        assert_eq!(key_of("_e{1,1}:a|b|t:error|#k:v"), pairs(&event));
         assert_eq!(key_of("a:1|c|#"), pairs(&[("__name__", "a")]));
         assert_eq!(key_of("a:1|c|#empty:,,"), pairs(&[("__name__", "a")]));
     }
@@ -246,14 +228,5 @@ mod tests {
         assert_eq!(key_of("a:1|c|#__name__:b"), Err(Rejection::BadSeries));
         assert_eq!(key_of("a:1|c|#:b"), Err(Rejection::BadSeries));
         assert_eq!(key_of(&format!("a:1|c|#k:{}", "v".repeat(4000))), Err(Rejection::BadSeries));
-    }
-
-    #[test]
-    fn a_rate_that_makes_infinity_is_malformed() {
-        for line in ["a:1e308|c|@0.001", "a:1e308|ms|@0.001"] {
-            packet(line.as_bytes(), |read| {
-                assert_eq!(observed(&read.expect("well formed")), Err(Rejection::Malformed), "{line}");
-            });
-        }
     }
 }

@@ -19,7 +19,10 @@ const RANK_BITS: usize = 64 - INDEX_BITS as usize;
 
 /// Different members by the 64 bits of their hashes.
 #[derive(Debug)]
-pub(super) enum Distinct {
+pub struct Distinct(Members);
+
+#[derive(Debug)]
+enum Members {
     /// All of them.
     Exact(HashTable<u64>),
     /// The largest rank seen by each register.
@@ -28,44 +31,56 @@ pub(super) enum Distinct {
 
 impl Default for Distinct {
     fn default() -> Self {
-        Self::Exact(HashTable::new())
+        Self(Members::Exact(HashTable::new()))
     }
 }
 
 impl Distinct {
-    /// Adds a member.
-    pub(super) fn add(&mut self, hash: u64) {
-        match self {
-            Self::Exact(hashes) => {
+    /// Adds a member by its hash.
+    pub fn add(&mut self, hash: u64) {
+        match &mut self.0 {
+            Members::Exact(hashes) => {
                 if hashes.find(hash, |other| *other == hash).is_some() {
                     return;
                 }
-                if hashes.len() == EXACT_MAX {
-                    let mut registers = vec![0; REGISTERS].into_boxed_slice();
-                    hashes.iter().for_each(|hash| note(&mut registers, *hash));
-                    note(&mut registers, hash);
-                    *self = Self::Estimated(registers);
-                } else {
+                if hashes.len() < EXACT_MAX {
                     hashes.insert_unique(hash, hash, |hash| *hash);
+                } else {
+                    note(self.registers(), hash);
                 }
             }
-            Self::Estimated(registers) => note(registers, hash),
+            Members::Estimated(registers) => note(registers, hash),
+        }
+    }
+
+    /// Adds the members of another.
+    pub(super) fn merge(&mut self, other: &Self) {
+        match &other.0 {
+            Members::Exact(hashes) => hashes.iter().for_each(|hash| self.add(*hash)),
+            Members::Estimated(theirs) => {
+                self.registers().iter_mut().zip(theirs).for_each(|(own, rank)| *own = (*own).max(*rank));
+            }
         }
     }
 
     /// How many there are.
     pub(super) fn count(&self) -> f64 {
-        match self {
-            Self::Exact(hashes) => hashes.len() as f64,
-            Self::Estimated(registers) => estimate(registers).round(),
+        match &self.0 {
+            Members::Exact(hashes) => hashes.len() as f64,
+            Members::Estimated(registers) => estimate(registers).round(),
         }
     }
 
-    /// Forgets the members.
-    pub(super) fn clear(&mut self) {
-        match self {
-            Self::Exact(hashes) => hashes.clear(),
-            Self::Estimated(_) => *self = Self::default(),
+    /// The registers; members kept one by one are noted in them first.
+    fn registers(&mut self) -> &mut [u8] {
+        if let Members::Exact(hashes) = &self.0 {
+            let mut registers = vec![0; REGISTERS].into_boxed_slice();
+            hashes.iter().for_each(|hash| note(&mut registers, *hash));
+            self.0 = Members::Estimated(registers);
+        }
+        match &mut self.0 {
+            Members::Estimated(registers) => registers,
+            Members::Exact(_) => &mut [],
         }
     }
 }
@@ -149,11 +164,16 @@ mod tests {
     }
 
     #[test]
-    fn a_cleared_set_counts_exactly_again() {
-        let mut distinct = members(2000);
-        distinct.clear();
-        assert_eq!(distinct.count(), 0.0);
-        distinct.add(5);
-        assert_eq!(distinct.count(), 1.0);
+    fn merged_sets_count_what_one_would() {
+        for (one, other) in [(0, 3), (600, 900), (3, 5_000), (5_000, 3), (4_000, 9_000)] {
+            let mut merged = members(one);
+            merged.merge(&members(other));
+            assert_eq!(merged.count(), members(one.max(other)).count(), "{one} {other}");
+        }
+        let (mut low, mut high) = (Distinct::default(), Distinct::default());
+        (0..1000u64).for_each(|member| low.add(storage::series::hash(&member.to_le_bytes())));
+        (1000..2000u64).for_each(|member| high.add(storage::series::hash(&member.to_le_bytes())));
+        low.merge(&high);
+        assert!((low.count() / 2000.0 - 1.0).abs() < 0.025, "{}", low.count());
     }
 }

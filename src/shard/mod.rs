@@ -18,11 +18,13 @@ mod worker;
 
 pub use accounting::rejections;
 pub use batch::{Batch, BatchPool, Reply, Submission};
+pub use distinct::Distinct;
 pub use observations::{Observations, Observed};
 pub use peers::Peers;
 pub use questions::{ModelBoard, Summary};
 pub use score::ScoringContext;
 pub use shared_bytes::{BytesPool, SharedBytes};
+pub use timer::{Quantiles, Timer};
 pub use window::WindowSettings;
 pub use worker::{ShardHandle, spawn};
 

@@ -1,30 +1,33 @@
-//! Observations in flight: what belongs into a window, as columns, on its way from a lane to a shard.
+//! What a source gathered for windows, as columns, on its way from a lane to a shard.
 //!
-//! Not here: samples with a time of their own (see `batch`), what a window makes of them (see `window`).
+//! Not here: samples with a time of their own (see `batch`), gathering (see `ingest::statsd_table`), what a window makes
+//! of it (see `window`).
 //!
-//! Invariant: all observations of one batch were received within one window, that of `received_ms`.
+//! Invariant: all of one batch belongs to one window, that of `received_ms`.
 
-/// One observation of a series.
-#[derive(Debug, Clone, Copy, PartialEq)]
+use super::distinct::Distinct;
+use super::timer::Timer;
+
+/// What was observed of a series within a window, or within a part of it.
+#[derive(Debug)]
 pub enum Observed {
     /// Events, already divided by the sample rate.
     Count(f64),
-    /// A level.
-    Gauge(f64),
-    /// A change of a level by Etsy's rule: it sets a gauge that does not exist or is 0.
-    GaugeChange(f64),
-    /// One of many values; `weight` events looked like it.
-    Timer {
-        /// The value.
-        value: f64,
-        /// How many events it stands for.
-        weight: f64,
+    /// A level, set at this time, or by nothing but changes of the level before: Etsy's rule that a change sets a gauge
+    /// that does not exist or is 0 is the same as adding to 0.
+    Gauge {
+        /// The level, or the sum of changes when it was never set.
+        level: f64,
+        /// When it was set last, milliseconds since 1970.
+        set_ms: Option<i64>,
     },
-    /// A member of a set, as 64 bits of its hash.
-    Member(u64),
+    /// Many values.
+    Timer(Box<Timer>),
+    /// Members of a set.
+    Members(Box<Distinct>),
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Row {
     hash: u64,
     key_end: u32,
@@ -40,7 +43,7 @@ pub struct Observations {
 }
 
 impl Observations {
-    /// Adds an observation of the series with this key, received at `received_ms`.
+    /// Adds what was observed of the series with this key in the window of `received_ms`.
     #[inline]
     pub fn push(&mut self, hash: u64, key: &[u8], observed: Observed, received_ms: i64) {
         self.keys.extend_from_slice(key);
@@ -48,7 +51,7 @@ impl Observations {
         self.received_ms = received_ms;
     }
 
-    /// How many there are.
+    /// How many rows there are.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -58,16 +61,17 @@ impl Observations {
         self.rows.is_empty()
     }
 
-    /// When they were received, milliseconds since the epoch.
+    /// A time in the window they belong to, milliseconds since the epoch.
     pub fn received_ms(&self) -> i64 {
         self.received_ms
     }
 
-    /// Hash, key and observation in the order they were added.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &[u8], Observed)> {
+    /// Takes hash, key and observed out, in the order they were added.
+    pub fn drain(&mut self) -> impl Iterator<Item = (u64, &[u8], Observed)> {
         let mut start = 0;
-        self.rows.iter().map(move |row| {
-            let key = &self.keys[start..row.key_end as usize];
+        let keys = &self.keys;
+        self.rows.drain(..).map(move |row| {
+            let key = &keys[start..row.key_end as usize];
             start = row.key_end as usize;
             (row.hash, key, row.observed)
         })
@@ -87,10 +91,11 @@ mod tests {
     fn observations_carry_their_own_key() {
         let mut observations = Observations::default();
         observations.push(1, b"one", Observed::Count(2.0), 10);
-        observations.push(2, b"second", Observed::Gauge(3.0), 20);
-        let read: Vec<_> = observations.iter().collect();
-        assert_eq!(read, [(1, &b"one"[..], Observed::Count(2.0)), (2, &b"second"[..], Observed::Gauge(3.0))]);
+        observations.push(2, b"second", Observed::Gauge { level: 3.0, set_ms: None }, 20);
         assert_eq!(observations.received_ms(), 20);
+        let read: Vec<_> = observations.drain().map(|(hash, key, observed)| (hash, key.to_vec(), observed)).collect();
+        assert!(matches!(&read[0], (1, key, Observed::Count(2.0)) if key == b"one"), "{read:?}");
+        assert!(matches!(&read[1], (2, key, Observed::Gauge { level: 3.0, .. }) if key == b"second"), "{read:?}");
         observations.clear();
         assert!(observations.is_empty());
     }

@@ -59,6 +59,12 @@ impl Sizes {
         self.weights[at] += weight;
     }
 
+    fn merge(&mut self, other: &Self) {
+        // The largest sizes first, so that the smallest are folded at most once.
+        let rows = other.weights.iter().enumerate().rev().filter(|(_, weight)| **weight > 0.0);
+        rows.for_each(|(at, weight)| self.add(other.first + at as i32, *weight));
+    }
+
     fn value(&self, at: usize) -> f64 {
         2.0 * GAMMA.powi(self.first + at as i32) / (GAMMA + 1.0)
     }
@@ -86,9 +92,17 @@ impl Sketch {
         if value > 0.0 { self.above.add(index, weight) } else { self.below.add(index, weight) }
     }
 
-    /// The values below which these shares of all events lie, for shares that rise; 0 for an empty sketch.
-    pub(super) fn quantiles<const N: usize>(&self, shares: [f64; N]) -> [f64; N] {
-        let mut values = [0.0; N];
+    /// Adds the values of another.
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.below.merge(&other.below);
+        self.above.merge(&other.above);
+        self.zero += other.zero;
+        self.total += other.total;
+    }
+
+    /// Gives the values below which these shares of all events lie, for shares that rise, to `each` with the share's
+    /// place; nothing for an empty sketch.
+    pub(super) fn quantiles(&self, shares: &[f64], mut each: impl FnMut(usize, f64)) {
         let mut next = 0;
         let mut seen = 0.0;
         let below = self.below.weights.iter().enumerate().rev().map(|(at, weight)| (-self.below.value(at), *weight));
@@ -96,19 +110,11 @@ impl Sketch {
         for (value, weight) in below.chain([(0.0, self.zero)]).chain(above).filter(|(_, weight)| *weight > 0.0) {
             seen += weight;
             // The value of rank share * total, counted from 1, in the order of values (nearest rank).
-            while next < N && seen >= shares[next] * self.total * (1.0 - 1e-12) {
-                values[next] = value;
+            while next < shares.len() && seen >= shares[next] * self.total * (1.0 - 1e-12) {
+                each(next, value);
                 next += 1;
             }
         }
-        values
-    }
-
-    /// Forgets the values and keeps the memory.
-    pub(super) fn clear(&mut self) {
-        self.below.weights.clear();
-        self.above.weights.clear();
-        (self.zero, self.total) = (0.0, 0.0);
     }
 }
 
@@ -123,13 +129,19 @@ mod tests {
         sketch
     }
 
+    fn quantiles<const N: usize>(sketch: &Sketch, shares: [f64; N]) -> [f64; N] {
+        let mut values = [0.0; N];
+        sketch.quantiles(&shares, |at, value| values[at] = value);
+        values
+    }
+
     fn near(found: f64, expected: f64) -> bool {
         (found - expected).abs() <= expected.abs() * ACCURACY * 1.000_001
     }
 
     #[test]
     fn quantiles_of_one_to_a_thousand_are_within_a_hundredth() {
-        let found = sketch((1..=1000).map(f64::from)).quantiles([0.5, 0.9, 0.95, 0.99]);
+        let found = quantiles(&sketch((1..=1000).map(f64::from)), [0.5, 0.9, 0.95, 0.99]);
         for (found, expected) in found.into_iter().zip([500.0, 900.0, 950.0, 990.0]) {
             assert!(near(found, expected), "{found} is not {expected}");
         }
@@ -139,25 +151,26 @@ mod tests {
     fn a_value_with_a_weight_counts_as_that_many() {
         let mut sketch = sketch([1.0]);
         sketch.add(100.0, 9.0);
-        let [low, high] = sketch.quantiles([0.1, 0.2]);
+        let [low, high] = quantiles(&sketch, [0.1, 0.2]);
         assert!(near(low, 1.0) && near(high, 100.0), "{low} {high}");
     }
 
     #[test]
     fn upper_quantiles_survive_sizes_that_do_not_fit_together() {
         for order in [[1e-11, 1e30, 2e30], [1e30, 1e-11, 2e30], [2e30, 1e30, 1e-11]] {
-            let [_, middle, top] = sketch(order).quantiles([0.3, 0.6, 1.0]);
+            let [_, middle, top] = quantiles(&sketch(order), [0.3, 0.6, 1.0]);
             assert!(near(middle, 1e30) && near(top, 2e30), "{middle} {top} after {order:?}");
         }
     }
 
     #[test]
-    fn a_cleared_sketch_is_as_good_as_new() {
-        let mut sketch = sketch([5.0, -5.0, 0.0]);
-        sketch.clear();
-        sketch.add(7.0, 1.0);
-        let [found] = sketch.quantiles([0.01]);
-        assert!(near(found, 7.0), "{found}");
+    fn upper_quantiles_survive_merging_what_does_not_fit_together() {
+        for (one, other) in [(1e-11, 1e30), (1e30, 1e-11)] {
+            let mut merged = sketch([one, one, 2e30]);
+            merged.merge(&sketch([other, -5.0, 0.0]));
+            let [top] = quantiles(&merged, [1.0]);
+            assert!(near(top, 2e30) && merged.total == 6.0, "{top}");
+        }
     }
 
     proptest! {
@@ -166,10 +179,22 @@ mod tests {
             mut values in prop::collection::vec(prop_oneof![-1e6..1e6f64, 0.001..10.0f64, Just(0.0)], 1..200),
             share in 0.001..1.0f64,
         ) {
-            let [found] = sketch(values.iter().copied()).quantiles([share]);
+            let [found] = quantiles(&sketch(values.iter().copied()), [share]);
             values.sort_by(f64::total_cmp);
             let rank = ((share * values.len() as f64).ceil() as usize).clamp(1, values.len());
             prop_assert!(near(found, values[rank - 1]), "{} for {}", found, values[rank - 1]);
+        }
+
+        #[test]
+        fn merged_sketches_say_what_one_sketch_of_all_values_says(
+            one in prop::collection::vec(prop_oneof![-1e6..1e6f64, 0.001..10.0f64, Just(0.0)], 0..100),
+            other in prop::collection::vec(prop_oneof![-1e6..1e6f64, 0.001..10.0f64, Just(0.0)], 1..100),
+        ) {
+            let shares = [0.1, 0.5, 0.9, 0.99];
+            let mut merged = sketch(one.iter().copied());
+            merged.merge(&sketch(other.iter().copied()));
+            let whole = sketch(one.iter().chain(&other).copied());
+            prop_assert_eq!(quantiles(&merged, shares), quantiles(&whole, shares));
         }
     }
 }

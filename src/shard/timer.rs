@@ -6,13 +6,30 @@ use super::peers::Closed;
 use super::sketch::Sketch;
 use storage::series::{KeyBuilder, KeyError, NAME_LABEL, labels};
 
-const QUANTILES: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
-const QUANTILE_VALUES: [&str; 4] = ["0.5", "0.9", "0.95", "0.99"];
 const QUANTILE_LABEL: &str = "quantile";
+
+/// The quantiles that are stored of every timer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quantiles {
+    shares: Vec<f64>,
+    /// The value of the label `quantile` for each.
+    texts: Vec<String>,
+}
+
+impl Quantiles {
+    /// These shares of all events, each between 0 and 1, in any order.
+    pub fn of(shares: &[f64]) -> Self {
+        let mut shares = shares.to_vec();
+        shares.sort_by(f64::total_cmp);
+        shares.dedup();
+        let texts = shares.iter().map(f64::to_string).collect();
+        Self { shares, texts }
+    }
+}
 
 /// The values of one series in one window.
 #[derive(Debug, Default)]
-pub(super) struct Timer {
+pub struct Timer {
     sketch: Sketch,
     count: f64,
     sum: f64,
@@ -21,35 +38,53 @@ pub(super) struct Timer {
 }
 
 impl Timer {
-    /// Adds a value that stands for `weight` events.
-    pub(super) fn observe(&mut self, value: f64, weight: f64) {
+    /// Adds a finite value that stands for `weight` events; refused when their sum would not be finite.
+    pub fn observe(&mut self, value: f64, weight: f64) -> bool {
+        let sum = self.sum + value * weight;
+        if !sum.is_finite() {
+            return false;
+        }
         if self.count == 0.0 {
             (self.min, self.max) = (value, value);
         }
         self.min = self.min.min(value);
         self.max = self.max.max(value);
         self.count += weight;
-        self.sum += value * weight;
+        self.sum = sum;
         self.sketch.add(value, weight);
+        true
     }
 
-    /// Forgets the values and keeps the memory.
-    pub(super) fn clear(&mut self) {
-        self.sketch.clear();
-        (self.count, self.sum) = (0.0, 0.0);
+    /// Adds the values of another.
+    pub(super) fn merge(&mut self, other: &Self) {
+        if self.count == 0.0 {
+            (self.min, self.max) = (other.min, other.max);
+        }
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        self.count += other.count;
+        self.sum += other.sum;
+        self.sketch.merge(&other.sketch);
     }
 
     /// Gives `NAME{quantile=..}`, `NAME_count`, `NAME_sum`, `NAME_min` and `NAME_max`.
-    pub(super) fn samples(&self, key: &[u8], time_ms: i64, keys: &mut KeyBuilder, closed: &mut Closed) {
+    pub(super) fn samples(
+        &self,
+        key: &[u8],
+        time_ms: i64,
+        quantiles: &Quantiles,
+        keys: &mut KeyBuilder,
+        closed: &mut Closed,
+    ) {
         let mut sample = |suffix: &str, quantile: &str, value: f64| {
             // A key that was a series stays one: its labels only get longer, and `quantile` is made free.
             if let Ok(key) = derived(keys, key, suffix, quantile) {
                 closed.push(key, time_ms, value);
             }
         };
-        for (quantile, value) in QUANTILE_VALUES.into_iter().zip(self.sketch.quantiles(QUANTILES)) {
-            sample("", quantile, value.clamp(self.min, self.max));
-        }
+        self.sketch.quantiles(&quantiles.shares, |at, value| {
+            sample("", &quantiles.texts[at], value.clamp(self.min, self.max));
+        });
         sample("_count", "", self.count);
         sample("_sum", "", self.sum);
         sample("_min", "", self.min);

@@ -13,7 +13,7 @@ use super::score::ScoringContext;
 use super::scoring::Scoring;
 use super::window::{WindowSettings, Windows};
 use crate::clock;
-use crate::self_metrics::{Drop, Rejection, SelfMetrics, SourceCounters};
+use crate::self_metrics::{Drop, SelfMetrics, SourceCounters};
 use crossbeam_channel::{Receiver, never, select};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,7 +53,7 @@ pub fn spawn(
     peers: Peers,
     scoring: Option<Arc<ScoringContext>>,
 ) -> std::io::Result<ShardHandle> {
-    let windows = Windows::new(windows, metrics.clone(), peers.closed());
+    let windows = Windows::new(windows, peers.closed());
     let scoring = scoring.map(|context| Scoring::new(context, number, peers.shards(), &store));
     let worker = Worker { store, pool, metrics, windows, peers, scoring };
     thread::Builder::new().name(format!("shard-{number}")).spawn(move || worker.run(queue)).map(ShardHandle)
@@ -113,14 +113,10 @@ impl Worker {
     }
 
     fn take(&mut self, submission: Submission) {
-        let Submission { batch, source, reply } = submission;
+        let Submission { mut batch, source, reply } = submission;
         let metrics = self.metrics.clone();
         let counters = metrics.of(source);
-        if !batch.observations.is_empty() {
-            let taken = self.windows.observe(&batch.observations);
-            counters.add_aggregated(taken.aggregated);
-            counters.add_rejected(Rejection::WindowLimit, taken.refused);
-        }
+        self.windows.observe(&mut batch.observations);
         if batch.samples_len() > 0 {
             self.append(&batch, counters, reply);
         } else {

@@ -1,4 +1,4 @@
-//! HTTP as a plain client sees it: a status and a body, whatever the status is.
+//! HTTP as a plain client sees it: a status, headers and a body, whatever the status is.
 
 use serde_json::Value;
 use std::time::Duration;
@@ -8,11 +8,19 @@ use ureq::{Agent, Body, Error};
 /// Every sample of a minute as JSON is a few MiB; this is far above and still ends a runaway answer.
 const BODY_BYTES_MAX: u64 = 1 << 30;
 
-/// A status and a body.
+/// A status, headers and a body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    headers: Vec<(String, String)>,
     pub(crate) body: String,
+}
+
+impl Answer {
+    /// The value of a header, by its name in lowercase.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// GET with parameters, which are percent-encoded; an error only when nothing answers.
@@ -47,5 +55,7 @@ fn agent() -> Agent {
 
 fn read(mut response: Response<Body>) -> Result<Answer, Error> {
     let body = response.body_mut().with_config().limit(BODY_BYTES_MAX).read_to_string()?;
-    Ok(Answer { status: response.status().as_u16(), body })
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    let headers = response.headers().iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect();
+    Ok(Answer { status: response.status().as_u16(), headers, body })
 }

@@ -18,6 +18,7 @@ pub(crate) struct Server {
     arguments: Vec<String>,
     address: String,
     statsd: String,
+    statsd_tcp: Option<String>,
 }
 
 impl Server {
@@ -38,6 +39,12 @@ impl Server {
         Self::start_in(TempDir::new().expect("a temporary directory"), arguments, variables)
     }
 
+    /// The same with arguments and settings from the environment.
+    pub(crate) fn start_with_both(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self::start_in(TempDir::new().expect("a temporary directory"), arguments, variables)
+    }
+
     fn start_in(data_dir: TempDir, arguments: Vec<String>, variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
         command.args(["serve", "--http-listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir.path());
@@ -46,14 +53,20 @@ impl Server {
         let mut process = Process::spawn(&mut command).expect("the built program starts");
         let rest = process.rest_of_line_after("ready http=", START_SECONDS);
         let (address, statsd) = rest.split_once(" statsd=").expect("the ready line names both addresses");
+        let statsd_tcp = statsd.split_once(" statsd_tcp=").map(|(_, tcp)| tcp.trim().to_owned());
         let statsd = statsd.split_whitespace().next().expect("the ready line names the StatsD address");
         let (address, statsd) = (address.to_owned(), statsd.to_owned());
-        Self { process, data_dir, arguments, address, statsd }
+        Self { process, data_dir, arguments, address, statsd, statsd_tcp }
     }
 
     /// Where StatsD is heard.
     pub(crate) fn statsd(&self) -> &str {
         &self.statsd
+    }
+
+    /// Where StatsD is heard over TCP.
+    pub(crate) fn statsd_tcp(&self) -> &str {
+        self.statsd_tcp.as_deref().expect("the ready line names the TCP address")
     }
 
     /// The URL of a path, such as `/api/v1/write`.

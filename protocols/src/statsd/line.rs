@@ -33,6 +33,7 @@ pub(super) struct Extensions<'a> {
     pub(super) rate: Option<(&'a [u8], usize)>,
     pub(super) tags: Tags<'a>,
     pub(super) time: Option<(&'a [u8], usize)>,
+    pub(super) container: &'a str,
     pub(super) ignored: u32,
 }
 
@@ -80,9 +81,9 @@ pub(super) struct Group<'a> {
 pub(super) fn emit<'a>(group: Group<'a>, each: &mut impl FnMut(Observation<'a>)) -> Result<(), Fault> {
     let (rate, time_s) = check(&group)?;
     let Group { name, values, start, kind, extensions } = group;
-    let Extensions { tags, mut ignored, .. } = extensions;
+    let Extensions { tags, container, mut ignored, .. } = extensions;
     let mut say = |measure| {
-        each(Observation { name, tags, measure, rate, time_s, ignored: std::mem::take(&mut ignored) });
+        each(Observation { name, tags, container, measure, rate, time_s, ignored: std::mem::take(&mut ignored) });
     };
     match kind {
         Type::Set => say(Measure::Member(values)),
@@ -193,6 +194,9 @@ pub(super) fn extension<'a>(text: &'a [u8], start: usize, found: &mut Extensions
         Some(b'@') => found.rate = Some((&text[1..], start)),
         Some(b'#') => found.tags = Tags(printable(&text[1..]).ok_or((Reason::Tags, start))?),
         Some(b'T') => found.time = Some((&text[1..], start)),
+        Some(b'c') if text.get(1) == Some(&b':') => {
+            found.container = printable(&text[2..]).ok_or((Reason::Tags, start))?;
+        }
         _ => found.ignored += 1,
     }
     Ok(())

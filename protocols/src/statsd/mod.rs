@@ -5,18 +5,20 @@
 //! ```
 //!
 //! Understood: `c` and `m` (counts), `g` and `kv` (gauges; a sign makes a change), `ms`, `h` and `d` (timers), `s` (sets),
-//! several values a line, Etsy's several groups a line (`a:1|c:2|c`), service checks (a gauge of their status).
-//! Recognised and refused by name: events. A line is all or nothing: one that is malformed anywhere gives one error, and
+//! several values a line, Etsy's several groups a line (`a:1|c:2|c`), service checks (a gauge of their status) and events
+//! (counted under one name). A line is all or nothing: one that is malformed anywhere gives one error, and
 //! its neighbours are not touched.
 //!
 //! Not here: sockets, windows, what is stored, and what to do with a tag that stands twice.
 //!
-//! Read in this order: `observation`, `packet`, `line`, `odd` (the rarer forms).
+//! Read in this order: `observation`, `packet`, `line`, `odd` (the rarer forms), `plain` (the short way to known series).
 
 mod line;
 mod observation;
 mod odd;
 mod packet;
+mod plain;
 
-pub use observation::{LineError, Measure, Observation, Reason, Tags};
-pub use packet::packet;
+pub use observation::{Event, LineError, Measure, Observation, Reason, Tags};
+pub use packet::{packet, read};
+pub use plain::{Lines, Plain};

@@ -10,6 +10,8 @@ pub struct Observation<'a> {
     pub name: &'a str,
     /// Its tags as sent.
     pub tags: Tags<'a>,
+    /// The container it comes from, after `c:`; empty when it does not say.
+    pub container: &'a str,
     /// The value and what it means.
     pub measure: Measure<'a>,
     /// The share of events that was sent; 1 for gauges and sets.
@@ -33,6 +35,19 @@ pub enum Measure<'a> {
     Timer(f64),
     /// A member of a set, any bytes.
     Member(&'a [u8]),
+    /// Something that happened, for people.
+    Event(Event<'a>),
+}
+
+/// A DogStatsD event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Event<'a> {
+    /// Its title as sent, with `\\n` for the end of a line.
+    pub title: &'a str,
+    /// Its text as sent.
+    pub text: &'a str,
+    /// What kind of event it is: error, warning, info or success; info when it does not say.
+    pub alert: &'a str,
 }
 
 /// Tags as they stand between `#` and the next `|`.
@@ -40,6 +55,11 @@ pub enum Measure<'a> {
 pub struct Tags<'a>(pub(super) &'a str);
 
 impl<'a> Tags<'a> {
+    /// The text between `#` and the next `|`.
+    pub fn as_str(&self) -> &'a str {
+        self.0
+    }
+
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -60,7 +80,7 @@ impl<'a> Tags<'a> {
 pub struct LineError {
     /// What is wrong.
     pub reason: Reason,
-    /// Where, from the start of the datagram.
+    /// Where, from the start of the datagram, or of the line if it was read alone.
     pub offset: usize,
 }
 
@@ -82,7 +102,7 @@ pub enum Reason {
     /// Not a whole number of seconds.
     #[error("not a timestamp")]
     Timestamp,
-    /// Not UTF-8, or with control characters.
+    /// Tags or a container that are not UTF-8 or hold control characters.
     #[error("not tags")]
     Tags,
     /// Not 0, 1, 2 or 3.
@@ -91,10 +111,7 @@ pub enum Reason {
     /// A type nobody has told us about.
     #[error("unknown type")]
     UnknownType,
-    /// A well-formed DogStatsD event: there is no place for events yet.
-    #[error("an event")]
-    Event,
-    /// Lengths of an event that do not fit it.
+    /// An event whose lengths do not fit it, that is not UTF-8, or is of no kind there is.
     #[error("not an event")]
     BadEvent,
 }

@@ -5,7 +5,7 @@
 //! Cost: two walks over the line; still without allocation.
 
 use super::line::{Extensions, Fault, Group, Type, check, emit, extension, kind_of, measure, name, printable};
-use super::observation::{Measure, Observation, Reason, Tags};
+use super::observation::{Event, Measure, Observation, Reason, Tags};
 use memchr::memchr;
 
 /// Reads a line whose first type is none: Etsy's `a:1|c:2|c`, a member such as `x|y`, or a type nobody knows.
@@ -44,7 +44,7 @@ fn sections(line: &[u8], start: usize) -> impl Iterator<Item = (&[u8], usize)> {
 fn shared_extensions(line: &[u8], start: usize) -> Result<Extensions<'_>, Fault> {
     let mut found = Extensions::default();
     for (text, begins) in sections(line, start).skip(1) {
-        if matches!(text.first(), Some(b'#' | b'T')) {
+        if matches!(text.first(), Some(b'#' | b'T')) || text.starts_with(b"c:") {
             extension(text, begins, &mut found)?;
         }
     }
@@ -77,7 +77,7 @@ fn walk_groups<'a>(
             (Some(group), Some(b'@')) => group.extensions.rate = Some((&own[1..], begins)),
             // A colon in any other extension, a container's for one, does not begin a group.
             (Some(_), first) => {
-                unknown += u32::from(!matches!(first, Some(b'#' | b'T')));
+                unknown += u32::from(!matches!(first, Some(b'#' | b'T')) && !text.starts_with(b"c:"));
                 continue;
             }
         }
@@ -114,18 +114,43 @@ pub(super) fn event_or_check<'a>(line: &'a [u8], each: &mut impl FnMut(Observati
     if line.starts_with(b"_sc|") {
         return service_check(line, each);
     }
-    // _e{5,4}:title|text: the lengths are bytes, so a title may hold `|` and `:`.
-    let lengths = || {
+    event(line, each)
+}
+
+/// The name under which events are counted.
+const EVENTS: &str = "statsd_events";
+
+/// `_e{5,4}:title|text` with extensions: the lengths are bytes, so that title and text may hold `|` and `:`.
+fn event<'a>(line: &'a [u8], each: &mut impl FnMut(Observation<'a>)) -> Result<(), Fault> {
+    let framed = || {
         let close = memchr(b'}', line)?;
         let comma = memchr(b',', &line[..close])?;
         let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<usize>().ok();
-        let (title, text) = (number(&line[3..comma])?, number(&line[comma + 1..close])?);
-        let title_end = (close + 2).checked_add(title)?;
-        let end = title_end.checked_add(1)?.checked_add(text)?;
-        let framed = line.get(close + 1) == Some(&b':') && line.get(title_end) == Some(&b'|');
-        (framed && end <= line.len() && matches!(line.get(end), None | Some(b'|'))).then_some(())
+        let (title_len, text_len) = (number(&line[3..comma])?, number(&line[comma + 1..close])?);
+        let (title, rest) = line[close + 1..].strip_prefix(b":")?.split_at_checked(title_len)?;
+        let (text, rest) = rest.strip_prefix(b"|")?.split_at_checked(text_len)?;
+        let whole = matches!(rest.first(), None | Some(b'|')) && !title.is_empty();
+        whole.then_some((std::str::from_utf8(title).ok()?, std::str::from_utf8(text).ok()?, rest))
     };
-    Err((lengths().map_or(Reason::BadEvent, |()| Reason::Event), 0))
+    let (title, text, rest) = framed().ok_or((Reason::BadEvent, 0))?;
+    let (mut tags, mut container, mut alert, mut ignored) = (Tags::default(), "", "info", 0);
+    for (extension, begins) in sections(line, line.len() - rest.len()).skip(1) {
+        match extension {
+            [b'#', text @ ..] => tags = Tags(printable(text).ok_or((Reason::Tags, begins))?),
+            [b'c', b':', text @ ..] => container = printable(text).ok_or((Reason::Tags, begins))?,
+            b"t:error" => alert = "error",
+            b"t:warning" => alert = "warning",
+            b"t:info" => alert = "info",
+            b"t:success" => alert = "success",
+            [b't', b':', ..] => return Err((Reason::BadEvent, begins)),
+            // When, where, what it belongs to, how urgent, and from where.
+            [b'd' | b'h' | b'k' | b'p' | b's', b':', ..] => {}
+            _ => ignored += 1,
+        }
+    }
+    let measure = Measure::Event(Event { title, text, alert });
+    each(Observation { name: EVENTS, tags, container, measure, rate: 1.0, time_s: None, ignored });
+    Ok(())
 }
 
 /// `_sc|name|status` with extensions: a gauge of the status. The message, which is last, may hold anything.
@@ -135,17 +160,17 @@ fn service_check<'a>(line: &'a [u8], each: &mut impl FnMut(Observation<'a>)) -> 
     let name = name(text).map_err(|(reason, _)| (reason, begins))?;
     let (status, begins) = parts.next().ok_or((Reason::Incomplete, line.len()))?;
     let [digit @ b'0'..=b'3'] = status else { return Err((Reason::Status, begins)) };
-    let (mut tags, mut ignored) = (Tags::default(), 0);
+    let (mut tags, mut container, mut ignored) = (Tags::default(), "", 0);
     for (text, begins) in parts {
-        if text.starts_with(b"m:") {
-            break;
-        }
-        match text.strip_prefix(b"#") {
-            Some(text) => tags = Tags(printable(text).ok_or((Reason::Tags, begins))?),
-            None => ignored += 1,
+        match text {
+            [b'm', b':', ..] => break,
+            [b'#', text @ ..] => tags = Tags(printable(text).ok_or((Reason::Tags, begins))?),
+            [b'c', b':', text @ ..] => container = printable(text).ok_or((Reason::Tags, begins))?,
+            [b'd' | b'h', b':', ..] => {}
+            _ => ignored += 1,
         }
     }
     let measure = Measure::Gauge(f64::from(digit - b'0'));
-    each(Observation { name, tags, measure, rate: 1.0, time_s: None, ignored });
+    each(Observation { name, tags, container, measure, rate: 1.0, time_s: None, ignored });
     Ok(())
 }

@@ -6,19 +6,27 @@
 
 use super::line;
 use super::observation::{LineError, Observation};
+use super::plain::Lines;
 
 /// Calls `each` with every observation of a datagram, and once with an error for every line that is malformed.
 pub fn packet<'a>(datagram: &'a [u8], mut each: impl FnMut(Result<Observation<'a>, LineError>)) {
-    let mut start = 0;
-    while start < datagram.len() {
-        let end = memchr::memchr(b'\n', &datagram[start..]).map_or(datagram.len(), |at| start + at);
-        let text = &datagram[start..end];
-        let text = text.strip_suffix(b"\r").unwrap_or(text);
-        if !text.is_empty()
-            && let Err((reason, at)) = line::read(text, &mut |observation| each(Ok(observation)))
-        {
-            each(Err(LineError { reason, offset: start + at }));
+    let mut lines = Lines::of(datagram);
+    while !lines.is_empty() {
+        let start = lines.offset();
+        if let Err(error) = read(lines.line(), |observation| each(Ok(observation))) {
+            each(Err(LineError { offset: start + error.offset, ..error }));
         }
-        start = end + 1;
     }
+}
+
+/// Calls `each` with every observation of one line without its end; an empty line has none.
+///
+/// # Errors
+/// When it is malformed anywhere; then `each` was not called.
+#[inline]
+pub fn read<'a>(line: &'a [u8], mut each: impl FnMut(Observation<'a>)) -> Result<(), LineError> {
+    if line.is_empty() {
+        return Ok(());
+    }
+    line::read(line, &mut each).map_err(|(reason, offset)| LineError { reason, offset })
 }
