@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Table(TableArgs),
     /// Send StatsD counters over UDP and compare the sums stored with those sent
     Statsd(StatsdArgs),
+    /// Send more datagrams than the server's socket has room for and say where each went
+    Flood(FloodArgs),
     /// Run several kinds of requests at once, each at its rate, and check the accounts of every source
     Scenario(ScenarioArgs),
     /// Measure what is promised of the whole program and print claim, target, figure and outcome
@@ -239,6 +241,9 @@ pub(crate) struct StatsdArgs {
     /// Metrics per second [default: flat out]
     #[arg(long, value_name = "METRICS_PER_S")]
     pub(crate) rate: Option<f64>,
+    /// Find the highest rate without a loss instead, by halving between rates of short runs
+    #[arg(long, conflicts_with = "rate")]
+    pub(crate) limit: bool,
     /// Same seed, same datagrams
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
@@ -251,6 +256,32 @@ pub(crate) struct StatsdArgs {
     /// Further arguments for our server
     #[arg(last = true, value_name = "SERVER_ARGS")]
     pub(crate) server_args: Vec<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FloodArgs {
+    /// How long
+    #[arg(long, default_value_t = 60.0)]
+    pub(crate) seconds: f64,
+    /// Sockets that send in parallel
+    #[arg(long, default_value_t = 2)]
+    pub(crate) senders: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Binary of our server [default: infrawatch beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server: Option<PathBuf>,
+    /// Further arguments for our server
+    #[arg(last = true, value_name = "SERVER_ARGS")]
+    pub(crate) server_args: Vec<OsString>,
+}
+
+impl FloodArgs {
+    /// Our server, started for the run.
+    pub(crate) fn target(&self) -> TargetArgs {
+        TargetArgs { server: self.server.clone(), server_args: self.server_args.clone(), ..TargetArgs::default() }
+    }
 }
 
 impl StatsdArgs {

@@ -15,6 +15,7 @@ mod claims;
 mod cli;
 mod crash;
 mod fleet;
+mod flood;
 mod http;
 mod meter;
 mod metrics_page;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         Command::Crash(args) => crash::run(&args),
         Command::Table(args) => table::run(&args),
         Command::Statsd(args) => statsd::run(&args),
+        Command::Flood(args) => flood::run(&args),
         Command::Scenario(args) => plan::run(&args),
         Command::Claims(args) => claims::run(&args),
         Command::Soak(args) => soak::run(&args),

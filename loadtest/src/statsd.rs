@@ -33,6 +33,10 @@ const QUIET: Duration = Duration::from_secs(1);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Windows end by then, and what they held can be read.
 const STORED_TIMEOUT: Duration = Duration::from_secs(90);
+/// Rates tried first, seconds of each, and how often the step is halved once one was too high.
+const LIMIT_FROM: f64 = 500_000.0;
+const LIMIT_SECONDS: f64 = 3.0;
+const LIMIT_STEPS: usize = 5;
 const NAME: &str = "loadtest.requests";
 
 /// The datagrams of a run and what they add up to.
@@ -131,6 +135,9 @@ pub(crate) fn run(args: &StatsdArgs) -> Result<bool> {
     let Program::InfraWatch(binary, mut extra) = our_server(&args.target())? else { bail!("only our server") };
     extra.extend(["--statsd-listen", "127.0.0.1:0"].map(OsString::from));
     let server = Server::start(&Program::InfraWatch(binary, extra), &scratch.path().join("data"))?;
+    if args.limit {
+        return limit(args, &datagrams, &server);
+    }
     let report = measure(args, &datagrams, &server)?;
     if args.json {
         print_json(&report)?;
@@ -148,7 +155,9 @@ fn measure(args: &StatsdArgs, datagrams: &Datagrams, server: &Server) -> Result<
     let watch = Stopwatch::start();
     send(datagrams, packets, args.rate, server.statsd().context("the server hears no StatsD")?)?;
     let elapsed_s = watch.elapsed_s();
-    let (accounts, kernel_drops) = settled(&mut client, server.address(), sent)?;
+    let counted =
+        settled(&mut client, server.address(), Counted::default(), |now| now.accounts.received == sent as i64)?;
+    let Counted { accounts, kernel_drops, .. } = counted;
     let received_s = cpu_s(server.pid())?;
     let lost = sent as i64 - accounts.received;
     let wrong = if lost == 0 {
@@ -193,23 +202,106 @@ fn send(datagrams: &Datagrams, packets: usize, rate: Option<f64>, address: &str)
     Ok(())
 }
 
-/// What the server counted when it had accounted for everything sent, or for nothing more for a while.
-fn settled(client: &mut Client, address: &Address, sent: usize) -> Result<(Accounts, i64)> {
+/// What the server counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Counted {
+    pub(crate) accounts: Accounts,
+    pub(crate) datagrams: i64,
+    pub(crate) kernel_drops: i64,
+}
+
+/// What the server counted since `before`, when that was all that is expected, or nothing more for a while.
+pub(crate) fn settled(
+    client: &mut Client,
+    address: &Address,
+    before: Counted,
+    all: impl Fn(&Counted) -> bool,
+) -> Result<Counted> {
     let watch = Stopwatch::start();
-    let (mut last, mut changed) = (Accounts::default(), Duration::ZERO);
+    let (mut last, mut changed) = (Counted::default(), Duration::ZERO);
     loop {
         let page = String::from_utf8_lossy(client.fetch(&address.get("/metrics", &[]))?).into_owned();
+        let sum = |name| sum_of(&page, name).unwrap_or(0);
         let accounts = Accounts::parse(&page).context("the server keeps no accounts")?;
-        let drops = sum_of(&page, "infrawatch_statsd_kernel_drops_total").unwrap_or(0);
-        if accounts != last {
-            (last, changed) = (accounts, watch.elapsed());
+        let now = Counted {
+            accounts: accounts.since(before.accounts),
+            datagrams: sum("infrawatch_statsd_datagrams_total") - before.datagrams,
+            kernel_drops: sum("infrawatch_statsd_kernel_drops_total") - before.kernel_drops,
+        };
+        if now != last {
+            (last, changed) = (now, watch.elapsed());
         }
-        let all = accounts.received == sent as i64 && accounts.law_holds();
-        if all || watch.elapsed() - changed > QUIET && accounts.law_holds() || watch.elapsed() > SETTLE_TIMEOUT {
-            return Ok((accounts, drops));
+        let law_holds = now.accounts.law_holds();
+        if law_holds && (all(&now) || watch.elapsed() - changed > QUIET) || watch.elapsed() > SETTLE_TIMEOUT {
+            return Ok(now);
         }
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// One rate that was tried.
+#[derive(Debug, Serialize)]
+struct Tried {
+    metrics_per_s: f64,
+    /// What the sender reached, which is less than asked for where it is the slower side.
+    sent_per_s: f64,
+    lost: i64,
+    cpu_s_per_million: f64,
+}
+
+/// Doubles the rate until something is lost or the sender cannot follow, then halves the step between `STEPS` times.
+fn limit(args: &StatsdArgs, datagrams: &Datagrams, server: &Server) -> Result<bool> {
+    let (mut best, mut worst, mut rate) = (None::<Tried>, f64::INFINITY, LIMIT_FROM);
+    let mut steps = 0;
+    while steps < LIMIT_STEPS {
+        let tried = attempt(args, datagrams, server, rate)?;
+        if !args.json {
+            let Tried { sent_per_s, lost, cpu_s_per_million, .. } = &tried;
+            let cpu_s = figures(*cpu_s_per_million);
+            println!(
+                "{:>12} metrics/s asked, {:>12} sent: {lost} lost, {cpu_s} CPU-s per million",
+                rate as i64, *sent_per_s as i64
+            );
+        }
+        let followed = tried.sent_per_s > 0.9 * rate;
+        if tried.lost == 0 {
+            let better = best.as_ref().is_none_or(|best| tried.sent_per_s > best.sent_per_s);
+            best = if better { Some(tried) } else { best };
+            if !followed {
+                break;
+            }
+            rate = if worst.is_finite() { (rate + worst) / 2.0 } else { rate * 2.0 };
+        } else {
+            worst = rate;
+            rate = best.as_ref().map_or(rate / 2.0, |best| (best.metrics_per_s + worst) / 2.0);
+        }
+        steps += usize::from(worst.is_finite());
+    }
+    match (&best, args.json) {
+        (Some(best), true) => print_json(best)?,
+        (Some(best), false) => println!("without a loss: {} metrics/s", best.sent_per_s as i64),
+        (None, _) => println!("every rate lost something"),
+    }
+    Ok(best.is_some())
+}
+
+fn attempt(args: &StatsdArgs, datagrams: &Datagrams, server: &Server, rate: f64) -> Result<Tried> {
+    let mut client = Client::new(server.address());
+    let before = settled(&mut client, server.address(), Counted::default(), |_| false)?;
+    let packets = (rate * LIMIT_SECONDS) as usize / args.per_packet;
+    let sent = (packets * args.per_packet) as i64;
+    let cpu_before_s = cpu_s(server.pid())?;
+    let watch = Stopwatch::start();
+    send(datagrams, packets, Some(rate), server.statsd().context("the server hears no StatsD")?)?;
+    let elapsed_s = watch.elapsed_s();
+    let counted = settled(&mut client, server.address(), before, |now| now.accounts.received == sent)?;
+    let cpu_s = cpu_s(server.pid())? - cpu_before_s;
+    Ok(Tried {
+        metrics_per_s: rate,
+        sent_per_s: sent as f64 / elapsed_s,
+        lost: sent - counted.accounts.received,
+        cpu_s_per_million: cpu_s / (counted.accounts.received.max(1) as f64 / 1e6),
+    })
 }
 
 /// Waits until the sums of all series are there or should be, and names those that are not as expected; also the
@@ -290,7 +382,17 @@ mod tests {
     use super::*;
 
     fn args(series: usize, metrics: usize, per_packet: usize) -> StatsdArgs {
-        StatsdArgs { series, metrics, per_packet, rate: None, seed: 1, json: false, server: None, server_args: vec![] }
+        StatsdArgs {
+            series,
+            metrics,
+            per_packet,
+            rate: None,
+            limit: false,
+            seed: 1,
+            json: false,
+            server: None,
+            server_args: vec![],
+        }
     }
 
     #[test]
