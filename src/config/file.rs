@@ -187,7 +187,6 @@ mod tests {
             errors("[log]\nlevel = [1]"),
             ["x.toml:2: log.level: expected a string, a number, true or false, not array"]
         );
-        assert_eq!(errors("[storage]\nmax_series = 1.5").len(), 1);
         assert_eq!(errors("[log]\nlevel = \"${NOPE}\""), ["x.toml:2: log.level: environment variable NOPE is not set"]);
     }
 

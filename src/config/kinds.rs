@@ -382,6 +382,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn counts_are_whole() {
+        assert_eq!(Count::parse("1_000"), Ok(1000));
+        assert!(["1.5", "-1", "1e3", ""].iter().all(|text| Count::parse(text).is_err()));
+    }
+
+    #[test]
     fn sizes_are_read_with_and_without_units() {
         for (text, bytes) in
             [("0", 0), ("1_000", 1000), ("64MiB", 64 << 20), ("2 KiB", 2048), ("3kB", 3000), ("5GB", 5_000_000_000)]
