@@ -170,6 +170,7 @@ fn any_number_of_shards_recovers_the_same() {
 }
 
 /// A shard that does not answer the keeper stands for whatever hangs.
+#[expect(clippy::disallowed_methods, reason = "a test's thread ends with it and needs no name")]
 #[test]
 fn what_hangs_is_said_and_forgotten_when_it_goes_on() {
     let home = tempfile::tempdir().unwrap();

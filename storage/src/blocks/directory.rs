@@ -18,12 +18,15 @@ use super::index::Index;
 use super::index_file;
 use super::key::{BlockKey, STRETCH, engine_key, usable_sequence};
 use super::manifest::Listed;
+use super::salvage::{Identity, identity, places_in};
 use crate::StoreError;
 use crate::disk::{Disk, folder_bytes, sync_folder};
 use crate::series::PARTITIONS;
+use std::collections::HashMap;
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What every directory of a store shares.
@@ -46,7 +49,16 @@ pub(super) struct Directory {
     is_dirty: AtomicBool,
     failed: AtomicBool,
     retired: AtomicBool,
+    /// Where blocks lie in the engine's file, while the system does not let the engine be opened.
+    places: Mutex<Option<Places>>,
+    /// Blocks read in that way.
+    read_in_place: AtomicU32,
 }
+
+type Places = Arc<HashMap<Identity, (u64, usize)>>;
+
+/// Of so many blocks read without the engine, one is asked of the engine again.
+const TRY_ENGINE_EVERY: u32 = 256;
 
 /// What the `INDEX` file lacks; used by the writing thread only.
 #[derive(Debug, Default)]
@@ -115,6 +127,8 @@ impl Directory {
             is_dirty: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            places: Mutex::new(None),
+            read_in_place: AtomicU32::new(0),
         }
     }
 
@@ -213,6 +227,9 @@ impl Directory {
     /// # Errors
     /// `Io` when the system refuses: the block may be whole.
     pub(super) fn with_block(&self, key: &BlockKey, each: &mut dyn FnMut(Block<'_>)) -> Result<(), StoreError> {
+        if self.goes_without_engine() && self.with_block_in_place(key, each)? {
+            return Ok(());
+        }
         let outcome = self.disk(key.sequence).and_then(|disk| disk.get(&key.engine_key()));
         let lost = match outcome {
             Ok(Some(bytes)) if !bytes.is_empty() => match Block::parse(&bytes) {
@@ -228,11 +245,45 @@ impl Directory {
                 self.fail(error);
                 return Ok(());
             }
-            Err(error) => return Err(error),
+            // A full disk: the engine writes when it is opened, and so cannot be.
+            Err(error) => return if self.with_block_in_place(key, each)? { Ok(()) } else { Err(error) },
         };
         self.report_block(key.sequence, &lost);
         self.index_mut().remove(key);
         Ok(())
+    }
+
+    /// Whether blocks were found without the engine and it is not yet time to try the engine again.
+    fn goes_without_engine(&self) -> bool {
+        let is_known = !self.engine.is_open() && self.places.lock().is_ok_and(|places| places.is_some());
+        is_known && !self.read_in_place.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRY_ENGINE_EVERY)
+    }
+
+    /// Gives `each` a block from where it lies in the engine's file; false when it is not found whole.
+    fn with_block_in_place(&self, key: &BlockKey, each: &mut dyn FnMut(Block<'_>)) -> Result<bool, StoreError> {
+        let known = self.places.lock().map_or(None, |places| places.clone());
+        let places = match known {
+            Some(places) => places,
+            None => {
+                let found = Arc::new(places_in(&self.path)?);
+                if let Ok(mut places) = self.places.lock() {
+                    *places = Some(Arc::clone(&found));
+                }
+                found
+            }
+        };
+        let Some(&(at, len)) = places.get(&identity(key)) else { return Ok(false) };
+        let path = self.path.join("db");
+        let mut bytes = vec![0; len];
+        let read = fs::File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, at));
+        read.map_err(|e| StoreError::io("read", &path, e))?;
+        match Block::parse(&bytes) {
+            Ok(block) if identity(&block.key(0)) == identity(key) => {
+                each(block);
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Writes what the builder holds as one block.
@@ -314,7 +365,13 @@ impl Directory {
                 self.fail(error);
                 Err(out_of_service())
             }
-            outcome => outcome,
+            outcome => {
+                // The engine moves its pages, so that what was found without it holds no longer.
+                if let (Ok(_), Ok(mut places)) = (&outcome, self.places.lock()) {
+                    *places = None;
+                }
+                outcome
+            }
         }
     }
 

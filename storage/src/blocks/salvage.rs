@@ -3,6 +3,8 @@
 //! An engine that does not open any more still has most of its values as they were written: a block lies in one piece,
 //! tells its own length, and has a checksum. What a torn or bent file still holds is found by looking at every byte.
 //!
+//! The same serves reads while the engine cannot be opened for want of room on the disk, which it needs to be opened.
+//!
 //! Cost: about 1 ns a byte, so 0.3 s for a directory of 256 MiB; memory for two windows.
 //!
 //! Not here: what is done with the blocks (see `crate::repair`).
@@ -17,7 +19,7 @@ use super::manifest;
 use super::store::PendingChunk;
 use crate::StoreError;
 use crate::disk::VALUE_BYTES_MAX;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -89,16 +91,23 @@ fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
 }
 
 /// All that tells one block from another but its number, which it does not hold itself.
-type Identity = (u8, u32, i64, i64, u32, u32);
+pub(super) type Identity = (u8, u32, i64, i64, u32, u32);
 
-fn identity(key: &BlockKey) -> Identity {
+pub(super) fn identity(key: &BlockKey) -> Identity {
     (key.partition, key.generation, key.start_ms, key.end_ms, key.first_id, key.last_id)
 }
 
 fn keys_in(directory: &Path) -> Result<Vec<Identity>, StoreError> {
     let mut keys = Vec::new();
-    each_block(directory, &mut |_, block| keys.push(identity(&block.key(0))))?;
+    each_block(directory, &mut |_, _, block| keys.push(identity(&block.key(0))))?;
     Ok(keys)
+}
+
+/// Where each whole block begins in a directory's file, and how long it is.
+pub(super) fn places_in(directory: &Path) -> Result<HashMap<Identity, (u64, usize)>, StoreError> {
+    let mut places = HashMap::new();
+    each_block(directory, &mut |at, bytes, block| _ = places.insert(identity(&block.key(0)), (at, bytes.len())))?;
+    Ok(places)
 }
 
 /// Partition and generation of a block, and its chunks.
@@ -108,7 +117,7 @@ pub(crate) type Saved = ((u8, u32), Vec<PendingChunk>);
 pub(crate) fn chunks_in(directory: &Path) -> Result<Vec<Saved>, StoreError> {
     let mut seen = HashSet::new();
     let mut found: Vec<Saved> = Vec::new();
-    each_block(directory, &mut |bytes, block| {
+    each_block(directory, &mut |_, bytes, block| {
         // The engine leaves older copies of its pages behind.
         if seen.insert((identity(&block.key(0)), crc32fast::hash(bytes))) {
             let chunks = block.entries().map(|entry| PendingChunk {
@@ -124,7 +133,7 @@ pub(crate) fn chunks_in(directory: &Path) -> Result<Vec<Saved>, StoreError> {
     Ok(found)
 }
 
-fn each_block(directory: &Path, each: &mut dyn FnMut(&[u8], &Block<'_>)) -> Result<(), StoreError> {
+fn each_block(directory: &Path, each: &mut dyn FnMut(u64, &[u8], &Block<'_>)) -> Result<(), StoreError> {
     let path = directory.join("db");
     let mut file = match File::open(&path) {
         Ok(file) => file,
@@ -132,6 +141,7 @@ fn each_block(directory: &Path, each: &mut dyn FnMut(&[u8], &Block<'_>)) -> Resu
         Err(error) => return Err(StoreError::io("open", &path, error)),
     };
     let mut window = Vec::with_capacity(WINDOW_BYTES + VALUE_BYTES_MAX);
+    let mut window_at = 0;
     loop {
         let read = (&mut file).take(WINDOW_BYTES as u64).read_to_end(&mut window);
         let is_end = read.map_err(|e| StoreError::io("read", &path, e))? == 0;
@@ -141,7 +151,7 @@ fn each_block(directory: &Path, each: &mut dyn FnMut(&[u8], &Block<'_>)) -> Resu
         while at < until {
             match leading_block(&window[at..]) {
                 Some((bytes, block)) => {
-                    each(bytes, &block);
+                    each(window_at + at as u64, bytes, &block);
                     at += bytes.len();
                 }
                 None => at += 1,
@@ -151,5 +161,6 @@ fn each_block(directory: &Path, each: &mut dyn FnMut(&[u8], &Block<'_>)) -> Resu
             return Ok(());
         }
         window.drain(..at.min(window.len()));
+        window_at += at as u64;
     }
 }
