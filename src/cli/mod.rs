@@ -8,6 +8,7 @@
 //! Invariants: results go to standard output or `--output`, everything else to standard error; exit code 0 is done,
 //! 1 failed, 2 wrong usage.
 
+mod bench;
 mod collect;
 mod config;
 mod demo;
@@ -97,6 +98,8 @@ enum Command {
     Config(config::ConfigCommand),
     /// Ask a running server how it is; exit code 0 if healthy, else 1
     Health(health::Health),
+    /// Measure this program on this machine: speed of its parts, and detection of known anomalies
+    Bench(bench::Bench),
     /// Check that a server works on this machine: one of its own, on free ports and with a folder of its own
     #[command(name = "selftest")]
     SelfTest(selftest::SelfTest),
@@ -135,6 +138,7 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Generate(generate) => generate.run(&line.global),
         Command::Config(config) => config.run(&line.global),
         Command::Health(health) => health.run(&line.global),
+        Command::Bench(bench) => bench.run(&line.global),
         Command::SelfTest(selftest) => selftest.run(&line.global),
         Command::Repair(repair) => repair.run(&line.global),
         Command::Version(version) => version.run(&line.global),

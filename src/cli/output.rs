@@ -34,7 +34,8 @@ impl Rows {
         write_text(global, &self.render(global.format()))
     }
 
-    fn render(&self, format: Format) -> String {
+    /// The rows as text.
+    pub(super) fn render(&self, format: Format) -> String {
         match format {
             Format::Table => self.table(),
             Format::Json => self.json(),

@@ -1,0 +1,64 @@
+//! `infrawatch bench`: the program measures itself on this machine, in some seconds: how fast its parts are, and how well
+//! its detectors find known anomalies.
+//!
+//! Not here: measuring a server under load (see `loadtest`), finer measurements (see `benches`).
+
+mod quality;
+mod speed;
+
+use super::output::{Rows, write_text};
+use super::{CliError, Format, Global};
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    /// Write the report as a document: md
+    #[arg(long, value_enum, hide_possible_values = true)]
+    report: Option<Report>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Report {
+    /// Markdown
+    Md,
+}
+
+impl Bench {
+    pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
+        let speed = speed::rows();
+        let quality = quality::measure().ok_or_else(|| CliError::Failed("the anomalies found no room".to_owned()))?;
+        let text = match (self.report, global.format()) {
+            (Some(Report::Md), _) => {
+                let (speed, methods) = (markdown(&speed), markdown(&quality.rows));
+                format!("## Speed\n\n{speed}\n## Detection\n\n{}\n{methods}\n{}", quality.about, quality.conclusion)
+            }
+            (None, Format::Json) => {
+                let object = json!({"speed": objects(&speed), "detection": objects(&quality.rows)});
+                format!("{object:#}\n")
+            }
+            (None, Format::Csv) => speed.render(Format::Csv) + "\n" + &quality.rows.render(Format::Csv),
+            (None, Format::Table) => {
+                format!("{}\n{}\n{}\n{}", speed.table(), quality.about, quality.rows.table(), quality.conclusion)
+            }
+        };
+        write_text(global, &text)
+    }
+}
+
+fn objects(rows: &Rows) -> Value {
+    serde_json::from_str(&rows.render(Format::Json)).unwrap_or_default()
+}
+
+/// Rows as a table of Markdown.
+fn markdown(rows: &Rows) -> String {
+    let csv = rows.render(Format::Csv);
+    let mut out = String::new();
+    for (at, line) in csv.lines().enumerate() {
+        out += &format!("| {} |\n", line.replace(',', " | "));
+        if at == 0 {
+            out += &format!("|{}\n", "---|".repeat(line.split(',').count()));
+        }
+    }
+    out
+}
