@@ -2,8 +2,6 @@
 //!
 //! Not here: whether the figures are good; those are measured where the program runs.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::process::Command;
 
 #[test]

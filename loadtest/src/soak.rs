@@ -127,7 +127,6 @@ fn soak(args: &SoakArgs, server: &Server) -> Result<SoakReport> {
     let scenario = scenario.checked()?;
     let days = i64::try_from(args.days).context("days are out of range")?;
     let origin_ms = unix_ms().div_euclid(step_ms) * step_ms - days * DAY_MS;
-    let mut client = Client::new(server.address());
     let mut report = SoakReport {
         machine: machine(),
         series: args.series,
@@ -160,11 +159,12 @@ fn soak(args: &SoakArgs, server: &Server) -> Result<SoakReport> {
             request_latency: outcome.latencies.percentiles(),
             rss_bytes: rss_bytes(server.pid())?,
             disk_bytes: disk_usage(server.data_dir())?.allocated_bytes,
-            health: health(&mut client, server)?,
+            health: health(&mut Client::new(server.address()), server)?,
         });
         eprint!("day {} of {}\r", day + 1, args.days);
     }
-    report.accounts = Accounts::read(&mut client, server.address())?.context("the server keeps no accounts")?;
+    report.accounts = Accounts::read(&mut Client::new(server.address()), server.address())?
+        .context("the server keeps no accounts")?;
     report.peak_rss_bytes = peak_rss_bytes(server.pid())?;
     report.rss_growth = growth(&report.days);
     report.findings = findings(&report);

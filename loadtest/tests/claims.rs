@@ -62,3 +62,14 @@ fn the_api_answers_every_request_while_samples_come_in() {
     let text = claims[0]["measured"].as_str().expect("a text");
     assert!(!text.contains("refused"), "{claims:?}");
 }
+#[test]
+fn every_spike_becomes_an_anomaly_that_the_api_shows() {
+    let claims = measured(&["freshness"]);
+    let text = claims[0]["measured"].as_str().expect("a text");
+    assert!(text.contains("; 0 not seen;"), "{claims:?}");
+}
+
+#[test]
+fn learning_and_answering_can_be_timed() {
+    assert_eq!(measured(&["training", "api"]).len(), 3);
+}

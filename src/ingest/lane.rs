@@ -116,7 +116,7 @@ impl Lane {
         let mut alive = true;
         for (queue, batches) in self.lanes.queues.iter().zip(&mut self.batches) {
             let mut waiting = std::mem::take(batches).into_iter();
-            while let Some(batch) = waiting.next() {
+            for batch in waiting.by_ref() {
                 match queue.try_send(Submission { batch, source, reply: Box::new(|_| {}) }) {
                     Ok(()) => continue,
                     Err(TrySendError::Full(refused)) => {

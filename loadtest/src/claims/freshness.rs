@@ -15,13 +15,14 @@ use std::collections::BTreeMap;
 use std::thread::{self, Builder};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use super::{Bench, Claim, Outcome, fetch_json};
 use crate::fleet::mix;
 use crate::http::{Address, Client};
 use crate::meter::{Latencies, Stopwatch, unix_ms};
+use crate::metrics_page::sum_of;
 use crate::payload::{Payload, WRITE_PATH};
 use crate::remote_write_message::Message;
 use crate::report::{figures, grouped};
@@ -36,6 +37,9 @@ const SLOTS: usize = 50;
 const HISTORY: usize = 3600;
 /// The history is sent in requests of so many seconds.
 const HISTORY_SLICE: usize = 10;
+/// Requests of history sent before what they brought has been scored; divides all of them.
+const SLICES_AHEAD: usize = 15;
+const SCORED_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between the making of the history and the first live sample.
 const LEAD_MS: i64 = 5000;
 const SECONDS: f64 = 60.0;
@@ -99,13 +103,16 @@ impl Canaries {
         message.add_series(&labels, samples);
     }
 
-    /// Sends every canary's history, in the order of time.
-    fn send_history(self, client: &mut Client) -> Result<()> {
+    /// Sends every canary's history, in the order of time and no faster than it is scored.
+    fn send_history(self, client: &mut Client, address: &Address) -> Result<()> {
         let mut message = Message::default();
-        for first in (-(HISTORY as i64)..0).step_by(HISTORY_SLICE) {
+        for (number, first) in (-(HISTORY as i64)..0).step_by(HISTORY_SLICE).enumerate() {
             message.clear();
             (0..CANARIES).for_each(|canary| self.add(&mut message, canary, first..first + HISTORY_SLICE as i64));
             client.fetch(&message.http_request(WRITE_PATH)?)?;
+            if (number + 1) % SLICES_AHEAD == 0 {
+                wait_until_scored(client, address)?;
+            }
         }
         Ok(())
     }
@@ -147,6 +154,21 @@ impl Canaries {
     }
 }
 
+/// Waits until every stored sample was scored or passed over.
+fn wait_until_scored(client: &mut Client, address: &Address) -> Result<()> {
+    let watch = Stopwatch::start();
+    loop {
+        let page = String::from_utf8_lossy(client.fetch(&address.get("/metrics", &[]))?).into_owned();
+        let count = |name: &str| sum_of(&page, name).with_context(|| format!("/metrics has no {name}"));
+        let judged = count("infrawatch_scored_total")? + count("infrawatch_scoring_skipped_total")?;
+        if judged >= count("infrawatch_stored_total")? {
+            return Ok(());
+        }
+        ensure!(watch.elapsed() < SCORED_TIMEOUT, "what was stored is not scored after {SCORED_TIMEOUT:?}");
+        thread::sleep(POLL_PAUSE);
+    }
+}
+
 /// The canaries whose spike is in a list of anomalies.
 fn spikes_in(list: &Value) -> Result<Vec<usize>> {
     let items = list["items"].as_array().context("a list of anomalies has no items")?;
@@ -171,7 +193,7 @@ fn measure(bench: &Bench, background: usize, row: &'static str) -> Result<Vec<Cl
     let running = bench.start()?;
     let address = running.server.address();
     let canaries = Canaries { start_ms: unix_ms() + LEAD_MS, seconds };
-    canaries.send_history(&mut Client::new(address))?;
+    canaries.send_history(&mut Client::new(address), address)?;
     let (connections, rate) = (scenario.connections, scenario.rate);
     let load = Load { address, payload: &payload, requests: &requests, connections, rate, on_break: OnBreak::Retry };
     thread::sleep(Duration::from_millis((canaries.start_ms - unix_ms()).max(0).cast_unsigned()));
