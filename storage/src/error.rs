@@ -53,6 +53,9 @@ pub enum StoreError {
         /// That it cannot and why, in the journal's words.
         what: String,
     },
+    /// Whoever asked said that the search shall stop.
+    #[error("the search was stopped")]
+    Stopped,
     /// The store is shutting down.
     #[error("the store is closed")]
     Closed,

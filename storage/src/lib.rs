@@ -39,6 +39,7 @@ pub use error::StoreError;
 pub use keeper::Answer;
 pub use open::{Opened, StoreThreads, open};
 pub use repair::{Finding, RepairReport, repair};
+pub use scan::{ChunkPiece, Pieces, ReadBuffers};
 pub use shard_store::{ROW_SAMPLES_MAX, Row, ShardStore, ShardTask, Tally, route};
 pub use shared::{KeeperReport, Settings};
 pub use store::{SelectedSeries, Store, StoreFigures};

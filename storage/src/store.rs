@@ -7,7 +7,7 @@
 use crate::StoreError;
 use crate::journal::JournalState;
 use crate::keeper::{Answer, Command};
-use crate::label_index::{LabelIndex, Matcher};
+use crate::label_index::{Matcher, Search};
 use crate::partition::SeriesView;
 use crate::series::{PARTITIONS, SeriesRef};
 use crate::shared::{KeeperReport, Shared};
@@ -64,7 +64,24 @@ impl Store {
 
     /// Series that satisfy every matcher and may have a sample in `from_ms..=to_ms`, sorted by key.
     pub fn select(&self, matchers: &[Matcher], from_ms: i64, to_ms: i64) -> Result<Vec<SelectedSeries>, StoreError> {
-        let found = self.shared.index.read().select(matchers);
+        let mut selected = self.find(matchers, from_ms, to_ms, &|| false)?;
+        selected.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(selected)
+    }
+
+    /// As [`Self::select`], but in the order of partitions and of ids within them, which is how [`Self::read_many`]
+    /// wants them and costs no sorting. Expressions that take long to try can be given up by `stop`.
+    ///
+    /// # Errors
+    /// `Stopped` once `stop` has said so.
+    pub fn find(
+        &self,
+        matchers: &[Matcher],
+        from_ms: i64,
+        to_ms: i64,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<SelectedSeries>, StoreError> {
+        let found = Search::run(&self.shared.index, matchers, stop).ok_or(StoreError::Stopped)?;
         let mut selected = Vec::new();
         let mut rest = found.iter().map(SeriesRef).peekable();
         for partition in 0..PARTITIONS as u8 {
@@ -76,7 +93,6 @@ impl Store {
                 }
             }
         }
-        selected.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(selected)
     }
 
@@ -108,21 +124,64 @@ impl Store {
     }
 
     /// Names of labels, sorted; of all series when `matchers` is empty, else of series that satisfy any one set.
+    ///
+    /// # Errors
+    /// None at present.
     pub fn label_names(&self, matchers: &[Vec<Matcher>]) -> Result<Vec<String>, StoreError> {
+        self.label_names_until(matchers, &|| false)
+    }
+
+    /// As [`Self::label_names`], for matchers of strangers.
+    ///
+    /// # Errors
+    /// `Stopped` once `stop` has said so.
+    pub fn label_names_until(
+        &self,
+        matchers: &[Vec<Matcher>],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<String>, StoreError> {
+        let chosen = self.any_of(matchers, stop)?;
         let index = self.shared.index.read();
-        Ok(match any_of(&index, matchers) {
+        Ok(match chosen {
             None => index.names().map(str::to_owned).collect(),
             Some(series) => index.names_of(&series),
         })
     }
 
     /// Values of one label, sorted, over the same choice of series.
+    ///
+    /// # Errors
+    /// None at present.
     pub fn label_values(&self, name: &str, matchers: &[Vec<Matcher>]) -> Result<Vec<String>, StoreError> {
+        self.label_values_until(name, matchers, &|| false)
+    }
+
+    /// As [`Self::label_values`], for matchers of strangers.
+    ///
+    /// # Errors
+    /// `Stopped` once `stop` has said so.
+    pub fn label_values_until(
+        &self,
+        name: &str,
+        matchers: &[Vec<Matcher>],
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Vec<String>, StoreError> {
+        let chosen = self.any_of(matchers, stop)?;
         let index = self.shared.index.read();
-        Ok(match any_of(&index, matchers) {
+        Ok(match chosen {
             None => index.values(name).map(str::to_owned).collect(),
             Some(series) => index.values_of(name, &series),
         })
+    }
+
+    /// The series that satisfy any one set of matchers; none when there are no sets, which means all series.
+    fn any_of(&self, matchers: &[Vec<Matcher>], stop: &dyn Fn() -> bool) -> Result<Option<RoaringBitmap>, StoreError> {
+        let mut chosen = None;
+        for set in matchers {
+            let found = Search::run(&self.shared.index, set, stop).ok_or(StoreError::Stopped)?;
+            chosen = Some(chosen.map_or(found.clone(), |all: RoaringBitmap| all | found));
+        }
+        Ok(chosen)
     }
 
     /// Seals every head, writes and compacts all blocks, cuts the journal; `answer` hears when that is done.
@@ -159,9 +218,4 @@ impl Store {
             stuck: self.shared.stuck.lock().clone(),
         }
     }
-}
-
-/// The series that satisfy any one set of matchers; none when there are no sets, which means all series.
-fn any_of(index: &LabelIndex, matchers: &[Vec<Matcher>]) -> Option<RoaringBitmap> {
-    matchers.iter().map(|set| index.select(set)).reduce(|all, set| all | set)
 }

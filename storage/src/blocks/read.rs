@@ -7,6 +7,7 @@
 //! 25 us with the leaves in memory and 320 us without. Ask for many series at once: each block is then read once for all
 //! of them, at 0.8 to 2.5 GB/s.
 
+use super::block::Entry;
 use super::store::BlockStore;
 use crate::StoreError;
 use crate::series::SeriesRef;
@@ -41,6 +42,21 @@ impl BlockStore {
         to_ms: i64,
         each: &mut dyn FnMut(u32, &[u8]),
     ) -> Result<(), StoreError> {
+        self.entries_of_many(partition, ids, from_ms, to_ms, &mut |entry| each(entry.id, entry.chunk))
+    }
+
+    /// As [`Self::chunks_of_many`], with the times of each chunk.
+    ///
+    /// # Errors
+    /// As [`Self::chunks`].
+    pub fn entries_of_many(
+        &self,
+        partition: u8,
+        ids: &[u32],
+        from_ms: i64,
+        to_ms: i64,
+        each: &mut dyn FnMut(&Entry<'_>),
+    ) -> Result<(), StoreError> {
         let (Some(&first_id), Some(&last_id)) = (ids.first(), ids.last()) else { return Ok(()) };
         let mut keys = Vec::new();
         for directory in self.directories().iter() {
@@ -62,7 +78,7 @@ impl BlockStore {
                         wanted = &wanted[wanted.partition_point(|id| *id < entry.id)..];
                         match wanted.first() {
                             None => break,
-                            Some(id) if *id == entry.id => each(entry.id, entry.chunk),
+                            Some(id) if *id == entry.id => each(&entry),
                             Some(_) => {}
                         }
                     }

@@ -16,8 +16,10 @@ mod index;
 mod matcher;
 mod pattern;
 mod postings;
+mod search;
 mod select;
 mod values;
 
 pub use index::{LabelIndex, NameUse};
 pub use matcher::{MatchOp, Matcher};
+pub use search::Search;

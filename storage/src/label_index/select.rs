@@ -21,29 +21,34 @@ use super::values::Values;
 use roaring::RoaringBitmap;
 
 /// Postings of different values of one name, which therefore share no series.
-struct Found<'a> {
+pub(super) struct Found<'a> {
     postings: Vec<&'a Postings>,
     series: u64,
 }
 
 impl<'a> Found<'a> {
-    fn from(postings: impl Iterator<Item = &'a Postings>) -> Self {
+    pub(super) fn from(postings: impl Iterator<Item = &'a Postings>) -> Self {
         let postings: Vec<_> = postings.collect();
         Self { series: postings.iter().map(|p| p.len()).sum(), postings }
     }
 }
 
 /// A matcher of which every value has to be tried.
-struct Test<'a> {
-    values: &'a Values,
-    matcher: &'a Matcher,
-    keeps: bool,
+pub(super) struct Test<'a> {
+    pub(super) values: &'a Values,
+    pub(super) matcher: &'a Matcher,
+    pub(super) keeps: bool,
 }
 
 impl<'a> Test<'a> {
+    /// Whether the series of a value are to be kept or dropped.
+    pub(super) fn wants(&self, text: &str) -> bool {
+        self.matcher.matches(text) == self.keeps
+    }
+
     /// The postings to keep or to drop; of values without a series in `within` there is nothing to do either way.
     fn run(&self, within: Option<&RoaringBitmap>) -> Found<'a> {
-        let wanted = |text: &str| self.matcher.matches(text) == self.keeps;
+        let wanted = |text: &str| self.wants(text);
         match within.filter(|series| series.len() < self.values.len() as u64) {
             Some(series) => {
                 let asked = Asked::new(series);
@@ -55,6 +60,9 @@ impl<'a> Test<'a> {
     }
 }
 
+/// Runs the test of the matcher with this index on the series selected so far, if any condition has applied.
+pub(super) type Run<'r, 'a> = dyn FnMut(usize, &Test<'a>, Option<&RoaringBitmap>) -> Option<Found<'a>> + 'r;
+
 /// What one matcher asks.
 enum Condition<'a> {
     Nothing,
@@ -65,39 +73,54 @@ enum Condition<'a> {
 
 impl LabelIndex {
     /// The series that satisfy every matcher, as the numbers of their [`SeriesRef`](crate::series::SeriesRef)s; all
-    /// series when there are no matchers.
+    /// series when there are no matchers. Tries whatever has to be tried at once: see [`Search`](super::Search) for
+    /// expressions of strangers on an index that others wait for.
     pub fn select(&self, matchers: &[Matcher]) -> RoaringBitmap {
+        let selected = self.select_by(matchers, usize::MAX, &mut |_, test, within| Some(test.run(within)));
+        selected.expect("every test was run")
+    }
+
+    /// The same, where tests with an expression that has more than `tries_max` values before it are left to `run`,
+    /// which gets the matcher's index; nothing when `run` has no result yet.
+    pub(super) fn select_by<'a>(
+        &'a self,
+        matchers: &'a [Matcher],
+        tries_max: usize,
+        run: &mut Run<'_, 'a>,
+    ) -> Option<RoaringBitmap> {
         let (mut keeps, mut drops, mut tests) = (Vec::new(), Vec::new(), Vec::new());
-        for matcher in matchers {
-            match self.condition(matcher) {
+        for (index, matcher) in matchers.iter().enumerate() {
+            match self.condition(matcher, tries_max) {
                 Condition::Nothing => {}
                 Condition::Keep(found) => keeps.push(found),
                 Condition::Drop(found) => drops.push(found),
-                Condition::Try(test) => tests.push(test),
+                Condition::Try(test) => tests.push((index, test)),
             }
         }
         let mut selection = Selection { all: self.all(), kept: None };
         keeps.sort_by_key(|found| found.series);
         keeps.iter().for_each(|found| selection.keep(found));
         drops.iter().for_each(|found| selection.drop(found));
-        tests.sort_by_key(|test| test.values.len());
-        for test in tests {
-            let found = test.run(selection.kept.as_ref());
+        tests.sort_by_key(|(_, test)| test.values.len());
+        for (index, test) in tests {
+            let found = run(index, &test, selection.kept.as_ref())?;
             if test.keeps { selection.keep(&found) } else { selection.drop(&found) }
         }
-        selection.kept.unwrap_or_else(|| self.all().clone())
+        Some(selection.kept.unwrap_or_else(|| self.all().clone()))
     }
 
-    fn condition<'a>(&'a self, matcher: &'a Matcher) -> Condition<'a> {
+    fn condition<'a>(&'a self, matcher: &'a Matcher, tries_max: usize) -> Condition<'a> {
         let keeps = !matcher.matches("");
         let negated = matches!(matcher.op, MatchOp::NotEqual | MatchOp::NotRegex(_));
         let found = match self.values_of_name(&matcher.name) {
             None => Found::from(std::iter::empty()),
             // Kept are accepted values, dropped are refused ones; seen from the pattern they lie inside or outside.
-            Some(values) => match if keeps == negated { outside(values, matcher) } else { inside(values, matcher) } {
-                Some(found) => found,
-                None => return Condition::Try(Test { values, matcher, keeps }),
-            },
+            Some(values) => {
+                match if keeps == negated { outside(values, matcher) } else { inside(values, matcher, tries_max) } {
+                    Some(found) => found,
+                    None => return Condition::Try(Test { values, matcher, keeps }),
+                }
+            }
         };
         match keeps {
             true if found.series == self.all().len() => Condition::Nothing,
@@ -146,7 +169,7 @@ fn choice(matcher: &Matcher) -> Choice {
 }
 
 /// The values that the pattern of a matcher matches, negated or not; `None` when each has to be tried.
-fn inside<'a>(values: &'a Values, matcher: &Matcher) -> Option<Found<'a>> {
+fn inside<'a>(values: &'a Values, matcher: &Matcher, tries_max: usize) -> Option<Found<'a>> {
     match choice(matcher) {
         Choice::All | Choice::NotEmpty => Some(Found::from(values.iter().map(|(_, postings)| postings))),
         Choice::Exact(texts) => {
@@ -155,6 +178,7 @@ fn inside<'a>(values: &'a Values, matcher: &Matcher) -> Option<Found<'a>> {
         }
         // A range costs a search of some 20 values, so with too many ranges trying each value is the shorter way.
         Choice::Prefix { prefixes, .. } if prefixes[0].is_empty() || prefixes.len() * 20 > values.len() => None,
+        Choice::Prefix { tested: true, .. } if values.len() > tries_max => None,
         Choice::Prefix { prefixes, tested } => {
             let negated = matches!(matcher.op, MatchOp::NotRegex(_));
             let fitting =

@@ -67,6 +67,8 @@ pub(super) struct Values {
     alike: usize,
     recent: Vec<u32>,
     dead: usize,
+    /// How often slots were numbered anew.
+    rebuilds: u64,
     series: u64,
     text_bytes: usize,
     postings_bytes: usize,
@@ -140,6 +142,22 @@ impl Values {
     /// Every value with its postings, in no order.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Postings)> {
         self.slots.iter().filter(|slot| !slot.postings.is_empty()).map(|slot| (&*slot.text, &slot.postings))
+    }
+
+    /// How often the slots were numbered anew; within one numbering a slot keeps its text.
+    pub(super) fn numbering(&self) -> u64 {
+        self.rebuilds
+    }
+
+    /// The slots in use or dead from this number on, with their texts and postings.
+    pub(super) fn slots_from(&self, slot: usize) -> impl Iterator<Item = (usize, &str, &Postings)> {
+        let rest = self.slots.get(slot..).unwrap_or_default();
+        rest.iter().enumerate().map(move |(i, one)| (slot + i, &*one.text, &one.postings))
+    }
+
+    /// The postings of a slot of this numbering.
+    pub(super) fn postings_of(&self, slot: usize) -> Option<&Postings> {
+        self.slots.get(slot).map(|one| &one.postings).filter(|postings| !postings.is_empty())
     }
 
     /// Every value that begins with one of `prefixes`, which ascend and of which none begins with another; in no order.
@@ -284,6 +302,7 @@ impl Values {
         self.sorted = heads.into_iter().zip(0..).map(|(head, slot)| Place { head, slot }).collect();
         self.recent = Vec::new();
         self.dead = 0;
+        self.rebuilds += 1;
         (self.slots, self.by_text) = (slots, by_text);
     }
 }
