@@ -13,14 +13,14 @@ use crate::anomaly::book::{self, Book, BookHandle};
 use crate::anomaly::run::AnomalyRun;
 use crate::api::prometheus::{self, PrometheusApi};
 use crate::api::rest::{self, RestApi};
-use crate::api::{admin, health, metrics_page};
+use crate::api::{admin, compress, health, metrics_page};
 use crate::clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, QuerySemantics};
 use crate::http_server::{self, Ready};
 use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSettings};
 use crate::ingest::statsd_stream::{self, PieceSender};
 use crate::ingest::{Bodies, BodyLimits, Lanes, StatsdSocket, json_push, remote_write};
-use crate::query::QueryLimits;
+use crate::query::{QueryLimits, Semantics};
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
@@ -163,7 +163,7 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
     let version = env!("CARGO_PKG_VERSION");
     let query = query_limits(&config.query);
     let read = prometheus::router(PrometheusApi { store: store.clone(), query, version, now_ms: clock::now_ms });
-    let prometheus = write.merge(read);
+    let prometheus = write.merge(compress::gzip(read));
     let (book, board) = (running.book.clone(), running.board.clone());
     let metrics = running.metrics.clone();
     let (store_of_health, now_ms) = (store.clone(), clock::now_ms as fn() -> i64);
@@ -178,7 +178,7 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
     let own = rest(config, running);
     Router::new()
         .nest("/api/v1", prometheus.clone().merge(push).merge(own))
-        .nest("/prometheus/api/v1", prometheus)
+        .nest("/prometheus/api/v1", prometheus.merge(prometheus::nothing::router()))
         .merge(health::router(health))
         .merge(metrics_page::router(page))
         .merge(admin::router(store.clone()))
@@ -427,6 +427,10 @@ fn query_limits(query: &config::Query) -> QueryLimits {
         lookback_ms: query.lookback.as_millis() as i64,
         max_concurrent: query.max_concurrent,
         timeout_ms: query.timeout.as_millis() as u64,
+        semantics: match query.semantics {
+            QuerySemantics::Two => Semantics::Closed,
+            QuerySemantics::Three => Semantics::LeftOpen,
+        },
         ..QueryLimits::default()
     }
 }

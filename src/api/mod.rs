@@ -4,6 +4,7 @@
 
 pub mod admin;
 mod anomaly_metrics;
+pub mod compress;
 pub mod health;
 pub mod metrics_page;
 mod process;

@@ -11,7 +11,8 @@
 //! Not here: reading any of it (see `load`).
 
 use super::kinds::{
-    Address, Bytes, Count, Folder, Kind, Level, Listen, LogFormat, Number, OneOf, OptionalFolder, Span, Switch,
+    Address, Bytes, Count, Folder, Kind, Level, Listen, LogFormat, Number, OneOf, OptionalFolder, QuerySemantics, Span,
+    Switch,
 };
 use super::statsd_kinds::{Containers, Dialect, OptionalFile, Shares};
 use super::table::{Key, Origin, at_most_one, read, settings};
@@ -123,6 +124,8 @@ settings! {
         max_concurrent: usize as Count = "20" in "1" to "10000",
         /// How old the newest sample of a series may be and still be its value at an instant.
         lookback: Duration as Span = "5m" in "1ms" to "1d",
+        /// Whose windows: both edges of a range belong to it in Prometheus 2, the left one does not in 3.
+        semantics: QuerySemantics as OneOf<QuerySemantics> = "2",
     }
 
     /// Anomalies on record.

@@ -350,6 +350,19 @@ pub enum Level {
     Trace,
 }
 
+/// Which Prometheus a query's windows are those of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum QuerySemantics {
+    /// 2.x: both edges of a range and of the lookback belong to it.
+    Two,
+    /// 3.x: a sample exactly at the left edge does not.
+    Three,
+}
+
+impl Words for QuerySemantics {
+    const ALL: &'static [(&'static str, Self)] = &[("2", Self::Two), ("3", Self::Three)];
+}
+
 impl Words for Level {
     const ALL: &'static [(&'static str, Self)] = &[
         ("off", Self::Off),

@@ -198,6 +198,7 @@ mod tests {
                 (None, "off" | "127.0.0.1:8080" | "127.0.0.1:8125") => "127.0.0.1:1".to_owned(),
                 (None, "true") => "false".to_owned(),
                 (None, "info") => "trace".to_owned(),
+                (None, "2") => "3".to_owned(),
                 (None, "logfmt") => "json".to_owned(),
                 (None, "etsy") => "dogstatsd".to_owned(),
                 (None, "dogstatsd") => "etsy".to_owned(),

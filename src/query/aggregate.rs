@@ -73,6 +73,24 @@ impl Fold {
         self.groups.len() - 1
     }
 
+    /// Adds what another fold of the same kind has gathered, as if its series had been added after these.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for group in other.groups {
+            match self.places.get(group.labels.as_bytes()) {
+                Some(&place) => self.groups[place].absorb(self.op, &group),
+                None => {
+                    self.places.insert(group.labels.clone(), self.groups.len());
+                    self.groups.push(group);
+                }
+            }
+        }
+    }
+
+    /// How many instants a column has.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+
     /// How many groups there are so far.
     pub(crate) fn group_count(&self) -> usize {
         self.groups.len()
@@ -96,6 +114,33 @@ impl Group {
             FoldOp::Group => self.count(column, |one| one),
             FoldOp::Avg => self.average(column),
             FoldOp::Stddev | FoldOp::Stdvar => self.deviate(column),
+        }
+    }
+
+    /// Joins the columns of two parts of one group.
+    fn absorb(&mut self, op: FoldOp, other: &Self) {
+        match op {
+            FoldOp::Sum | FoldOp::Min | FoldOp::Max | FoldOp::Group => self.add(op, &other.values),
+            FoldOp::Count => self.merge(&other.values, |count, more| count + more),
+            FoldOp::Avg => {
+                let state = self.values.iter_mut().zip(&mut self.counts);
+                for ((mean, count), (&more, &weight)) in state.zip(other.values.iter().zip(&other.counts)) {
+                    (*mean, *count) = joined_mean((*mean, *count), (more, weight));
+                }
+            }
+            FoldOp::Stddev | FoldOp::Stdvar => {
+                for i in 0..self.values.len() {
+                    let (count, weight) = (self.counts[i], other.counts[i]);
+                    if count == 0.0 {
+                        self.values[i] = other.values[i];
+                    } else if weight > 0.0 {
+                        // Chan, Golub and LeVeque: the squares of both parts and of the distance of their means.
+                        let delta = other.means[i] - self.means[i];
+                        self.values[i] += other.values[i] + delta * delta * (count * weight / (count + weight));
+                    }
+                    (self.means[i], self.counts[i]) = joined_mean((self.means[i], count), (other.means[i], weight));
+                }
+            }
         }
     }
 
@@ -164,6 +209,21 @@ impl Group {
     }
 }
 
+/// The mean of two parts and how many values it has; without overflow, and infinite where a part is.
+fn joined_mean((mean, count): (f64, f64), (more, weight): (f64, f64)) -> (f64, f64) {
+    let total = count + weight;
+    if weight == 0.0 {
+        (mean, count)
+    } else if count == 0.0 {
+        (more, weight)
+    } else if mean.is_infinite() || more.is_infinite() {
+        // Opposite infinities and NaN make NaN, anything finite changes nothing.
+        (mean + more, total)
+    } else {
+        (mean + (more / total - mean / total) * weight, total)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +254,46 @@ mod tests {
             assert_eq!((groups[1].0.as_str(), groups[1].1[0]), ("{x=\"b\"}", b), "{op:?}");
             assert!(is_absent(groups[0].1[1]), "no series of the group has a value here: {op:?}");
         }
+    }
+
+    #[test]
+    fn parts_of_a_fold_join_to_the_whole() {
+        let columns = [[1.0, ABSENT, 3.5], [ABSENT, ABSENT, 2.0], [4.0, 7.0, f64::INFINITY], [1.5, -2.0, 1.0]];
+        for op in [
+            FoldOp::Sum,
+            FoldOp::Avg,
+            FoldOp::Count,
+            FoldOp::Group,
+            FoldOp::Min,
+            FoldOp::Max,
+            FoldOp::Stddev,
+            FoldOp::Stdvar,
+        ] {
+            let of = |columns: &[[f64; 3]]| {
+                let mut fold = Fold::new(op, LabelChoice::only(vec![]), 3);
+                columns.iter().for_each(|column| fold.add(&Labels::empty(), column));
+                fold
+            };
+            let whole = of(&columns).finish();
+            for cut in 0..=columns.len() {
+                let mut joined = of(&columns[..cut]);
+                joined.absorb(of(&columns[cut..]));
+                let joined = joined.finish();
+                for (a, b) in joined[0].values.iter().zip(&whole[0].values) {
+                    let alike = a == b || (a - b).abs() < 1e-12 || (a.is_nan() && b.is_nan());
+                    assert!(alike && is_absent(*a) == is_absent(*b), "{op:?} cut at {cut}: {a} {b}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn joined_means_neither_overflow_nor_forget_infinity() {
+        assert_eq!(joined_mean((f64::MAX, 3.0), (f64::MAX, 5.0)), (f64::MAX, 8.0));
+        assert_eq!(joined_mean((0.1, 3.0), (0.1, 5.0)).0, 0.1);
+        assert_eq!(joined_mean((f64::INFINITY, 1.0), (2.0, 1.0)).0, f64::INFINITY);
+        assert!(joined_mean((f64::INFINITY, 1.0), (f64::NEG_INFINITY, 1.0)).0.is_nan());
+        assert_eq!(joined_mean((ABSENT, 0.0), (2.0, 1.0)), (2.0, 1.0));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use super::grid::Grid;
 use super::labels::Labels;
 use super::limits::{Budget, Cancel, QueryLimits};
 use super::plan::{Plan, Root};
-use super::value::{RawSeries, Series, Value, is_absent};
+pub use super::value::is_absent;
+use super::value::{RawSeries, Series, Value};
 use super::{parse, planner, select};
 use promql_parser::parser::Expr;
 use promql_parser::parser::value::ValueType;
@@ -27,8 +28,35 @@ pub enum Answer {
     Scalar(i64, f64),
     /// One value per series at one time; the order matters only after a `sort`, `topk` or `bottomk`.
     Vector(i64, Vec<(Labels, f64)>),
-    /// Samples of series; after a range query in the order of their labels.
+    /// Samples of series as they are stored, in the order of their labels.
     Matrix(Vec<AnswerSeries>),
+    /// What a range query found: values of series at common instants.
+    Columns(AnswerColumns),
+}
+
+/// Series in the order of their labels, each with a value or none at every one of the same instants.
+#[derive(Debug, Clone)]
+pub struct AnswerColumns {
+    /// The instants in milliseconds, ascending.
+    pub times_ms: Vec<i64>,
+    series: Vec<Series>,
+}
+
+impl AnswerColumns {
+    /// How many series there are.
+    pub fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.series.is_empty()
+    }
+
+    /// Takes one series after the other: its labels, and its value at every instant, [`is_absent`] where it has none.
+    pub fn into_series(self) -> impl Iterator<Item = (Labels, Vec<f64>)> {
+        self.series.into_iter().map(|one| (one.labels, one.values))
+    }
 }
 
 /// One series of a matrix.
@@ -142,19 +170,10 @@ pub(super) fn finish_range(plan: &Plan, mut evaluation: Evaluation<'_>) -> Resul
             Value::Vector(series) => series,
         },
     };
-    let present = series.into_iter().filter(|one| !one.is_empty());
-    Ok(Answer::Matrix(sorted(present.map(|one| to_samples(one, &plan.grid)).collect())))
-}
-
-fn to_samples(series: Series, grid: &Grid) -> RawSeries {
-    let Series { labels, values } = series;
-    if !values.iter().any(|&value| is_absent(value)) {
-        return RawSeries { labels, samples: Samples { times: grid.times().collect(), values } };
-    }
-    let mut samples = Samples::default();
-    let present = grid.times().zip(values).filter(|(_, value)| !is_absent(*value));
-    present.for_each(|(time_ms, value)| samples.push(time_ms, value));
-    RawSeries { labels, samples }
+    let mut series = series;
+    series.retain(|one| !one.is_empty());
+    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    Ok(Answer::Columns(AnswerColumns { times_ms: plan.grid.times().collect(), series }))
 }
 
 fn sorted(series: Vec<RawSeries>) -> Vec<AnswerSeries> {

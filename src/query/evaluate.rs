@@ -13,7 +13,7 @@ use super::plan::{Node, RankOp, Source};
 use super::rank;
 use super::select::Filled;
 use super::value::{RawSeries, Series, Value, drop_names, is_absent};
-use super::window::{Parameters, RangeFunction, Span, bounds, slide_or_repeat};
+use super::window::{Parameters, RangeFunction, Slide, Span, bounds};
 use super::{fan_out, matching};
 use storage::sample::Samples;
 
@@ -79,7 +79,10 @@ impl<'a> Evaluation<'a> {
             Node::Rank { op, choice, inner } => match op {
                 RankOp::Top { k, bottom } => {
                     let k = self.scalar(k, grid)?;
-                    rank::top(&k, *bottom, choice, self.vector(inner, grid)?).map(Value::Vector)
+                    let mut series = self.vector(inner, grid)?;
+                    // Which of equal values stay depends on the order, so it must not be that of partitions.
+                    series.sort_by(|a, b| a.labels.cmp(&b.labels));
+                    rank::top(&k, *bottom, choice, series).map(Value::Vector)
                 }
                 RankOp::Quantile(q) => {
                     let q = self.scalar(q, grid)?;
@@ -152,16 +155,14 @@ impl<'a> Evaluation<'a> {
         let parameters = Parameters::Columns([columns.swap_remove(0), columns.swap_remove(0)]);
         let (series, span) = self.samples(source)?;
         let budget = self.budget;
-        let slid = fan_out::map(
-            &series,
-            || (),
-            |(), one| {
-                budget.check()?;
-                budget.hold(grid.count)?;
-                let values = slide_or_repeat(function, &one.samples, &span, &parameters, grid, budget)?;
-                Ok(Series { labels: one.labels.clone(), values })
-            },
-        )?;
+        let slid = fan_out::map(&series, fan_out::RUN, Vec::new, |drops, one| {
+            budget.check()?;
+            budget.hold(grid.count)?;
+            let mut values = Vec::with_capacity(grid.count);
+            let slide = Slide { function, span: &span, parameters: &parameters, grid };
+            slide.run(&one.samples, drops, &mut values, budget)?;
+            Ok(Series { labels: one.labels.clone(), values })
+        })?;
         let present: Vec<Series> = slid.into_iter().filter(|one| !one.is_empty()).collect();
         if function.keeps_name { Ok(Value::Vector(present)) } else { drop_names(present, false).map(Value::Vector) }
     }

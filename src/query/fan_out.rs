@@ -7,11 +7,13 @@ use super::error::QueryError;
 use rayon::prelude::*;
 
 /// Series a thread takes at once; large enough to hide the hand-over (about 1 us), small enough to share 100 series.
-const RUN: usize = 16;
+pub(crate) const RUN: usize = 16;
 
-/// Applies `work` to every item, in parallel, with one `state` per run; results keep the order of the items.
+/// Applies `work` to every item, in parallel and `length` items at a time, with one `state` per run; results keep the
+/// order of the items.
 pub(crate) fn map<T, S, R>(
     items: &[T],
+    length: usize,
     state: impl Fn() -> S + Sync,
     work: impl Fn(&mut S, &T) -> Result<R, QueryError> + Sync,
 ) -> Result<Vec<R>, QueryError>
@@ -23,10 +25,10 @@ where
         let mut state = state();
         run.iter().map(|item| work(&mut state, item)).collect::<Result<Vec<R>, QueryError>>()
     };
-    if items.len() <= RUN {
+    if items.len() <= length {
         return run(items);
     }
-    let runs = items.par_chunks(RUN).map(run).collect::<Result<Vec<Vec<R>>, QueryError>>()?;
+    let runs = items.par_chunks(length).map(run).collect::<Result<Vec<Vec<R>>, QueryError>>()?;
     Ok(runs.into_iter().flatten().collect())
 }
 
@@ -37,13 +39,13 @@ mod tests {
     #[test]
     fn results_keep_the_order_of_the_items() {
         let items: Vec<u32> = (0..1000).collect();
-        assert_eq!(map(&items, || (), |(), &i| Ok(i + 1)).unwrap(), (1..=1000).collect::<Vec<u32>>());
+        assert_eq!(map(&items, RUN, || (), |(), &i| Ok(i + 1)).unwrap(), (1..=1000).collect::<Vec<u32>>());
     }
 
     #[test]
     fn one_failure_fails_the_whole() {
         let items: Vec<u32> = (0..1000).collect();
-        let result = map(&items, || (), |(), &i| if i == 777 { Err(QueryError::Canceled) } else { Ok(i) });
+        let result = map(&items, RUN, || (), |(), &i| if i == 777 { Err(QueryError::Canceled) } else { Ok(i) });
         assert!(matches!(result, Err(QueryError::Canceled)));
     }
 }

@@ -19,10 +19,9 @@ pub(crate) struct Lookback {
     pub(crate) semantics: Semantics,
 }
 
-/// The value at each instant, or with `wants_time` the sample's own time in seconds.
-pub(crate) fn look(samples: &Samples, lookback: &Lookback, wants_time: bool, grid: &Grid) -> Vec<f64> {
+/// Appends the value at each instant, or with `wants_time` the sample's own time in seconds.
+pub(crate) fn look(samples: &Samples, lookback: &Lookback, wants_time: bool, grid: &Grid, column: &mut Vec<f64>) {
     let mut next = 0;
-    let mut column = Vec::with_capacity(grid.count);
     for time_ms in grid.times() {
         let seen_ms = lookback.shift.look(time_ms);
         while next < samples.len() && samples.times[next] <= seen_ms {
@@ -39,7 +38,6 @@ pub(crate) fn look(samples: &Samples, lookback: &Lookback, wants_time: bool, gri
             _ => ABSENT,
         });
     }
-    column
 }
 
 #[inline]
@@ -62,6 +60,12 @@ mod tests {
         column.iter().map(|&v| (!is_absent(v)).then_some(v)).collect()
     }
 
+    fn column(samples: &Samples, lookback: &Lookback, wants_time: bool, grid: &Grid) -> Vec<f64> {
+        let mut column = Vec::new();
+        look(samples, lookback, wants_time, grid, &mut column);
+        column
+    }
+
     fn lookback(semantics: Semantics) -> Lookback {
         Lookback { lookback_ms: 50, shift: Shift::default(), semantics }
     }
@@ -70,16 +74,16 @@ mod tests {
     fn a_sample_is_seen_for_the_lookback_window() {
         let data = samples(&[(0, 1.0)]);
         let grid = Grid::range(-25, 75, 25);
-        let closed = look(&data, &lookback(Semantics::Closed), false, &grid);
+        let closed = column(&data, &lookback(Semantics::Closed), false, &grid);
         assert_eq!(shown(&closed), [None, Some(1.0), Some(1.0), Some(1.0), None]);
-        let open = look(&data, &lookback(Semantics::LeftOpen), false, &grid);
+        let open = column(&data, &lookback(Semantics::LeftOpen), false, &grid);
         assert_eq!(shown(&open), [None, Some(1.0), Some(1.0), None, None]);
     }
 
     #[test]
     fn a_stale_marker_ends_the_series_until_its_next_sample() {
         let data = samples(&[(0, 1.0), (10, ABSENT), (30, f64::NAN)]);
-        let column = look(&data, &lookback(Semantics::Closed), false, &Grid::range(0, 30, 10));
+        let column = column(&data, &lookback(Semantics::Closed), false, &Grid::range(0, 30, 10));
         assert_eq!(column[0], 1.0);
         assert!(is_absent(column[1]) && is_absent(column[2]));
         assert!(column[3].is_nan() && !is_absent(column[3]));
@@ -89,6 +93,6 @@ mod tests {
     fn the_time_of_a_sample_is_its_own() {
         let data = samples(&[(1500, 7.0)]);
         let wide = Lookback { lookback_ms: 5000, ..lookback(Semantics::Closed) };
-        assert_eq!(look(&data, &wide, true, &Grid::instant(4000)), [1.5]);
+        assert_eq!(column(&data, &wide, true, &Grid::instant(4000)), [1.5]);
     }
 }

@@ -119,6 +119,11 @@ impl<'a> Budget<'a> {
         Ok(())
     }
 
+    /// Accounts for values that were freed.
+    pub(crate) fn release(&self, values: usize) {
+        self.held.fetch_sub(values as u64, Ordering::Relaxed);
+    }
+
     /// How many values are accounted for.
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Ordering::Relaxed)

@@ -9,9 +9,10 @@ use super::grid::Grid;
 use super::labels::Labels;
 use super::limits::{Budget, Cancel, QueryLimits, Semantics};
 use super::plan::Plan;
-use super::select::{Filled, fill_leaves};
+use super::select::{Each, Filled, fill_leaves};
 use super::window::bounds;
 use super::{parse, planner};
+use storage::Pieces;
 use storage::sample::Samples;
 
 /// A few series.
@@ -58,14 +59,12 @@ impl Memory {
                 .iter()
                 .filter(|(labels, _)| leaf.matchers.iter().all(|matcher| matcher.matches(labels.get(&matcher.name))))
                 .collect();
-            let read = |one: &&(Labels, Samples), out: &mut Samples| {
-                out.clear();
+            let read = |one: &&(Labels, Samples), each: &mut Each<'_>| {
                 let wanted = bounds(&one.1.times, from_ms, to_ms, Semantics::Closed);
-                out.times.extend_from_slice(&one.1.times[wanted.clone()]);
-                out.values.extend_from_slice(&one.1.values[wanted]);
-                Ok(one.0.clone())
+                let (times, values) = (one.1.times[wanted.clone()].to_vec(), one.1.values[wanted].to_vec());
+                each(&one.0, &Pieces { chunks: &[], loose: &Samples { times, values } })
             };
-            filled.append(&mut fill_leaves(&[leaf], &chosen, read, budget)?);
+            filled.append(&mut fill_leaves(&[leaf], (from_ms, to_ms), &chosen, read, budget)?);
         }
         Ok(filled)
     }

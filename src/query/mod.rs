@@ -21,6 +21,7 @@ mod limits;
 mod number;
 mod value;
 
+mod dialect;
 mod parse;
 mod plan;
 mod planner;
@@ -29,6 +30,7 @@ mod planner_calls;
 mod fan_out;
 mod select;
 
+mod digest;
 mod instant;
 mod window;
 
@@ -47,7 +49,7 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, AnswerSeries, RangeTimes, instant, range};
+pub use answer::{Answer, AnswerColumns, AnswerSeries, RangeTimes, instant, is_absent, range};
 pub use error::QueryError;
 pub use labels::Labels;
 pub(crate) use labels::is_label_name;

@@ -5,8 +5,9 @@
 //!
 //! Not here: meaning (see `plan`).
 
+use super::dialect;
 use super::error::QueryError;
-use super::limits::QueryLimits;
+use super::limits::{QueryLimits, Semantics};
 use promql_parser::label::MatchOp as ParsedOp;
 use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{self, Expr, Function};
@@ -32,7 +33,10 @@ pub(crate) fn expression(text: &str, limits: &QueryLimits) -> Result<Expr, Query
     }
     register_functions();
     match panic::catch_unwind(|| parser::parse(text)) {
-        Ok(Ok(expression)) => Ok(expression),
+        Ok(Ok(expression)) => match dialect::refusal(text).filter(|_| limits.semantics == Semantics::Closed) {
+            None => Ok(expression),
+            Some(what) => Err(QueryError::BadData(format!("parse error: {what}"))),
+        },
         Ok(Err(what)) => Err(QueryError::BadData(format!("parse error: {what}"))),
         Err(_) => Err(QueryError::bad_data("parse error: a number or duration is out of range")),
     }

@@ -91,7 +91,7 @@ impl Planner<'_> {
     ) -> Result<Node, QueryError> {
         let lookback = Lookback {
             lookback_ms: self.limits.lookback_ms,
-            shift: self.shift(selector.at.as_ref(), selector.offset.as_ref()),
+            shift: self.shift(selector.at.as_ref(), selector.offset.as_ref())?,
             semantics: self.limits.semantics,
         };
         self.leaf(selector, grid, LeafWork::Instant { lookback, wants_time }).map(Node::Leaf)
@@ -102,33 +102,34 @@ impl Planner<'_> {
         Ok(self.leaves.len() - 1)
     }
 
-    pub(super) fn span(&self, selector: &MatrixSelector) -> Span {
-        Span {
+    pub(super) fn span(&self, selector: &MatrixSelector) -> Result<Span, QueryError> {
+        Ok(Span {
             range_ms: millis(selector.range),
-            shift: self.shift(selector.vs.at.as_ref(), selector.vs.offset.as_ref()),
+            shift: self.shift(selector.vs.at.as_ref(), selector.vs.offset.as_ref())?,
             semantics: self.limits.semantics,
-        }
+        })
     }
 
-    fn shift(&self, at: Option<&AtModifier>, offset: Option<&Offset>) -> Shift {
-        let at_ms = at.map(|at| match at {
-            AtModifier::Start => self.start_ms,
-            AtModifier::End => self.end_ms,
-            AtModifier::At(time) => epoch_ms(*time),
-        });
+    fn shift(&self, at: Option<&AtModifier>, offset: Option<&Offset>) -> Result<Shift, QueryError> {
+        let at_ms = match at {
+            None => None,
+            Some(AtModifier::Start) => Some(self.start_ms),
+            Some(AtModifier::End) => Some(self.end_ms),
+            Some(AtModifier::At(time)) => Some(epoch_ms(*time)?),
+        };
         let offset_ms = match offset {
             None => 0,
             Some(Offset::Pos(duration)) => millis(*duration),
             Some(Offset::Neg(duration)) => -millis(*duration),
         };
-        Shift { at_ms, offset_ms }
+        Ok(Shift { at_ms, offset_ms })
     }
 
     /// Plans a range vector whose samples are needed as they are.
     pub(super) fn source(&mut self, expression: &Expr, grid: Grid) -> Result<Source, QueryError> {
         match unwrapped(expression) {
             Expr::MatrixSelector(selector) => {
-                let span = self.span(selector);
+                let span = self.span(selector)?;
                 Ok(Source::Leaf { leaf: self.leaf(&selector.vs, grid, LeafWork::Raw { span })?, span })
             }
             Expr::Subquery(subquery) => self.subquery(subquery, grid),
@@ -139,7 +140,7 @@ impl Planner<'_> {
     fn subquery(&mut self, subquery: &SubqueryExpr, grid: Grid) -> Result<Source, QueryError> {
         let span = Span {
             range_ms: millis(subquery.range),
-            shift: self.shift(subquery.at.as_ref(), subquery.offset.as_ref()),
+            shift: self.shift(subquery.at.as_ref(), subquery.offset.as_ref())?,
             semantics: self.limits.semantics,
         };
         let step_ms = subquery.step.map_or(self.limits.subquery_step_ms, millis).max(1);
@@ -287,9 +288,13 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(i64::MAX / 4)
 }
 
-fn epoch_ms(time: SystemTime) -> i64 {
-    match time.duration_since(SystemTime::UNIX_EPOCH) {
-        Ok(after) => millis(after),
-        Err(before) => -millis(before.duration()),
+fn epoch_ms(time: SystemTime) -> Result<i64, QueryError> {
+    let (distance, sign) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => (after, 1),
+        Err(before) => (before.duration(), -1),
+    };
+    match i64::try_from(distance.as_millis()) {
+        Ok(_) => Ok(sign * millis(distance)),
+        Err(_) => Err(QueryError::bad_data("timestamp out of bounds for @ modifier")),
     }
 }

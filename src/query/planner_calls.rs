@@ -84,7 +84,7 @@ impl Planner<'_> {
         };
         if let (Expr::MatrixSelector(selector), Some(a), Some(b)) = (unwrapped(arguments[place]), number(0), number(1))
         {
-            let span = self.span(selector);
+            let span = self.span(selector)?;
             let work = LeafWork::Range { function, span, parameters: Parameters::Fixed([a, b]) };
             return self.leaf(&selector.vs, grid, work).map(Node::Leaf);
         }

@@ -1,8 +1,9 @@
 //! The only part of `query` that reads the store: fills the leaves of a plan.
 //!
-//! Leaves with the same matchers and overlapping times share one reading. Every series is read into a buffer that its
-//! thread reuses, worked on by each leaf at once and forgotten; a leaf with a fold takes the columns of a slice of
-//! series before the next slice is read.
+//! Leaves with the same matchers and overlapping times share one reading. Series are read in runs of neighbours within
+//! a partition, so that a block is fetched once for all of them; a thread takes a run, lets each leaf work on each of
+//! its series at once, and forgets the samples. A leaf with a fold folds within its run, and runs are joined in order:
+//! the result does not depend on which thread did what.
 //!
 //! Cost sketch: reading is the store's; the work on a sample is 1-2 ns (see `window`, `instant`).
 //!
@@ -10,19 +11,24 @@
 
 use super::aggregate::Fold;
 use super::error::QueryError;
-use super::fan_out;
 use super::instant::look;
 use super::labels::Labels;
 use super::limits::Budget;
 use super::plan::{Leaf, LeafWork, Plan};
-use super::value::{RawSeries, Series, drop_names};
-use super::window::{bounds, slide_or_repeat, strip_stale};
+use super::value::{RawSeries, Series, drop_names, is_absent};
+use super::window::{Slide, bounds, strip_stale};
+use super::{digest, fan_out};
 use storage::label_index::Matcher;
 use storage::sample::Samples;
-use storage::{SelectedSeries, Store};
+use storage::series::SeriesRef;
+use storage::{Pieces, ReadBuffers, SelectedSeries, Store};
 
-/// Series read before their columns are folded and the budget is asked again.
-const SLICE: usize = 512;
+/// Most series of a run, so that runs of a store of ten thousand are whole partitions.
+const RUN_SERIES_MAX: i64 = 256;
+/// A run of so many series over this span holds a few MiB of compressed chunks; longer spans get shorter runs.
+const RUN_SPAN_MS: i64 = 6 * 3_600_000;
+/// Runs whose folds are held beside each other before they are joined.
+const RUNS_AT_ONCE: usize = 64;
 
 /// What a leaf holds once the store has been read.
 #[derive(Debug)]
@@ -48,7 +54,7 @@ pub(crate) fn fill(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Ve
         budget.check()?;
         let (from_ms, to_ms) = reading.times;
         let matchers: &[Matcher] = &plan.leaves[reading.leaves[0]].matchers;
-        let series = store.select(matchers, from_ms, to_ms)?;
+        let series = store.find(matchers, from_ms, to_ms, &|| budget.check().is_err())?;
         let max = budget.limits.max_series;
         if series.len() > max {
             return Err(QueryError::Execution(format!(
@@ -56,16 +62,30 @@ pub(crate) fn fill(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Ve
                 series.len()
             )));
         }
-        let read = |one: &SelectedSeries, samples: &mut Samples| {
-            store.read(one.series, from_ms, to_ms, samples)?;
-            Ok(Labels::from_key(one.key.clone()))
-        };
         let leaves: Vec<&Leaf> = reading.leaves.iter().map(|&leaf| &plan.leaves[leaf]).collect();
-        for (&leaf, result) in reading.leaves.iter().zip(fill_leaves(&leaves, &series, read, budget)?) {
+        let runs = runs(&series, to_ms.saturating_sub(from_ms));
+        let read = |run: &&[SelectedSeries], each: &mut Each<'_>| {
+            let refs: Vec<SeriesRef> = run.iter().map(|one| one.series).collect();
+            let mut outcome = Ok(());
+            store.read_many(&refs, from_ms, to_ms, &mut ReadBuffers::default(), &mut |index, pieces| {
+                if outcome.is_ok() {
+                    outcome = each(&Labels::from_key(run[index].key.clone()), pieces);
+                }
+            })?;
+            outcome
+        };
+        let results = fill_leaves(&leaves, reading.times, &runs, read, budget)?;
+        for (&leaf, result) in reading.leaves.iter().zip(results) {
             filled[leaf] = Some(result);
         }
     }
     Ok(filled.into_iter().map(|one| one.expect("every leaf belongs to one reading")).collect())
+}
+
+/// Cuts series, which stand by partition and id, into runs within a partition.
+fn runs(series: &[SelectedSeries], span_ms: i64) -> Vec<&[SelectedSeries]> {
+    let most = (RUN_SERIES_MAX * RUN_SPAN_MS / span_ms.max(1)).clamp(8, RUN_SERIES_MAX) as usize;
+    series.chunk_by(|a, b| a.series.partition() == b.series.partition()).flat_map(|run| run.chunks(most)).collect()
 }
 
 /// Leaves that are read together.
@@ -100,65 +120,119 @@ fn same_matchers(a: &[Matcher], b: &[Matcher]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(same)
 }
 
-/// What one series became for one leaf.
-enum Product {
-    Column(Vec<f64>),
-    Samples(Samples),
-}
+/// Takes the labels of a series and what is stored of it.
+pub(crate) type Each<'a> = dyn FnMut(&Labels, &Pieces<'_>) -> Result<(), QueryError> + 'a;
 
-/// Reads `series` slice by slice and lets every leaf work on each. `read` fills the buffer and names the series.
-pub(crate) fn fill_leaves<S: Sync>(
+/// Reads runs of series in `times` and lets every leaf work on each series. `read` hands out the series of a run.
+pub(crate) fn fill_leaves<R: Sync>(
     leaves: &[&Leaf],
-    series: &[S],
-    read: impl Fn(&S, &mut Samples) -> Result<Labels, QueryError> + Sync,
+    times: (i64, i64),
+    runs: &[R],
+    read: impl Fn(&R, &mut Each<'_>) -> Result<(), QueryError> + Sync,
     budget: &Budget<'_>,
 ) -> Result<Vec<Filled>, QueryError> {
-    let mut sinks: Vec<Sink> = leaves.iter().map(|leaf| Sink::new(leaf)).collect();
-    for slice in series.chunks(SLICE) {
+    let empty = || leaves.iter().map(|leaf| Sink::new(leaf)).collect::<Vec<_>>();
+    let mut sinks = empty();
+    for slice in runs.chunks(RUNS_AT_ONCE) {
         budget.check()?;
-        let worked = fan_out::map(slice, Buffers::default, |buffers, one| {
-            let labels = read(one, &mut buffers.samples)?;
-            budget.read(buffers.samples.len())?;
-            let products = leaves.iter().map(|leaf| work(leaf, buffers, budget)).collect::<Result<Vec<_>, _>>()?;
-            Ok((labels, products))
+        let worked = fan_out::map(slice, 1, Buffers::default, |buffers, run| {
+            let mut part = empty();
+            read(run, &mut |labels, pieces| {
+                budget.check()?;
+                buffers.start();
+                for (leaf, sink) in leaves.iter().zip(&mut part) {
+                    work(leaf, times, pieces, buffers, budget)?;
+                    sink.take(labels, buffers, budget)?;
+                }
+                Ok(())
+            })?;
+            Ok(part)
         })?;
-        for (labels, products) in worked {
-            for (sink, product) in sinks.iter_mut().zip(products) {
-                sink.take(&labels, product, budget)?;
-            }
+        for part in worked {
+            sinks.iter_mut().zip(part).for_each(|(sink, part)| sink.absorb(part, budget));
         }
     }
     sinks.into_iter().zip(leaves).map(|(sink, leaf)| sink.finish(leaf)).collect()
 }
 
-/// What one thread reuses from series to series: the samples as read, and without staleness markers.
-#[derive(Default)]
+/// What one thread reuses from series to series.
+#[derive(Debug, Default)]
 struct Buffers {
+    /// Whether `samples` are those of the series at hand.
+    is_read: bool,
+    /// The samples as read.
     samples: Samples,
+    has_stale: bool,
+    /// The samples without staleness markers, when there are some; or those that a raw leaf takes.
     clean: Samples,
+    drops: Vec<u32>,
+    /// What a leaf made of the series.
+    column: Vec<f64>,
 }
 
-fn work(leaf: &Leaf, buffers: &mut Buffers, budget: &Budget<'_>) -> Result<Product, QueryError> {
-    if let LeafWork::Instant { lookback, wants_time } = &leaf.work {
-        return Ok(Product::Column(look(&buffers.samples, lookback, *wants_time, &leaf.grid)));
+impl Buffers {
+    fn start(&mut self) {
+        self.is_read = false;
     }
-    buffers.clean.times.clone_from(&buffers.samples.times);
-    buffers.clean.values.clone_from(&buffers.samples.values);
-    strip_stale(&mut buffers.clean);
+
+    fn read(
+        &mut self,
+        (from_ms, to_ms): (i64, i64),
+        pieces: &Pieces<'_>,
+        budget: &Budget<'_>,
+    ) -> Result<(), QueryError> {
+        if !self.is_read {
+            pieces.read(from_ms, to_ms, &mut self.samples);
+            budget.read(self.samples.len())?;
+            self.has_stale = self.samples.values.iter().fold(false, |any, &value| any | is_absent(value));
+            self.is_read = true;
+        }
+        Ok(())
+    }
+}
+
+/// Leaves the leaf's column in `buffers.column`, or its samples in `buffers.clean`.
+fn work(
+    leaf: &Leaf,
+    times: (i64, i64),
+    pieces: &Pieces<'_>,
+    buffers: &mut Buffers,
+    budget: &Budget<'_>,
+) -> Result<(), QueryError> {
+    buffers.column.clear();
+    if let LeafWork::Range { function, span, parameters } = &leaf.work {
+        let slide = Slide { function, span, parameters, grid: &leaf.grid };
+        if !buffers.is_read && digest::run(&slide, pieces, &mut buffers.column, budget)? {
+            return Ok(());
+        }
+    }
+    buffers.read(times, pieces, budget)?;
+    let Buffers { samples, has_stale, clean, drops, column, .. } = buffers;
     match &leaf.work {
+        LeafWork::Instant { lookback, wants_time } => look(samples, lookback, *wants_time, &leaf.grid, column),
         LeafWork::Range { function, span, parameters } => {
-            slide_or_repeat(function, &buffers.clean, span, parameters, &leaf.grid, budget).map(Product::Column)
+            let slide = Slide { function, span, parameters, grid: &leaf.grid };
+            let seen = if *has_stale { without_stale(samples, clean) } else { &*samples };
+            slide.run(seen, drops, column, budget)?;
         }
         LeafWork::Raw { span } => {
             let (from_ms, to_ms) = leaf.times();
-            let seen = bounds(&buffers.clean.times, from_ms, to_ms, span.semantics);
-            Ok(Product::Samples(Samples {
-                times: buffers.clean.times[seen.clone()].to_vec(),
-                values: buffers.clean.values[seen].to_vec(),
-            }))
+            let seen = bounds(&samples.times, from_ms, to_ms, span.semantics);
+            clean.times.clear();
+            clean.values.clear();
+            clean.times.extend_from_slice(&samples.times[seen.clone()]);
+            clean.values.extend_from_slice(&samples.values[seen]);
+            strip_stale(clean);
         }
-        LeafWork::Instant { .. } => unreachable!("instant selectors have returned above"),
     }
+    Ok(())
+}
+
+fn without_stale<'a>(samples: &Samples, clean: &'a mut Samples) -> &'a Samples {
+    clean.times.clone_from(&samples.times);
+    clean.values.clone_from(&samples.values);
+    strip_stale(clean);
+    clean
 }
 
 /// Where the products of a leaf go.
@@ -177,27 +251,43 @@ impl Sink {
         }
     }
 
-    fn take(&mut self, labels: &Labels, product: Product, budget: &Budget<'_>) -> Result<(), QueryError> {
-        match (self, product) {
-            (Self::Columns(all), Product::Column(values)) => {
-                let series = Series { labels: labels.clone(), values };
-                if !series.is_empty() {
-                    budget.hold(series.values.len())?;
-                    all.push(series);
+    fn take(&mut self, labels: &Labels, buffers: &mut Buffers, budget: &Budget<'_>) -> Result<(), QueryError> {
+        match self {
+            Self::Columns(all) => {
+                if buffers.column.iter().any(|&value| !is_absent(value)) {
+                    budget.hold(buffers.column.len())?;
+                    all.push(Series { labels: labels.clone(), values: buffers.column.as_slice().to_vec() });
                 }
             }
-            (Self::Fold(fold), Product::Column(values)) => {
+            Self::Fold(fold) => {
                 let groups = fold.group_count();
-                fold.add(labels, &values);
-                budget.hold((fold.group_count() - groups) * values.len())?;
+                fold.add(labels, &buffers.column);
+                budget.hold((fold.group_count() - groups) * buffers.column.len())?;
             }
-            (Self::Raw(all), Product::Samples(samples)) if !samples.is_empty() => {
-                budget.hold(2 * samples.len())?;
-                all.push(RawSeries { labels: labels.clone(), samples });
+            Self::Raw(all) => {
+                let Samples { times, values } = &buffers.clean;
+                if !times.is_empty() {
+                    budget.hold(2 * times.len())?;
+                    let samples = Samples { times: times.as_slice().to_vec(), values: values.as_slice().to_vec() };
+                    all.push(RawSeries { labels: labels.clone(), samples });
+                }
             }
-            _ => {}
         }
         Ok(())
+    }
+
+    /// Adds the products of a later run.
+    fn absorb(&mut self, part: Self, budget: &Budget<'_>) {
+        match (self, part) {
+            (Self::Columns(all), Self::Columns(part)) => all.extend(part),
+            (Self::Raw(all), Self::Raw(part)) => all.extend(part),
+            (Self::Fold(fold), Self::Fold(part)) => {
+                let (groups, more) = (fold.group_count(), part.group_count());
+                fold.absorb(part);
+                budget.release((groups + more - fold.group_count()) * fold.steps());
+            }
+            _ => unreachable!("both were made for the same leaf"),
+        }
     }
 
     fn finish(self, leaf: &Leaf) -> Result<Filled, QueryError> {
@@ -243,13 +333,12 @@ mod tests {
         let leaves = leaves("m");
         let limits = QueryLimits { max_samples_read: 10, ..QueryLimits::default() };
         let cancel = Cancel::default();
-        let read = |_: &u32, samples: &mut Samples| {
-            samples.clear();
-            (0..6).for_each(|i| samples.push(i, 0.0));
-            Ok(Labels::empty())
+        let read = |_: &u32, each: &mut Each<'_>| {
+            let loose = Samples { times: (0..6).collect(), values: vec![0.0; 6] };
+            each(&Labels::empty(), &Pieces { chunks: &[], loose: &loose })
         };
         let budget = Budget::new(&limits, &cancel);
-        assert!(fill_leaves(&[&leaves[0]], &[1], read, &budget).is_ok());
-        assert!(matches!(fill_leaves(&[&leaves[0]], &[2], read, &budget), Err(QueryError::Execution(_))));
+        assert!(fill_leaves(&[&leaves[0]], (0, 10), &[1], read, &budget).is_ok());
+        assert!(matches!(fill_leaves(&[&leaves[0]], (0, 10), &[2], read, &budget), Err(QueryError::Execution(_))));
     }
 }

@@ -5,7 +5,7 @@ use super::error::QueryError;
 use super::limits::{QueryLimits, Semantics};
 use super::memory::Memory;
 use super::number::push_plain;
-use super::value::ABSENT;
+use super::value::{ABSENT, is_absent};
 use proptest::prelude::*;
 
 /// Two counters and some gauges, one sample every 10 s from time 0 to 590 s.
@@ -32,6 +32,17 @@ fn shown(answer: &Answer) -> String {
             for (labels, value) in series {
                 out.push_str(&format!("{labels} "));
                 push_plain(&mut out, *value);
+                out.push('\n');
+            }
+        }
+        Answer::Columns(columns) => {
+            let times_ms = &columns.times_ms;
+            for (labels, values) in columns.clone().into_series() {
+                out.push_str(&format!("{labels}"));
+                for (time_ms, &value) in times_ms.iter().zip(&values).filter(|(_, value)| !is_absent(**value)) {
+                    out.push_str(&format!(" {}:", time_ms / 1000));
+                    push_plain(&mut out, value);
+                }
                 out.push('\n');
             }
         }

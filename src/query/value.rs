@@ -17,9 +17,9 @@ use storage::sample::{STALE_NAN_BITS, Samples};
 /// The value of a series at an instant at which it has none.
 pub(crate) const ABSENT: f64 = f64::from_bits(STALE_NAN_BITS);
 
-/// Whether a column holds no value here.
+/// Whether a column holds no value here; only ever one bit pattern, so an ordinary NaN is a value.
 #[inline]
-pub(crate) fn is_absent(value: f64) -> bool {
+pub fn is_absent(value: f64) -> bool {
     value.to_bits() == STALE_NAN_BITS
 }
 

@@ -8,6 +8,7 @@
 //!
 //! Invariant: samples ascend in time and hold no staleness marker.
 
+use super::digest::OfDigest;
 use super::error::QueryError;
 use super::grid::{Grid, Shift};
 use super::limits::{Budget, Semantics};
@@ -64,6 +65,8 @@ pub(crate) struct RangeFunction {
     pub(crate) wants_drops: bool,
     /// Whether the metric's name survives.
     pub(crate) keeps_name: bool,
+    /// The same value from a digest of the window, where that is exact.
+    pub(crate) of_digest: Option<OfDigest>,
     /// Refuses parameters outside the function's domain.
     pub(crate) check: Option<Check>,
 }
@@ -129,84 +132,117 @@ pub(crate) fn bounds(times: &[i64], start_ms: i64, end_ms: i64, semantics: Seman
     first..end.max(first)
 }
 
-/// Evaluates `function` at every instant of `grid`.
-pub(crate) fn slide(
-    function: &RangeFunction,
-    samples: &Samples,
-    span: &Span,
-    parameters: &Parameters,
-    grid: &Grid,
-    budget: &Budget<'_>,
-) -> Result<Vec<f64>, QueryError> {
-    let drops = if function.wants_drops { drops_of(&samples.values) } else { Vec::new() };
-    let left_open = span.semantics == Semantics::LeftOpen;
-    let (mut first, mut end, mut first_drop, mut end_drop) = (0, 0, 0, 0);
-    let mut column = Vec::with_capacity(grid.count);
-    let mut seen = 0;
-    for (index, time_ms) in grid.times().enumerate() {
-        if seen > SLICE {
-            budget.check()?;
-            seen = 0;
-        }
-        let end_ms = span.shift.look(time_ms);
-        let start_ms = span.left_of(end_ms);
-        while end < samples.len() && samples.times[end] <= end_ms {
-            end += 1;
-        }
-        while first < end && (samples.times[first] < start_ms || (left_open && samples.times[first] == start_ms)) {
-            first += 1;
-        }
-        if first == end {
-            column.push(ABSENT);
-            continue;
-        }
-        // A fall from the sample before the window to its first one is none of the window's business.
-        while first_drop < drops.len() && drops[first_drop] as usize <= first {
-            first_drop += 1;
-        }
-        end_drop = end_drop.max(first_drop);
-        while end_drop < drops.len() && (drops[end_drop] as usize) < end {
-            end_drop += 1;
-        }
-        seen += end - first;
-        let parameters = parameters.at(index);
-        if let Some(check) = function.check {
-            check(&parameters)?;
-        }
-        column.push((function.compute)(&Window {
-            times: &samples.times[first..end],
-            values: &samples.values[first..end],
-            drops: &drops[first_drop..end_drop],
-            first: first as u32,
-            time_ms,
-            start_ms,
-            end_ms,
-            parameters,
-        }));
-    }
-    Ok(column)
+/// A range function with everything that is the same for all series.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slide<'a> {
+    pub(crate) function: &'a RangeFunction,
+    pub(crate) span: &'a Span,
+    pub(crate) parameters: &'a Parameters,
+    pub(crate) grid: &'a Grid,
 }
 
-/// As [`slide`], but computes a window that never moves only once. `predict_linear` looks at the instant as well as at
-/// the window, so its windows are never all alike.
-pub(crate) fn slide_or_repeat(
-    function: &RangeFunction,
-    samples: &Samples,
-    span: &Span,
-    parameters: &Parameters,
-    grid: &Grid,
-    budget: &Budget<'_>,
-) -> Result<Vec<f64>, QueryError> {
-    let alike = span.is_fixed() && function.name != "predict_linear" && matches!(parameters, Parameters::Fixed(_));
-    if !alike {
-        return slide(function, samples, span, parameters, grid, budget);
+impl Slide<'_> {
+    /// Appends the value at every instant of the grid to `column`; `drops` is working memory. A window that never moves
+    /// is computed only once, unless the function looks at the instant as well, as `predict_linear` does.
+    pub(crate) fn run(
+        &self,
+        samples: &Samples,
+        drops: &mut Vec<u32>,
+        column: &mut Vec<f64>,
+        budget: &Budget<'_>,
+    ) -> Result<(), QueryError> {
+        drops.clear();
+        if self.function.wants_drops {
+            push_drops(&samples.values, drops);
+        }
+        if !self.is_alike() {
+            return self.slide(samples, drops, column, budget);
+        }
+        let once = Slide { grid: &Grid::instant(self.grid.start_ms), ..*self };
+        once.slide(samples, drops, column, budget)?;
+        column.resize(column.len() - 1 + self.grid.count, column[column.len() - 1]);
+        Ok(())
     }
-    let once = slide(function, samples, span, parameters, &Grid::instant(grid.start_ms), budget)?;
-    Ok(vec![once[0]; grid.count])
+
+    /// Whether the value is the same at every instant.
+    pub(crate) fn is_alike(&self) -> bool {
+        let looks_at_instant = self.function.name == "predict_linear";
+        self.span.is_fixed() && !looks_at_instant && matches!(self.parameters, Parameters::Fixed(_))
+    }
+
+    fn slide(
+        &self,
+        samples: &Samples,
+        drops: &[u32],
+        column: &mut Vec<f64>,
+        budget: &Budget<'_>,
+    ) -> Result<(), QueryError> {
+        let left_open = self.span.semantics == Semantics::LeftOpen;
+        let (mut first, mut end, mut first_drop, mut end_drop) = (0, 0, 0, 0);
+        let mut seen = 0;
+        for (index, time_ms) in self.grid.times().enumerate() {
+            if seen > SLICE {
+                budget.check()?;
+                seen = 0;
+            }
+            let end_ms = self.span.shift.look(time_ms);
+            let start_ms = self.span.left_of(end_ms);
+            while end < samples.len() && samples.times[end] <= end_ms {
+                end += 1;
+            }
+            while first < end && (samples.times[first] < start_ms || (left_open && samples.times[first] == start_ms)) {
+                first += 1;
+            }
+            if first == end {
+                column.push(ABSENT);
+                continue;
+            }
+            // A fall from the sample before the window to its first one is none of the window's business.
+            while first_drop < drops.len() && drops[first_drop] as usize <= first {
+                first_drop += 1;
+            }
+            end_drop = end_drop.max(first_drop);
+            while end_drop < drops.len() && (drops[end_drop] as usize) < end {
+                end_drop += 1;
+            }
+            seen += end - first;
+            let parameters = self.parameters.at(index);
+            if let Some(check) = self.function.check {
+                check(&parameters)?;
+            }
+            column.push((self.function.compute)(&Window {
+                times: &samples.times[first..end],
+                values: &samples.values[first..end],
+                drops: &drops[first_drop..end_drop],
+                first: first as u32,
+                time_ms,
+                start_ms,
+                end_ms,
+                parameters,
+            }));
+        }
+        Ok(())
+    }
 }
 
-fn drops_of(values: &[f64]) -> Vec<u32> {
-    values.windows(2).enumerate().filter(|(_, pair)| pair[1] < pair[0]).map(|(i, _)| i as u32 + 1).collect()
+/// Appends the indices of values below the one before. Counters seldom fall, so whole groups are passed over.
+fn push_drops(values: &[f64], drops: &mut Vec<u32>) {
+    const GROUP: usize = 32;
+    let (mut before, mut start) = (values.first().copied().unwrap_or(0.0), 0);
+    for group in values.chunks(GROUP) {
+        let falls = |pair: &[f64]| pair[1] < pair[0];
+        let any = (group[0] < before) | group.windows(2).fold(false, |any, pair| any | falls(pair));
+        if any {
+            for (i, &value) in group.iter().enumerate() {
+                if value < before {
+                    drops.push((start + i) as u32);
+                }
+                before = value;
+            }
+        }
+        before = group[group.len() - 1];
+        start += group.len();
+    }
 }
 
 #[cfg(test)]
@@ -219,6 +255,7 @@ mod tests {
         compute: |w| w.values.iter().sum(),
         wants_drops: false,
         keeps_name: false,
+        of_digest: None,
         check: None,
     };
     const DROPS: RangeFunction =
@@ -235,7 +272,10 @@ mod tests {
     fn run(function: &RangeFunction, data: &Samples, span: &Span, grid: &Grid) -> Vec<f64> {
         let (limits, cancel) = (QueryLimits::default(), Cancel::default());
         let budget = Budget::new(&limits, &cancel);
-        slide_or_repeat(function, data, span, &Parameters::Fixed([0.0; 2]), grid, &budget).unwrap()
+        let mut column = Vec::new();
+        let slide = Slide { function, span, parameters: &Parameters::Fixed([0.0; 2]), grid };
+        slide.run(data, &mut Vec::new(), &mut column, &budget).unwrap();
+        column
     }
 
     #[test]
@@ -277,7 +317,8 @@ mod tests {
         cancel.cancel();
         let budget = Budget::new(&limits, &cancel);
         let (span, fixed) = (span(2000, Semantics::Closed), Parameters::Fixed([0.0; 2]));
-        let result = slide(&SUM, &data, &span, &fixed, &Grid::range(0, 2000, 1), &budget);
+        let slide = Slide { function: &SUM, span: &span, parameters: &fixed, grid: &Grid::range(0, 2000, 1) };
+        let result = slide.run(&data, &mut Vec::new(), &mut Vec::new(), &budget);
         assert!(matches!(result, Err(QueryError::Canceled)));
     }
 

@@ -6,11 +6,13 @@
 //! Not here: metadata of metrics and exemplars; nothing stores them, so both answers are empty.
 
 use super::Shared;
-use super::envelope::{ApiError, Json, push_labels, push_list, push_text, success, success_with};
+use super::envelope::{ApiError, Json, Reply, push_labels, push_list, push_text, reply_with, success};
+use super::out::Out;
 use super::parameters::Parameters;
 use super::run::run;
-use crate::query::{Cancel, Labels, QueryError, is_label_name};
+use crate::query::{Cancel, Labels, QueryError, Semantics, is_label_name};
 use axum::extract::{Path, Request, State};
+use axum::response::Response;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use storage::label_index::Matcher;
@@ -35,18 +37,13 @@ impl Scope {
     fn read(parameters: &Parameters, shared: &Shared) -> Result<Self, ApiError> {
         let matchers = parameters.matchers(&shared.api.query)?;
         let (start_ms, end_ms) = (parameters.time_ms("start")?, parameters.time_ms("end")?);
-        if let (Some(start_ms), Some(end_ms)) = (start_ms, end_ms)
-            && end_ms < start_ms
-        {
-            return Err(ApiError::bad_parameter("end", "end timestamp must not be before start time"));
-        }
         let reaches_present = end_ms.is_none_or(|end_ms| end_ms >= (shared.api.now_ms)().saturating_sub(PRESENT_MS));
         let is_open = if matchers.is_empty() { reaches_present } else { start_ms.is_none() && end_ms.is_none() };
         let times_ms = (start_ms.unwrap_or(i64::MIN), end_ms.unwrap_or(i64::MAX));
         Ok(Self { matchers, times_ms, is_open, limit: parameters.limit()? })
     }
 
-    /// Series that satisfy any of the selectors and have a sample in the range, each once, in order of their keys.
+    /// Series that satisfy any of the selectors and have a sample in the range, each once.
     fn series(&self, store: &Store, cancel: &Cancel) -> Result<Vec<SelectedSeries>, QueryError> {
         let all = [vec![Matcher::not_equal(NAME_LABEL, "")]];
         let selectors = if self.matchers.is_empty() { &all[..] } else { &self.matchers };
@@ -55,18 +52,18 @@ impl Scope {
             if cancel.is_cancelled() {
                 return Err(QueryError::Canceled);
             }
-            found.extend(store.select(selector, self.times_ms.0, self.times_ms.1)?);
+            found.extend(store.find(selector, self.times_ms.0, self.times_ms.1, &|| cancel.is_cancelled())?);
         }
         if selectors.len() > 1 {
-            found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
-            found.dedup_by(|a, b| a.key == b.key);
+            found.sort_unstable_by_key(|one| one.series);
+            found.dedup_by_key(|one| one.series);
         }
         Ok(found)
     }
 }
 
 /// Label sets of series.
-pub(super) async fn series(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+pub(super) async fn series(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
     let scope = Scope::read(&parameters, &shared)?;
     if scope.matchers.is_empty() {
@@ -74,26 +71,24 @@ pub(super) async fn series(State(shared): State<Arc<Shared>>, request: Request) 
     }
     run(&shared, None, move |shared, cancel| {
         let found = scope.series(&shared.api.store, cancel)?;
-        let mut labels: Vec<Labels> = found.into_iter().map(|one| Labels::from_key(one.key)).collect();
-        labels.sort_unstable();
-        Ok(limited(&labels, scope.limit, push_labels))
+        Ok(limited(found, scope.limit, |out, one| push_labels(out, &Labels::from_key(one.key))))
     })
     .await
 }
 
 /// Names of labels.
-pub(super) async fn labels(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+pub(super) async fn labels(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
     let scope = Scope::read(&parameters, &shared)?;
     run(&shared, None, move |shared, cancel| {
         let names = if scope.is_open {
-            shared.api.store.label_names(&scope.matchers)?
+            shared.api.store.label_names_until(&scope.matchers, &|| cancel.is_cancelled())?
         } else {
             let found = scope.series(&shared.api.store, cancel)?;
             let names: BTreeSet<&str> = found.iter().flat_map(|one| series::labels(&one.key)).map(|(n, _)| n).collect();
             names.into_iter().map(str::to_owned).collect()
         };
-        Ok(limited(&names, scope.limit, |out, name| push_text(out, name)))
+        Ok(limited(names, scope.limit, |out, name| push_text(out, &name)))
     })
     .await
 }
@@ -103,7 +98,7 @@ pub(super) async fn values(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
     request: Request,
-) -> Result<Json, ApiError> {
+) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
     if !is_label_name(&name) {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
@@ -111,42 +106,47 @@ pub(super) async fn values(
     let scope = Scope::read(&parameters, &shared)?;
     run(&shared, None, move |shared, cancel| {
         let values = if scope.is_open {
-            shared.api.store.label_values(&name, &scope.matchers)?
+            shared.api.store.label_values_until(&name, &scope.matchers, &|| cancel.is_cancelled())?
         } else {
             let found = scope.series(&shared.api.store, cancel)?;
             let values: BTreeSet<&str> = found.iter().filter_map(|one| series::label(&one.key, &name)).collect();
             values.into_iter().map(str::to_owned).collect()
         };
-        Ok(limited(&values, scope.limit, |out, value| push_text(out, value)))
+        Ok(limited(values, scope.limit, |out, value| push_text(out, &value)))
     })
     .await
 }
 
-fn limited<T>(items: &[T], limit: usize, push: impl Fn(&mut String, &T)) -> Json {
-    let shown = &items[..items.len().min(limit)];
-    let warnings: &[&str] = if shown.len() < items.len() { &[TRUNCATED] } else { &[] };
-    success_with(warnings, |out| push_list(out, shown, push))
+fn limited<T: Send + 'static>(mut items: Vec<T>, limit: usize, push: impl Fn(&mut Out, T) + Send + 'static) -> Reply {
+    let warnings: &[&str] = if limit < items.len() { &[TRUNCATED] } else { &[] };
+    items.truncate(limit);
+    reply_with(warnings, move |out| push_list(out, items, push))
 }
 
 /// Types and help texts of metrics: none.
-pub(super) async fn metadata() -> Json {
-    success(|out| out.push_str("{}"))
+pub(super) async fn metadata(request: Request) -> Result<Json, ApiError> {
+    Parameters::read(request).await?.limit()?;
+    Ok(success(|out| out.push_str("{}")))
 }
 
 /// Exemplars: none, but the selectors must make sense.
 pub(super) async fn exemplars(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
     let parameters = Parameters::read(request).await?;
-    if let Some(expression) = parameters.get("query") {
-        crate::query::prettify(expression, &shared.api.query)?;
-    }
+    crate::query::prettify(parameters.get("query").unwrap_or(""), &shared.api.query)?;
     Ok(success(|out| out.push_str("[]")))
 }
 
-/// The version, in the form in which clients look for Prometheus' own.
+/// Clients look here for the version of Prometheus whose language and pages they may expect; ours is the revision.
 pub(super) async fn buildinfo(State(shared): State<Arc<Shared>>) -> Json {
-    success(|out| {
-        out.push_str("{\"version\":");
+    let version = match shared.api.query.semantics {
+        Semantics::Closed => "2.42.0",
+        Semantics::LeftOpen => "3.0.0",
+    };
+    success(move |out| {
+        out.push_str("{\"application\":\"InfraWatch\",\"version\":");
+        push_text(out, version);
+        out.push_str(",\"revision\":");
         push_text(out, shared.api.version);
-        out.push_str(",\"revision\":\"\",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}");
+        out.push_str(",\"branch\":\"\",\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}");
     })
 }

@@ -8,6 +8,8 @@
 
 mod envelope;
 mod metadata;
+pub mod nothing;
+mod out;
 mod parameters;
 mod queries;
 mod run;

@@ -3,28 +3,29 @@
 //! Not here: how a query is run beside others (see `run`).
 
 use super::Shared;
-use super::envelope::{ApiError, Json, push_answer, push_text, success};
+use super::envelope::{ApiError, push_answer, push_text, reply};
 use super::parameters::Parameters;
 use super::run::run;
 use crate::query::{self, QueryError, QueryLimits, RangeTimes};
 use axum::extract::{Request, State};
+use axum::response::Response;
 use std::sync::Arc;
 
 /// One instant.
-pub(super) async fn instant(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+pub(super) async fn instant(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
     let expression = expression(&parameters)?;
     let time_ms = parameters.time_ms("time")?.unwrap_or_else(shared.api.now_ms);
     let limits = limits(&shared, &parameters)?;
     run(&shared, parameters.duration_ms("timeout")?, move |shared, cancel| {
         let answer = query::instant(&shared.api.store, &expression, time_ms, &limits, cancel).map_err(named)?;
-        Ok(success(|out| push_answer(out, &answer)))
+        Ok(reply(|out| push_answer(out, answer)))
     })
     .await
 }
 
 /// A range of instants.
-pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
     let expression = expression(&parameters)?;
     let times = RangeTimes {
@@ -42,18 +43,18 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -
     let limits = limits(&shared, &parameters)?;
     run(&shared, parameters.duration_ms("timeout")?, move |shared, cancel| {
         let answer = query::range(&shared.api.store, &expression, times, &limits, cancel).map_err(named)?;
-        Ok(success(|out| push_answer(out, &answer)))
+        Ok(reply(|out| push_answer(out, answer)))
     })
     .await
 }
 
 /// The expression in the parser's own spelling.
-pub(super) async fn format(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+pub(super) async fn format(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
     let expression = expression(&parameters)?;
     run(&shared, None, move |shared, _| {
         let text = query::prettify(&expression, &shared.api.query).map_err(named)?;
-        Ok(success(|out| push_text(out, &text)))
+        Ok(reply(move |out| push_text(out, &text)))
     })
     .await
 }

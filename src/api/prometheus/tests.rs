@@ -76,11 +76,12 @@ async fn bad_parameters_are_bad_data() {
         "/query_range?query=%22text%22&start=0&end=10&step=1",
         "/series",
         "/series?match[]=sum(up)",
-        "/series?match[]=up&start=5&end=4",
         "/series?match[]=up&limit=x",
         "/labels?match[]=%7B%7D",
         "/label/a-b/values",
         "/format_query?query=(",
+        "/query_exemplars",
+        "/metadata?limit=x",
     ] {
         let (status, body) = get(uri).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{uri}");
@@ -108,6 +109,8 @@ async fn lists_are_empty_over_an_empty_store() {
         assert_eq!((status, &body["data"]), (StatusCode::OK, &serde_json::json!([])), "{uri}");
     }
     assert_eq!(get("/metadata").await.1["data"], serde_json::json!({}));
-    assert_eq!(get("/status/buildinfo").await.1["data"]["version"], "1.2.3");
+    assert_eq!(get("/series?match[]=up&start=5&end=4").await.1["data"], serde_json::json!([]));
+    let (_, body) = get("/status/buildinfo").await;
+    assert_eq!((&body["data"]["version"], &body["data"]["revision"]), (&"2.42.0".into(), &"1.2.3".into()));
     assert_eq!(get("/format_query?query=sum(up)by(job)").await.1["data"], "sum by (job) (up)");
 }

@@ -2,7 +2,7 @@
 //!
 //! Not here: functions with parameters beyond the number, except `round`.
 
-use std::f64::consts::PI;
+use std::f64::consts::{LN_2, PI};
 
 type OfNumber = fn(f64) -> f64;
 
@@ -10,9 +10,9 @@ type OfNumber = fn(f64) -> f64;
 pub(super) const TABLE: &[(&str, OfNumber)] = &[
     ("abs", f64::abs),
     ("acos", f64::acos),
-    ("acosh", f64::acosh),
+    ("acosh", acosh),
     ("asin", f64::asin),
-    ("asinh", f64::asinh),
+    ("asinh", asinh),
     ("atan", f64::atan),
     ("atanh", f64::atanh),
     ("ceil", f64::ceil),
@@ -33,6 +33,17 @@ pub(super) const TABLE: &[(&str, OfNumber)] = &[
     ("tanh", f64::tanh),
 ];
 
+/// Above this the square of a number is all that counts in its inverse hyperbolic functions, and soon overflows.
+const LARGE: f64 = (1u64 << 28) as f64;
+
+fn acosh(value: f64) -> f64 {
+    if value > LARGE { value.ln() + LN_2 } else { value.acosh() }
+}
+
+fn asinh(value: f64) -> f64 {
+    if value.is_finite() && value.abs() > LARGE { (value.abs().ln() + LN_2).copysign(value) } else { value.asinh() }
+}
+
 fn sign(value: f64) -> f64 {
     if value < 0.0 {
         -1.0
@@ -52,6 +63,14 @@ pub(crate) fn round(value: f64, nearest: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn inverse_hyperbolic_functions_do_not_overflow() {
+        assert_eq!(acosh(1.7e308), 710.4199840737881);
+        assert_eq!(asinh(-1.7e308), -710.4199840737881);
+        assert_eq!((acosh(1.0), asinh(0.0), asinh(f64::INFINITY)), (0.0, 0.0, f64::INFINITY));
+        assert!((asinh(2e9) - 2e9f64.asinh()).abs() < 1e-12);
+    }
 
     #[test]
     fn rounding_takes_ties_upwards() {

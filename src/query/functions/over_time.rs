@@ -5,26 +5,31 @@
 //!
 //! Not here: finding the samples of a range (see `window`), `absent_over_time` (the plan builds it from `absent`).
 
+use crate::query::digest::OfDigest;
 use crate::query::number::CarrySum;
 use crate::query::window::{RangeFunction, Window};
 
 pub(super) const TABLE: &[RangeFunction] = &[
-    function("avg_over_time", |w| mean(w.values)),
-    function("count_over_time", |w| w.values.len() as f64),
+    digested("avg_over_time", |w| mean(w.values), |d, _| d.sum.total() / d.count as f64),
+    digested("count_over_time", |w| w.values.len() as f64, |d, _| d.count as f64),
     function("mad_over_time", |w| median_deviation(w.values)),
-    function("max_over_time", |w| extreme(w.values, |value, best| value > best)),
-    function("min_over_time", |w| extreme(w.values, |value, best| value < best)),
-    function("present_over_time", |_| 1.0),
+    digested("max_over_time", |w| extreme(w.values, |value, best| value > best), |d, _| d.max),
+    digested("min_over_time", |w| extreme(w.values, |value, best| value < best), |d, _| d.min),
+    digested("present_over_time", |_| 1.0, |_, _| 1.0),
     function("quantile_over_time", |w| quantile(w.parameters[0], &mut w.values.to_vec())),
     function("stddev_over_time", |w| variance(w.values).sqrt()),
     function("stdvar_over_time", |w| variance(w.values)),
-    function("sum_over_time", |w| sum(w.values)),
-    RangeFunction { keeps_name: true, ..function("last_over_time", |w| w.values[w.values.len() - 1]) },
-    RangeFunction { keeps_name: true, ..function("first_over_time", |w| w.values[0]) },
+    digested("sum_over_time", |w| sum(w.values), |d, _| d.sum.total()),
+    RangeFunction { keeps_name: true, ..digested("last_over_time", |w| w.values[w.values.len() - 1], |d, _| d.last) },
+    RangeFunction { keeps_name: true, ..digested("first_over_time", |w| w.values[0], |d, _| d.first) },
 ];
 
 const fn function(name: &'static str, compute: fn(&Window<'_>) -> f64) -> RangeFunction {
-    RangeFunction { name, compute, wants_drops: false, keeps_name: false, check: None }
+    RangeFunction { name, compute, wants_drops: false, keeps_name: false, of_digest: None, check: None }
+}
+
+const fn digested(name: &'static str, compute: fn(&Window<'_>) -> f64, of_digest: OfDigest) -> RangeFunction {
+    RangeFunction { of_digest: Some(of_digest), ..function(name, compute) }
 }
 
 fn sum(values: &[f64]) -> f64 {

@@ -6,6 +6,7 @@
 //!
 //! Not here: finding the samples of a range and the falls of a counter (see `window`).
 
+use crate::query::digest::Digest;
 use crate::query::value::ABSENT;
 use crate::query::window::{RangeFunction, Window};
 
@@ -13,9 +14,9 @@ use crate::query::window::{RangeFunction, Window};
 const STRETCH_INTERVALS_MAX: f64 = 1.1;
 
 pub(super) const TABLE: &[RangeFunction] = &[
-    counter("rate", |w| stretched(w, true, true)),
-    counter("increase", |w| stretched(w, true, false)),
-    gauge("delta", |w| stretched(w, false, false)),
+    RangeFunction { of_digest: Some(|d, edges| of_digest(d, edges, true, true)), ..counter("rate", rate) },
+    RangeFunction { of_digest: Some(|d, edges| of_digest(d, edges, true, false)), ..counter("increase", increase) },
+    RangeFunction { of_digest: Some(|d, edges| of_digest(d, edges, false, false)), ..gauge("delta", delta) },
     gauge("irate", |w| newest_change(w, true)),
     gauge("idelta", |w| newest_change(w, false)),
     counter("resets", |w| w.drop_count() as f64),
@@ -23,26 +24,65 @@ pub(super) const TABLE: &[RangeFunction] = &[
 ];
 
 const fn counter(name: &'static str, compute: fn(&Window<'_>) -> f64) -> RangeFunction {
-    RangeFunction { name, compute, wants_drops: true, keeps_name: false, check: None }
+    RangeFunction { wants_drops: true, ..gauge(name, compute) }
 }
 
 const fn gauge(name: &'static str, compute: fn(&Window<'_>) -> f64) -> RangeFunction {
-    RangeFunction { name, compute, wants_drops: false, keeps_name: false, check: None }
+    RangeFunction { name, compute, wants_drops: false, keeps_name: false, of_digest: None, check: None }
 }
 
-fn stretched(window: &Window<'_>, is_counter: bool, per_second: bool) -> f64 {
+fn rate(window: &Window<'_>) -> f64 {
+    of_window(window, true, true)
+}
+
+fn increase(window: &Window<'_>) -> f64 {
+    of_window(window, true, false)
+}
+
+fn delta(window: &Window<'_>) -> f64 {
+    of_window(window, false, false)
+}
+
+fn of_window(window: &Window<'_>, is_counter: bool, per_second: bool) -> f64 {
     let (&[first_ms, .., last_ms], &[first, .., last]) = (window.times, window.values) else { return ABSENT };
     let mut change = last - first;
     if is_counter {
         window.before_drops().for_each(|lost| change += lost);
     }
-    let mut to_start = first_ms.saturating_sub(window.start_ms) as f64 / 1000.0;
-    let to_end = window.end_ms.saturating_sub(last_ms) as f64 / 1000.0;
+    let steps = (window.times.len() - 1) as f64;
+    let seen = Seen { times_ms: (first_ms, last_ms), first, steps, change };
+    stretched(&seen, (window.start_ms, window.end_ms), is_counter, per_second)
+}
+
+fn of_digest(digest: &Digest, edges_ms: (i64, i64), is_counter: bool, per_second: bool) -> f64 {
+    if digest.count < 2 {
+        return ABSENT;
+    }
+    let change = digest.last - digest.first + if is_counter { digest.drops } else { 0.0 };
+    let times_ms = (digest.first_ms, digest.last_ms);
+    let seen = Seen { times_ms, first: digest.first, steps: (digest.count - 1) as f64, change };
+    stretched(&seen, edges_ms, is_counter, per_second)
+}
+
+/// What the samples of a window say: at least two of them.
+struct Seen {
+    times_ms: (i64, i64),
+    first: f64,
+    /// Intervals between samples.
+    steps: f64,
+    /// From the first to the last, with what a counter lost on the way.
+    change: f64,
+}
+
+fn stretched(seen: &Seen, (start_ms, end_ms): (i64, i64), is_counter: bool, per_second: bool) -> f64 {
+    let ((first_ms, last_ms), change) = (seen.times_ms, seen.change);
+    let mut to_start = first_ms.saturating_sub(start_ms) as f64 / 1000.0;
+    let to_end = end_ms.saturating_sub(last_ms) as f64 / 1000.0;
     let sampled = last_ms.saturating_sub(first_ms) as f64 / 1000.0;
-    let interval = sampled / (window.times.len() - 1) as f64;
-    if is_counter && change > 0.0 && first >= 0.0 {
+    let interval = sampled / seen.steps;
+    if is_counter && change > 0.0 && seen.first >= 0.0 {
         // A counter began at zero: it cannot have been lower before its first sample.
-        let to_zero = sampled * (first / change);
+        let to_zero = sampled * (seen.first / change);
         if to_zero < to_start {
             to_start = to_zero;
         }
@@ -53,7 +93,7 @@ fn stretched(window: &Window<'_>, is_counter: bool, per_second: bool) -> f64 {
     covered += if to_end < near { to_end } else { interval / 2.0 };
     let mut factor = covered / sampled;
     if per_second {
-        factor /= window.end_ms.saturating_sub(window.start_ms) as f64 / 1000.0;
+        factor /= end_ms.saturating_sub(start_ms) as f64 / 1000.0;
     }
     change * factor
 }
@@ -75,7 +115,7 @@ mod tests {
     use crate::query::grid::{Grid, Shift};
     use crate::query::limits::{Budget, Cancel, QueryLimits, Semantics};
     use crate::query::value::is_absent;
-    use crate::query::window::{Parameters, Span, slide};
+    use crate::query::window::{Parameters, Slide, Span};
     use storage::sample::Samples;
 
     /// The value at `end_ms` over the 60 s before.
@@ -86,7 +126,10 @@ mod tests {
         let budget = Budget::new(&limits, &cancel);
         let span = Span { range_ms: 60_000, shift: Shift::default(), semantics: Semantics::Closed };
         let fixed = Parameters::Fixed([0.0; 2]);
-        slide(&over_range(name).unwrap(), &samples, &span, &fixed, &Grid::instant(end_ms), &budget).unwrap()[0]
+        let (function, grid, mut column) = (over_range(name).unwrap(), Grid::instant(end_ms), Vec::new());
+        let slide = Slide { function: &function, span: &span, parameters: &fixed, grid: &grid };
+        slide.run(&samples, &mut Vec::new(), &mut column, &budget).unwrap();
+        column[0]
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) const TABLE: &[RangeFunction] = &[
 ];
 
 const fn function(name: &'static str, compute: fn(&Window<'_>) -> f64) -> RangeFunction {
-    RangeFunction { name, compute, wants_drops: false, keeps_name: false, check: None }
+    RangeFunction { name, compute, wants_drops: false, keeps_name: false, of_digest: None, check: None }
 }
 
 fn deriv(window: &Window<'_>) -> f64 {
@@ -86,7 +86,7 @@ mod tests {
     use crate::query::grid::{Grid, Shift};
     use crate::query::limits::{Budget, Cancel, QueryLimits, Semantics};
     use crate::query::value::is_absent;
-    use crate::query::window::{Parameters, Span, slide};
+    use crate::query::window::{Parameters, Slide, Span};
     use storage::sample::Samples;
 
     fn value(name: &str, values: &[f64], parameters: [f64; 2]) -> Result<f64, String> {
@@ -95,16 +95,11 @@ mod tests {
         let (limits, cancel) = (QueryLimits::default(), Cancel::default());
         let budget = Budget::new(&limits, &cancel);
         let span = Span { range_ms: 600_000, shift: Shift::default(), semantics: Semantics::Closed };
-        slide(
-            &over_range(name).unwrap(),
-            &samples,
-            &span,
-            &Parameters::Fixed(parameters),
-            &Grid::instant(100_000),
-            &budget,
-        )
-        .map(|column| column[0])
-        .map_err(|error| error.to_string())
+        let (function, grid, mut column) = (over_range(name).unwrap(), Grid::instant(100_000), Vec::new());
+        let parameters = Parameters::Fixed(parameters);
+        let slide = Slide { function: &function, span: &span, parameters: &parameters, grid: &grid };
+        slide.run(&samples, &mut Vec::new(), &mut column, &budget).map_err(|error| error.to_string())?;
+        Ok(column[0])
     }
 
     #[test]

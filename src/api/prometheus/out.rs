@@ -1,0 +1,158 @@
+//! Where the text of an answer goes: into memory while it is short, and piece by piece to the connection once it is
+//! long, so that an answer of any length takes a few pieces of memory.
+//!
+//! Not here: what is written (see `envelope`).
+//!
+//! Invariants: at most `PIECES_MAX + 1` pieces exist at a time; a reader that takes none for `STALL` is given up; an
+//! answer that was not finished ends its connection with an error, so that nobody takes it for whole.
+
+use axum::body::{Body, Bytes};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use hyper::body::Frame;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+
+/// A text is cut into pieces of about this length, in bytes.
+const PIECE_BYTES: usize = 64 << 10;
+/// Pieces that wait for the connection.
+const PIECES_MAX: usize = 4;
+/// How long a connection may take none.
+const STALL: Duration = Duration::from_secs(10);
+
+/// How an answer begins, and for most how it ends too.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// All of a short one.
+    Whole(String),
+    /// The pieces of a long one.
+    Pieces(mpsc::Receiver<Piece>),
+}
+
+/// A part of an answer, or the mark that it is whole.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Text(Bytes),
+    End,
+}
+
+/// A text under way.
+#[derive(Debug)]
+pub(super) struct Out {
+    text: String,
+    /// Who waits for the beginning; none once it has begun, or if the text stays in memory.
+    begin: Option<oneshot::Sender<Begun>>,
+    pieces: Option<mpsc::Sender<Piece>>,
+    is_gone: bool,
+}
+
+impl Deref for Out {
+    type Target = String;
+
+    fn deref(&self) -> &String {
+        &self.text
+    }
+}
+
+impl DerefMut for Out {
+    fn deref_mut(&mut self) -> &mut String {
+        &mut self.text
+    }
+}
+
+impl Out {
+    /// A text that stays in memory, for answers known to be short.
+    pub(super) fn whole() -> Self {
+        Self { text: String::new(), begin: None, pieces: None, is_gone: false }
+    }
+
+    /// A text whose beginning goes to `begin`.
+    pub(super) fn to(begin: oneshot::Sender<Begun>) -> Self {
+        Self { begin: Some(begin), ..Self::whole() }
+    }
+
+    /// The text so far.
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    /// Hands on what is written once it is a piece; false when nobody takes it any more.
+    #[inline]
+    pub(super) fn breathe(&mut self) -> bool {
+        if self.text.len() >= PIECE_BYTES && (self.begin.is_some() || self.pieces.is_some()) {
+            self.hand_on();
+        }
+        !self.is_gone
+    }
+
+    fn hand_on(&mut self) {
+        if let Some(begin) = self.begin.take() {
+            let (sender, receiver) = mpsc::channel(PIECES_MAX);
+            self.is_gone = begin.send(Begun::Pieces(receiver)).is_err();
+            self.pieces = Some(sender);
+        }
+        let text = std::mem::replace(&mut self.text, String::with_capacity(PIECE_BYTES + PIECE_BYTES / 8));
+        self.send(Piece::Text(Bytes::from(text)));
+    }
+
+    fn send(&mut self, piece: Piece) {
+        let Some(pieces) = self.pieces.as_ref().filter(|_| !self.is_gone) else { return };
+        let sent = Handle::current().block_on(tokio::time::timeout(STALL, pieces.send(piece)));
+        self.is_gone = !matches!(sent, Ok(Ok(())));
+    }
+
+    /// Ends the answer.
+    pub(super) fn finish(mut self) {
+        match self.begin.take() {
+            // Whoever asked may have left; then nothing remains to be done.
+            Some(begin) => drop(begin.send(Begun::Whole(std::mem::take(&mut self.text)))),
+            None => {
+                self.hand_on();
+                self.send(Piece::End);
+            }
+        }
+    }
+}
+
+/// The response of an answer that has begun; `guard` lives until its last piece is sent or the reader is gone.
+pub(super) fn response<G: Send + Unpin + 'static>(begun: Begun, guard: G) -> Response {
+    let body = match begun {
+        Begun::Whole(text) => Body::from(text),
+        Begun::Pieces(pieces) => Body::new(PieceBody { pieces, is_whole: false, _guard: guard }),
+    };
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The answer ended before it was whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer was cut off")]
+struct CutOff;
+
+struct PieceBody<G> {
+    pieces: mpsc::Receiver<Piece>,
+    is_whole: bool,
+    _guard: G,
+}
+
+impl<G: Unpin> hyper::body::Body for PieceBody<G> {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        if self.is_whole {
+            return Poll::Ready(None);
+        }
+        self.pieces.poll_recv(context).map(|piece| match piece {
+            Some(Piece::Text(text)) => Some(Ok(Frame::data(text))),
+            Some(Piece::End) => {
+                self.is_whole = true;
+                None
+            }
+            None => Some(Err(CutOff)),
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! Forms that the parser reads and Prometheus 2.x refuses: durations as plain numbers and numbers as durations, and
+//! quoted names in braces.
+//!
+//! They are part of Prometheus 3, so with `query.semantics = "3"` nobody asks here.
+//!
+//! Not here: everything else about syntax (the parser's).
+
+/// One word of an expression, as far as these forms are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word<'a> {
+    /// Letters, digits, underscores, colons and points.
+    Plain(&'a str),
+    Quoted,
+    Sign(u8),
+}
+
+/// Why Prometheus 2.x refuses an expression that was parsed, if it does for one of these forms.
+pub(super) fn refusal(text: &str) -> Option<String> {
+    let mut before = Word::Sign(b' ');
+    let mut after_offset = false;
+    let (mut brackets, mut braces) = (0, 0);
+    for word in words(text) {
+        match word {
+            Word::Sign(b'[') => brackets += 1,
+            Word::Sign(b']') => brackets -= 1,
+            Word::Sign(b'{') => braces += 1,
+            Word::Sign(b'}') => braces -= 1,
+            Word::Quoted if braces > 0 && matches!(before, Word::Sign(b'{' | b',')) => {
+                return Some("unexpected string in label matching, expected identifier or \"}\"".to_owned());
+            }
+            Word::Plain(plain) if plain.starts_with(|c: char| c.is_ascii_digit()) => {
+                let wants_duration = brackets > 0 || after_offset;
+                if wants_duration && !is_duration(plain) {
+                    return Some(format!("bad duration {plain:?}: missing unit"));
+                }
+                if !wants_duration && braces == 0 && is_duration(plain) {
+                    return Some(format!("unexpected duration {plain:?}"));
+                }
+            }
+            _ => {}
+        }
+        let is_sign = matches!(word, Word::Sign(b'-' | b'+'));
+        after_offset = matches!(word, Word::Plain(plain) if plain.eq_ignore_ascii_case("offset") && braces == 0)
+            || (after_offset && is_sign);
+        before = word;
+    }
+    None
+}
+
+/// Whether a word that begins with a digit is a duration: it ends in a unit and is no number.
+fn is_duration(word: &str) -> bool {
+    word.ends_with(['y', 'w', 'd', 'h', 'm', 's']) && !word.starts_with("0x") && !word.starts_with("0X")
+}
+
+fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let &first = bytes.get(at)?;
+            match first {
+                b'#' => at = bytes[at..].iter().position(|b| *b == b'\n').map_or(bytes.len(), |end| at + end),
+                b'"' | b'\'' | b'`' => {
+                    at = end_of_quote(bytes, at);
+                    return Some(Word::Quoted);
+                }
+                _ if first.is_ascii_whitespace() => at += 1,
+                _ if is_plain(first) => {
+                    let end = bytes[at..].iter().position(|b| !is_plain(*b)).map_or(bytes.len(), |end| at + end);
+                    let word = &text[at..end];
+                    at = end;
+                    return Some(Word::Plain(word));
+                }
+                _ => {
+                    at += 1;
+                    return Some(Word::Sign(first));
+                }
+            }
+        }
+    })
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')
+}
+
+/// The place behind a string that begins at `at`.
+fn end_of_quote(bytes: &[u8], at: usize) -> usize {
+    let quote = bytes[at];
+    let mut next = at + 1;
+    while let Some(&byte) = bytes.get(next) {
+        next += 1;
+        if byte == quote {
+            break;
+        }
+        if byte == b'\\' && quote != b'`' {
+            next += 1;
+        }
+    }
+    next.min(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts() {
+        for text in [
+            "up[5m] offset 1h30m",
+            "rate(up[5m:30s] offset -5m) @ 1700000000",
+            "up{a=\"5m\",b='x'} + 5 * 0x1F - 1e3 + .5 + 5.",
+            "up{a=\"\\\"\", b=`\\`} offset 5m # offset 5",
+            "sum by (offset, m5) (up{offset=\"3\"})",
+            "label_replace(up, \"a\", \"b\", \"c\", \"d\")",
+            "up[10m:]",
+            "küche{x=\"ü\"}",
+        ] {
+            assert_eq!(refusal(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn rejects() {
+        for (text, what) in [
+            ("up[5]", "missing unit"),
+            ("up[5m:30]", "missing unit"),
+            ("up offset 5", "missing unit"),
+            ("up offset -5", "missing unit"),
+            ("5m", "unexpected duration"),
+            ("up > 1h", "unexpected duration"),
+            ("{\"up\"}", "unexpected string"),
+            ("{\"up\", job=\"a\"}", "unexpected string"),
+            ("up{job=\"a\", \"b\"=\"c\"}", "unexpected string"),
+        ] {
+            assert!(refusal(text).is_some_and(|found| found.contains(what)), "{text}");
+        }
+    }
+}
