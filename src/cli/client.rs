@@ -31,6 +31,14 @@ impl Client {
         self.0.get(url).call().map_err(reason).map(read)
     }
 
+    /// GET with parameters, which are percent-encoded, of an answer of any length.
+    pub(super) fn get_with(&self, url: &str, parameters: &[(&str, String)]) -> Result<Answer, String> {
+        let pairs = parameters.iter().map(|(name, value)| (*name, value.as_str()));
+        let mut answer = self.0.get(url).query_pairs(pairs).call().map_err(reason)?;
+        let body = answer.body_mut().with_config().limit(u64::MAX).read_to_string().map_err(reason)?;
+        Ok(Answer { status: answer.status().as_u16(), body })
+    }
+
     /// POST of JSON; the error says why there was no answer.
     pub(super) fn post_json(&self, url: &str, body: &str) -> Result<Answer, String> {
         self.0.post(url).header("content-type", "application/json").send(body).map_err(reason).map(read)

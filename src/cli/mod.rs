@@ -16,6 +16,7 @@ mod detect;
 mod forecast;
 mod generate;
 mod health;
+mod query;
 mod repair;
 mod selftest;
 mod serve;
@@ -94,6 +95,8 @@ enum Command {
     Collect(collect::Collect),
     /// Write CSV files of seeded metrics with known anomalies
     Generate(generate::Generate),
+    /// Ask a running server for the value of an expression, now or over a range
+    Query(query::Query),
     /// Check or show settings
     Config(config::ConfigCommand),
     /// Ask a running server how it is; exit code 0 if healthy, else 1
@@ -136,6 +139,7 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Forecast(forecast) => forecast.run(&line.global),
         Command::Collect(collect) => collect.run(&line.global),
         Command::Generate(generate) => generate.run(&line.global),
+        Command::Query(query) => query.run(&line.global),
         Command::Config(config) => config.run(&line.global),
         Command::Health(health) => health.run(&line.global),
         Command::Bench(bench) => bench.run(&line.global),
