@@ -136,7 +136,9 @@ impl Group {
                     } else if weight > 0.0 {
                         // Chan, Golub and LeVeque: the squares of both parts and of the distance of their means.
                         let delta = other.means[i] - self.means[i];
-                        self.values[i] += other.values[i] + delta * delta * (count * weight / (count + weight));
+                        let between = delta * delta * (count * weight / (count + weight));
+                        // One after the other, infinity would have been taken from infinity.
+                        self.values[i] += other.values[i] + if delta.is_finite() { between } else { f64::NAN };
                     }
                     (self.means[i], self.counts[i]) = joined_mean((self.means[i], count), (other.means[i], weight));
                 }
