@@ -31,7 +31,7 @@ const NOTATION: TimeNotation = TimeNotation::Rfc3339 { offset_s: 0, blank: false
 const NEXT: &str = "\
 What next
   infrawatch serve                                          start: 127.0.0.1:8080, StatsD at 127.0.0.1:8125
-  printf 'shop.orders:3|c' > /dev/udp/127.0.0.1/8125        send a metric (bash)
+  printf 'shop_orders:3|c' > /dev/udp/127.0.0.1/8125        send a metric (bash)
   curl -G 127.0.0.1:8080/api/v1/query -d query=shop_orders  look at it, ten seconds later
   infrawatch detect FILE.csv                                judge samples of your own: timestamp,value
   infrawatch demo --plot demo.svg                           see this week as a picture

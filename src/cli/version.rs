@@ -29,7 +29,7 @@ impl Version {
             rows.push(vec!["build".into(), profile.into()]);
             rows.push(vec!["allocator".into(), "jemalloc".into()]);
             rows.push(vec!["features".into(), features().into()]);
-            rows.push(vec!["protocols".into(), "prometheus remote write 1.0".into()]);
+            rows.push(vec!["protocols".into(), "prometheus remote write 1.0 and 2.0, statsd, json".into()]);
         }
         rows.write(global)
     }
