@@ -103,15 +103,19 @@ impl Votes {
         SLOW.iter().all(|at| self.log_tails[*at].is_nan() || self.log_tails[*at] < USUAL_LOG_TAIL)
     }
 
-    /// The detector that is most certain of where a value belongs, or the first that judges. The family of change knows
-    /// only what the next value would have to be to undo a change, which may be far from any the series has had.
+    /// The detector that is most certain, or the first that judges.
     pub(crate) fn most_certain(&self) -> Option<usize> {
-        let most = |of_change: bool| {
-            (0..DETECTORS)
-                .filter(|at| !self.log_tails[*at].is_nan() && (NAMES[*at].1 == Family::Change) == of_change)
-                .reduce(|best, at| if self.log_tails[at] > self.log_tails[best] { at } else { best })
-        };
-        most(false).or_else(|| most(true))
+        (0..DETECTORS)
+            .filter(|at| !self.log_tails[*at].is_nan())
+            .reduce(|best, at| if self.log_tails[at] > self.log_tails[best] { at } else { best })
+    }
+
+    /// The same among those that know where a value belongs. The family of change knows only what the next value would
+    /// have to be to undo a change, which may be far from any the series has had.
+    pub(crate) fn most_certain_of_place(&self) -> Option<usize> {
+        (0..DETECTORS)
+            .filter(|at| !self.log_tails[*at].is_nan() && NAMES[*at].1 != Family::Change)
+            .reduce(|best, at| if self.log_tails[at] > self.log_tails[best] { at } else { best })
     }
 
     /// The first detector that judges.

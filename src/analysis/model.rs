@@ -242,7 +242,7 @@ impl SeriesModel {
             is_anomaly: word.is_anomaly,
             severity: Severity::of(score),
             kind: self.anomaly_kind(&word, value, &expectation),
-            band,
+            band: self.shown_band(expectation.value, &readings, &votes, score).or(band),
             votes,
             season: expectation.season,
             time_ms,
@@ -276,6 +276,16 @@ impl SeriesModel {
     /// The band of one detector: while nothing is unusual that of the first that judges, else of the most certain.
     fn band(&self, base: f64, readings: &Readings, votes: &Votes, score: f64) -> Option<Band> {
         let at = if score < super::judge::FLAG_LINE { votes.first() } else { votes.most_certain() }?;
+        self.band_of(base, readings, at)
+    }
+
+    /// The band that a reader is shown of what is unusual: of the most certain detector that knows where a value belongs.
+    fn shown_band(&self, base: f64, readings: &Readings, votes: &Votes, score: f64) -> Option<Band> {
+        let at = votes.most_certain_of_place().filter(|_| score >= super::judge::FLAG_LINE)?;
+        self.band_of(base, readings, at)
+    }
+
+    fn band_of(&self, base: f64, readings: &Readings, at: usize) -> Option<Band> {
         let (lower, upper) = self.detectors.limits(readings, at)?;
         let (lower, upper) = (f64::from(lower), f64::from(upper));
         Some(Band { expected: base + 0.5 * (lower + upper), lower: base + lower, upper: base + upper })
