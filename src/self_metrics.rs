@@ -376,12 +376,29 @@ impl ScoringCounters {
     }
 }
 
+/// What is counted of the series of remote write senders that are known again by their bytes.
+#[derive(Debug, Default)]
+pub struct KnownSeriesCounters {
+    /// Series of requests that were known.
+    pub known: AtomicU64,
+    /// Series of requests that had to be looked up by their labels.
+    pub looked_up: AtomicU64,
+    /// Series remembered at present.
+    pub remembered: AtomicU64,
+    /// Bytes of their labels.
+    pub key_bytes: AtomicU64,
+    /// Series that found no room to be remembered.
+    pub refused: AtomicU64,
+}
+
 /// All counters of the process.
 #[derive(Debug, Default)]
 pub struct SelfMetrics {
     sources: [SourceCounters; Source::ALL.len()],
     /// Requests refused whole before a sample was seen: unreadable, too large, of an unknown kind.
     pub bad_requests: AtomicU64,
+    /// Of the series of remote write senders that are known again.
+    pub known_series: KnownSeriesCounters,
     /// Exemplars stepped over.
     pub exemplars_ignored: AtomicU64,
     /// Times at which counters were made, stepped over.

@@ -157,7 +157,8 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
         in_flight_bytes: config.http.max_in_flight_bytes as usize,
     };
     let bodies = Arc::new(Bodies::new(limits));
-    let write = remote_write::router(running.lanes.clone(), running.metrics.clone(), bodies.clone());
+    let known_bytes_max = config.remote_write.known_series_bytes as usize;
+    let write = remote_write::router(running.lanes.clone(), running.metrics.clone(), bodies.clone(), known_bytes_max);
     let future_ms = config.storage.future.as_millis() as i64;
     let push = json_push::router(running.lanes.clone(), running.metrics.clone(), bodies, future_ms);
     let version = env!("CARGO_PKG_VERSION");

@@ -155,11 +155,28 @@ impl MetricsPage {
     fn requests(&self, out: &mut Exposition) {
         out.counter("infrawatch_bad_requests_total", "Write requests refused whole, before any sample was seen.");
         out.sample("infrawatch_bad_requests_total", &[], self.metrics.bad_requests.load(Ordering::Relaxed));
+        self.known_series(out);
         out.counter("infrawatch_exemplars_ignored_total", "Exemplars stepped over.");
         out.sample("infrawatch_exemplars_ignored_total", &[], self.metrics.exemplars_ignored.load(Ordering::Relaxed));
         let created = "infrawatch_created_timestamps_ignored_total";
         out.counter(created, "Times at which counters were made, sent by remote write 2.0 and stepped over.");
         out.sample(created, &[], self.metrics.created_ignored.load(Ordering::Relaxed));
+    }
+
+    fn known_series(&self, out: &mut Exposition) {
+        let counters = &self.metrics.known_series;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let met = "infrawatch_remote_write_series_total";
+        out.counter(met, "Series of requests, known again by their bytes or looked up by their labels.");
+        out.sample(met, &[("how", "known")], read(&counters.known));
+        out.sample(met, &[("how", "looked_up")], read(&counters.looked_up));
+        let refused = "infrawatch_known_series_refused_total";
+        out.counter(refused, "Series met for which remote_write.known_series_bytes left no room.");
+        out.sample(refused, &[], read(&counters.refused));
+        out.gauge("infrawatch_known_series", "Series of remote write senders that would be known again.");
+        out.sample("infrawatch_known_series", &[], read(&counters.remembered));
+        out.gauge("infrawatch_known_series_key_bytes", "Bytes of their labels.");
+        out.sample("infrawatch_known_series_key_bytes", &[], read(&counters.key_bytes));
     }
 
     fn statsd(&self, out: &mut Exposition) {

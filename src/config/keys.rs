@@ -34,6 +34,12 @@ settings! {
         max_connections: usize as Count = "1024" in "1" to "1000000",
     }
 
+    /// Prometheus remote write.
+    remote_write: RemoteWrite {
+        /// Memory for the labels of series met, by which a sender's series are known again without being looked up; 0 for none.
+        known_series_bytes: u64 as Bytes = "64MiB" in "0" to "64GiB",
+    }
+
     /// The StatsD listeners.
     statsd: StatsD {
         /// UDP address and port to listen at; port 0 lets the system choose one, "off" opens no socket.

@@ -103,7 +103,7 @@ impl JsonPush {
         let counters = self.metrics.of(Source::Json);
         counters.add_received(read.sent + read.rejected);
         read.by_reason.iter().for_each(|reason| counters.add_rejected(*reason, 1));
-        let tally = outcome::store(lane, Source::Json, &self.metrics).await.map_err(Refusal::NotStored)?;
+        let tally = outcome::store(lane, Source::Json, &self.metrics).await.map_err(Refusal::NotStored)?.tally;
         Ok(if partial { partial_answer(&tally, read) } else { whole_answer(&tally) })
     }
 }

@@ -6,8 +6,9 @@
 //! samples of one series keep their order.
 
 use crate::self_metrics::Source;
-use crate::shard::{Batch, BatchPool, Observed, Reply, SharedBytes, Submission, route};
+use crate::shard::{Batch, BatchPool, Observed, Reply, SharedBytes, Submission, route, route_known};
 use crossbeam_channel::{Sender, TrySendError};
+use storage::series::SeriesRef;
 
 /// Samples in a full batch: 1 ms of a shard's time, so that its other work is never far away.
 pub(super) const BATCH_SAMPLES: usize = 8192;
@@ -65,12 +66,24 @@ impl Lane {
     #[inline]
     pub fn series(&mut self, key: &[u8]) {
         let (hash, shard) = route(key, self.lanes.queues.len());
+        self.batch_of(shard).start_row(hash, key);
+    }
+
+    /// The same for a series that the store found this very key to be before.
+    #[inline]
+    pub fn known_series(&mut self, series: SeriesRef, key: &[u8]) {
+        let shard = route_known(series, self.lanes.queues.len());
+        self.batch_of(shard).start_known_row(series, key);
+    }
+
+    #[inline]
+    fn batch_of(&mut self, shard: usize) -> &mut Batch {
         self.current = shard;
         if self.batches[shard].last().is_none_or(|batch| batch.samples_len() >= BATCH_SAMPLES) {
             let batch = self.empty_batch();
             self.batches[shard].push(batch);
         }
-        self.batches[shard].last_mut().expect("a batch was pushed if there was none").start_row(hash, key);
+        self.batches[shard].last_mut().expect("a batch was pushed if there was none")
     }
 
     /// Adds a sample to the series started last; a full batch is followed by one that goes on with the same series.
@@ -79,9 +92,7 @@ impl Lane {
         let batches = &mut self.batches[self.current];
         if batches.last().is_some_and(|batch| batch.samples_len() >= BATCH_SAMPLES) {
             let mut next = self.lanes.pool.take();
-            if let Some((hash, key)) = batches.last().and_then(Batch::last_series) {
-                next.start_row(hash, key);
-            }
+            batches.last().into_iter().for_each(|full| next.go_on_from(full));
             batches.push(next);
         }
         if let Some(batch) = batches.last_mut() {
@@ -202,6 +213,6 @@ mod tests {
         lane.send(Source::RemoteWrite, no_reply, |error, samples| refused.push((error, samples)));
         assert_eq!(refused, [(SendError::Full, 1)], "the sample that did not fit the first batch");
         let first = received.recv().unwrap().batch;
-        assert_eq!(first.rows().map(|row| row.times.len()).sum::<usize>(), BATCH_SAMPLES);
+        assert_eq!(first.rows().map(|(row, _)| row.times.len()).sum::<usize>(), BATCH_SAMPLES);
     }
 }

@@ -3,6 +3,7 @@
 mod body;
 mod json_item;
 pub mod json_push;
+mod known_series;
 mod lane;
 mod outcome;
 pub mod remote_write;

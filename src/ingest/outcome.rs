@@ -6,7 +6,7 @@
 
 use super::lane::{Lane, SendError};
 use crate::self_metrics::{Drop, SelfMetrics, Source};
-use crate::shard::{Reply, StoreError, Tally};
+use crate::shard::{Reply, StoreError, Stored};
 use tokio::sync::mpsc;
 
 /// Why not everything was stored; sending it again is right and harmless.
@@ -24,11 +24,11 @@ pub(super) enum NotStored {
 ///
 /// # Errors
 /// When any batch did not get through; others may be stored all the same.
-pub(super) async fn store(lane: Lane, source: Source, metrics: &SelfMetrics) -> Result<Tally, NotStored> {
+pub(super) async fn store(lane: Lane, source: Source, metrics: &SelfMetrics) -> Result<Stored, NotStored> {
     let counters = metrics.of(source);
     let mut refused = None;
     let mut waiting = lane.batches_len();
-    let (answer, mut answers) = mpsc::channel::<Result<Tally, StoreError>>(waiting.max(1));
+    let (answer, mut answers) = mpsc::channel::<Result<Stored, StoreError>>(waiting.max(1));
     let reply = || {
         let answer = answer.clone();
         let reply: Reply = Box::new(move |outcome| {
@@ -47,11 +47,14 @@ pub(super) async fn store(lane: Lane, source: Source, metrics: &SelfMetrics) -> 
         waiting -= 1;
     });
     drop(answer);
-    let mut tally = Tally::default();
+    let mut stored = Stored::default();
     while let Some(outcome) = answers.recv().await {
         waiting -= 1;
         match outcome {
-            Ok(one) => tally.add(&one),
+            Ok(one) => {
+                stored.tally.add(&one.tally);
+                stored.learnt.extend(one.learnt);
+            }
             Err(error) => refused = Some(NotStored::Failed(error.to_string())),
         }
     }
@@ -59,6 +62,6 @@ pub(super) async fn store(lane: Lane, source: Source, metrics: &SelfMetrics) -> 
         Some(refusal) => Err(refusal),
         // A shard that ended with the batch in its queue answers nothing.
         None if waiting > 0 => Err(NotStored::Closing),
-        None => Ok(tally),
+        None => Ok(stored),
     }
 }

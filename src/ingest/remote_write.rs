@@ -12,6 +12,7 @@
 //! Cost: one request of 2000 samples takes about 0.4 ms of a worker's time in slices of `SLICE_SERIES`.
 
 use super::body::{Bodies, BodyError};
+use super::known_series::KnownSeries;
 use super::lane::{Lane, Lanes};
 use super::outcome::{self, NotStored};
 use super::translate::{Translated, remote_write_series, remote_write_series_v2};
@@ -23,7 +24,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use protocols::remote_write::{Schema, headers, schema, symbols, time_series, time_series_v2};
+use protocols::remote_write::{Schema, SeriesWalk, headers, schema, symbols, time_series_v2};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -43,12 +44,14 @@ pub struct RemoteWrite {
     metrics: Arc<SelfMetrics>,
     bodies: Arc<Bodies>,
     decompressed: BytesPool,
+    known: KnownSeries,
 }
 
-/// The routes that take remote write.
-pub fn router(lanes: Lanes, metrics: Arc<SelfMetrics>, bodies: Arc<Bodies>) -> Router {
+/// The routes that take remote write; of the series met, keys of so many bytes are kept to know them again.
+pub fn router(lanes: Lanes, metrics: Arc<SelfMetrics>, bodies: Arc<Bodies>, known_bytes_max: usize) -> Router {
     let decompressed = BytesPool::new(BUFFERS_MAX);
-    let state = Arc::new(RemoteWrite { lanes, metrics, bodies, decompressed });
+    let known = KnownSeries::new(known_bytes_max, metrics.clone());
+    let state = Arc::new(RemoteWrite { lanes, metrics, bodies, decompressed, known });
     Router::new().route("/write", post(write)).route("/push", post(write)).with_state(state)
 }
 
@@ -81,41 +84,55 @@ impl RemoteWrite {
         let mut lane = self.lanes.lane();
         lane.lend(request.clone());
         let translated = match schema {
-            Schema::V1 => translate(&request, &mut lane).await?,
+            Schema::V1 => translate(&request, &self.known, &mut lane).await?,
             Schema::V2 => translate_v2(&request, &mut lane).await?,
         };
-        drop(request);
         self.metrics.exemplars_ignored.fetch_add(translated.exemplars, Ordering::Relaxed);
         self.metrics.created_ignored.fetch_add(translated.created, Ordering::Relaxed);
-        Ok(self.store(lane, translated).await)
+        Ok(self.store(lane, &translated, &request).await)
     }
 
     /// Hands the lane's batches over and waits until all are durable or refused.
-    async fn store(&self, lane: Lane, translated: Translated) -> Response {
+    async fn store(&self, lane: Lane, translated: &Translated, request: &[u8]) -> Response {
         let counters = self.metrics.of(Source::RemoteWrite);
         counters.add_received(translated.received);
         for (reason, count) in &translated.rejected {
             counters.add_rejected(*reason, *count);
         }
         match outcome::store(lane, Source::RemoteWrite, &self.metrics).await {
-            Ok(tally) => answer_for(&tally, &translated),
+            Ok(stored) => {
+                self.known.learn(request, stored.learnt);
+                answer_for(&stored.tally, translated)
+            }
             Err(not_stored) => Refusal::NotStored(not_stored).into_response(),
         }
     }
 }
 
-async fn translate(request: &[u8], lane: &mut Lane) -> Result<Translated, Refusal> {
+async fn translate(request: &[u8], known: &KnownSeries, lane: &mut Lane) -> Result<Translated, Refusal> {
     let mut keys = KeyBuilder::default();
     let mut translated = Translated::default();
-    let mut parsed = 0;
-    for series in time_series(request) {
-        remote_write_series(&series.map_err(Refusal::Malformed)?, &mut keys, lane, &mut translated);
-        parsed += 1;
-        if parsed % SLICE_SERIES == 0 {
-            tokio::task::yield_now().await;
-        }
+    let mut walk = SeriesWalk::new(request);
+    while translate_slice(&mut walk, known, &mut keys, lane, &mut translated)? {
+        tokio::task::yield_now().await;
     }
     Ok(translated)
+}
+
+/// Translates up to [`SLICE_SERIES`] series; whether there are more.
+fn translate_slice(
+    walk: &mut SeriesWalk<'_>,
+    known: &KnownSeries,
+    keys: &mut KeyBuilder,
+    lane: &mut Lane,
+    translated: &mut Translated,
+) -> Result<bool, Refusal> {
+    let mut met = known.recogniser();
+    for _ in 0..SLICE_SERIES {
+        let Some(series) = walk.next_series(|bytes| met.known_bytes(bytes)) else { return Ok(false) };
+        remote_write_series(&series.map_err(Refusal::Malformed)?, &mut met, keys, lane, translated);
+    }
+    Ok(true)
 }
 
 async fn translate_v2(request: &[u8], lane: &mut Lane) -> Result<Translated, Refusal> {

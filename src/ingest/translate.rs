@@ -5,6 +5,7 @@
 //! Cost: a label set that arrives canonical, as Prometheus sends it, is hashed and copied where it lies; the key of a
 //! StatsD line is built from its name and tags.
 
+use super::known_series::Recogniser;
 use super::lane::Lane;
 use crate::self_metrics::Rejection;
 use protocols::remote_write::{SeriesV2, Symbols, TimeSeries};
@@ -47,6 +48,7 @@ impl Translated {
 #[inline]
 pub(super) fn remote_write_series(
     series: &TimeSeries<'_>,
+    met: &mut Recogniser<'_>,
     keys: &mut KeyBuilder,
     lane: &mut Lane,
     translated: &mut Translated,
@@ -59,12 +61,19 @@ pub(super) fn remote_write_series(
         return;
     }
     if let Some(key) = series.canonical_labels() {
-        lane.series(key);
+        match met.series(key) {
+            Some(known) => lane.known_series(known, key),
+            None => lane.series(key),
+        }
     } else {
         match key_of(series.labels().map(Some), keys) {
             Ok(key) => lane.series(key),
             Err(reason) => return translated.reject(reason, samples),
         }
+    }
+    if samples == 1 {
+        let (time_ms, value) = series.last_sample();
+        return lane.sample(time_ms, value);
     }
     for (time_ms, value) in series.samples() {
         lane.sample(time_ms, value);

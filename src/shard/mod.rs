@@ -17,7 +17,7 @@ mod window;
 mod worker;
 
 pub use accounting::rejections;
-pub use batch::{Batch, BatchPool, Reply, Submission};
+pub use batch::{Batch, BatchPool, Learnt, Reply, Stored, Submission};
 pub use distinct::Distinct;
 pub use observations::{Observations, Observed};
 pub use peers::Peers;
@@ -29,4 +29,4 @@ pub use window::WindowSettings;
 pub use worker::{ShardHandle, spawn};
 
 /// What the store says of a batch, for those who sent one.
-pub use storage::{StoreError, Tally, route};
+pub use storage::{StoreError, Tally, route, route_known};

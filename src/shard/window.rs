@@ -314,7 +314,8 @@ mod tests {
     /// Labels, time and value of every sample that closing gave.
     fn closed(windows: &mut Windows) -> Vec<(String, i64, f64)> {
         let text = |key: &[u8]| labels(key).map(|(_, value)| value.to_owned()).collect::<Vec<_>>().join(" ");
-        let samples = windows.closed.own().rows().map(|row| (text(row.key), row.times[0], row.values[0])).collect();
+        let samples =
+            windows.closed.own().rows().map(|(row, _)| (text(row.key), row.times[0], row.values[0])).collect();
         windows.closed.own().clear();
         samples
     }

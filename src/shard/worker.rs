@@ -7,7 +7,7 @@
 //! at most a lane's `BATCH_SAMPLES`, and a slice of closing as little, which keeps a turn below 5 ms.
 
 use super::accounting::count;
-use super::batch::{Batch, BatchPool, Reply, Submission};
+use super::batch::{Batch, BatchPool, Learnt, Reply, Stored, Submission};
 use super::peers::Peers;
 use super::score::ScoringContext;
 use super::scoring::Scoring;
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-use storage::{ShardStore, StoreError, Tally};
+use storage::{Row, ShardStore, StoreError, Tally};
 
 /// How often a shard without work looks whether a window has ended or models have come back.
 const TICK: Duration = Duration::from_millis(100);
@@ -120,17 +120,19 @@ impl Worker {
         if batch.samples_len() > 0 {
             self.append(&batch, counters, reply);
         } else {
-            reply(Ok(Tally::default()));
+            reply(Ok(Stored::default()));
         }
         self.pool.give(batch);
     }
 
     fn append(&mut self, batch: &Batch, counters: &SourceCounters, reply: Reply) {
-        match append(&mut self.store, self.scoring.as_mut(), batch) {
+        let mut learnt = Vec::new();
+        match append(&mut self.store, self.scoring.as_mut(), batch, &mut learnt) {
             Ok(tally) => {
                 count(counters, &tally);
+                let stored = Stored { tally, learnt };
                 self.store.commit(Box::new(move |result| {
-                    reply(result.map(|()| tally).map_err(|error| StoreError::NotWriting { what: error.to_string() }));
+                    reply(result.map(|()| stored).map_err(|error| StoreError::NotWriting { what: error.to_string() }));
                 }));
             }
             Err(error) => {
@@ -156,7 +158,7 @@ impl Worker {
     fn store_samples(&mut self, batch: &Batch) {
         let samples = batch.samples_len() as u64;
         let counters = &self.metrics.statsd;
-        match append(&mut self.store, self.scoring.as_mut(), batch) {
+        match append(&mut self.store, self.scoring.as_mut(), batch, &mut Vec::new()) {
             Ok(tally) => {
                 counters.window_samples.fetch_add(tally.stored, Ordering::Relaxed);
                 counters.window_samples_refused.fetch_add(samples - tally.stored, Ordering::Relaxed);
@@ -186,10 +188,16 @@ impl Worker {
     }
 }
 
-/// Appends a batch's samples, and gathers what is to be scored.
-fn append(store: &mut ShardStore, scoring: Option<&mut Scoring>, batch: &Batch) -> Result<Tally, StoreError> {
+/// Appends a batch's samples, and gathers what is to be scored and what was learnt of its keys.
+fn append(
+    store: &mut ShardStore,
+    scoring: Option<&mut Scoring>,
+    batch: &Batch,
+    learnt: &mut Vec<Learnt>,
+) -> Result<Tally, StoreError> {
     let now_ms = clock::now_ms();
-    let Some(scoring) = scoring else { return store.append(now_ms, batch.rows()) };
+    let learn = |row: &Row<'_>, series| learnt.extend(batch.learnt(row, series));
+    let Some(scoring) = scoring else { return store.append_known(now_ms, batch.rows(), |_, _, _| {}, learn) };
     scoring.begin(now_ms);
-    store.append_observed(now_ms, batch.rows(), |series, time_ms, value| scoring.add(series, time_ms, value))
+    store.append_known(now_ms, batch.rows(), |series, time_ms, value| scoring.add(series, time_ms, value), learn)
 }

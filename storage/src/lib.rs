@@ -40,6 +40,6 @@ pub use keeper::Answer;
 pub use open::{Opened, StoreThreads, open};
 pub use repair::{Finding, RepairReport, repair};
 pub use scan::{ChunkPiece, Pieces, ReadBuffers};
-pub use shard_store::{ROW_SAMPLES_MAX, Row, ShardStore, ShardTask, Tally, route};
+pub use shard_store::{ROW_SAMPLES_MAX, Row, ShardStore, ShardTask, Tally, route, route_known};
 pub use shared::{KeeperReport, Settings};
 pub use store::{SelectedSeries, Store, StoreFigures};

@@ -79,6 +79,16 @@ pub struct Row<'a> {
     pub values: &'a [f64],
 }
 
+/// A row on its way through a group.
+#[derive(Debug, Clone, Copy)]
+struct Sought<'a> {
+    row: Row<'a>,
+    /// What the sender's bytes were found to be before.
+    known: Option<SeriesRef>,
+    /// What the key's hash leads to, to be confirmed by the key.
+    probed: Option<u32>,
+}
+
 /// The owner of a shard's partitions.
 #[derive(Debug)]
 pub struct ShardStore {
@@ -167,7 +177,26 @@ impl ShardStore {
         &mut self,
         now_ms: i64,
         rows: impl Iterator<Item = Row<'a>>,
+        observe: impl FnMut(SeriesRef, i64, f64),
+    ) -> Result<Tally, StoreError> {
+        self.append_known(now_ms, rows.map(|row| (row, None)), observe, |_, _| {})
+    }
+
+    /// As [`Self::append_observed`], for rows that may come with the series that this store found their very key to be
+    /// before: neither key nor hash of such a row is read. `learn` hears of every row that was found by its key, with the
+    /// key's hash in it.
+    ///
+    /// A series that has left the catalog meanwhile is noticed, for an id is never given twice; its row is looked up by
+    /// its key.
+    ///
+    /// # Errors
+    /// As `append`.
+    pub fn append_known<'a>(
+        &mut self,
+        now_ms: i64,
+        rows: impl Iterator<Item = (Row<'a>, Option<SeriesRef>)>,
         mut observe: impl FnMut(SeriesRef, i64, f64),
+        mut learn: impl FnMut(&Row<'a>, SeriesRef),
     ) -> Result<Tally, StoreError> {
         if let JournalState::Failing { what } = self.shared.journal.state() {
             return Err(StoreError::NotWriting { what });
@@ -176,17 +205,25 @@ impl ShardStore {
         let mut tally = Tally::default();
         let mut newest_ms = i64::MIN;
         let mut rows = rows.fuse();
-        let mut group = [Row { hash: 0, key: &[], times: &[], values: &[] }; GROUP_ROWS];
+        let nothing = Row { hash: 0, key: &[], times: &[], values: &[] };
+        let mut group = [Sought { row: nothing, known: None, probed: None }; GROUP_ROWS];
         loop {
             let mut len = 0;
-            for (place, row) in group.iter_mut().zip(rows.by_ref().take(GROUP_ROWS)) {
-                *place = row;
+            for (place, (row, known)) in group.iter_mut().zip(rows.by_ref().take(GROUP_ROWS)) {
+                *place = Sought { row, known, probed: None };
                 len += 1;
             }
-            let ids = self.look_up(&group[..len]);
-            for (row, id) in group[..len].iter().zip(ids) {
+            self.look_up(&mut group[..len]);
+            for sought in &group[..len] {
+                let row = &sought.row;
                 debug_assert!(row.times.len() <= ROW_SAMPLES_MAX, "a row fits what a record has left");
-                newest_ms = newest_ms.max(self.append_row(row, id, bounds, &mut tally, &mut observe));
+                let found = sought.known.or_else(|| {
+                    let series = self.find_or_create(row, sought.probed, bounds, &mut tally);
+                    series.inspect(|series| learn(row, *series))
+                });
+                if let Some(series) = found {
+                    newest_ms = newest_ms.max(self.append_row(row, series, bounds, &mut tally, &mut observe));
+                }
                 if self.samples.len() + ROW_SAMPLES_MAX > SAMPLES_PER_RECORD_MAX || self.series.is_full() {
                     self.finish_records();
                 }
@@ -214,23 +251,51 @@ impl ShardStore {
         }
     }
 
-    /// The ids that the series of a group probably have; to be confirmed by their keys.
+    /// Finds what the series of a group probably are, and forgets of what is known what holds no more.
     ///
     /// Each step touches one place in memory for every row before the next step needs what lies there: the processor
     /// waits for a whole group at once and not row by row, which is most of what a look-up costs.
-    fn look_up(&mut self, group: &[Row<'_>]) -> [Option<u32>; GROUP_ROWS] {
-        let mut ids = [None; GROUP_ROWS];
-        for (id, row) in ids.iter_mut().zip(group) {
-            *id = self.partitions[self.local[partition_of(row.hash) as usize] as usize].probe(row.hash);
+    fn look_up(&mut self, group: &mut [Sought<'_>]) {
+        for sought in &mut *group {
+            match sought.known {
+                Some(series) if self.partition(series.partition()).is_live(series.id()) => {
+                    debug_assert!(self.partition(series.partition()).is_key_of(series.id(), sought.row.key));
+                    continue;
+                }
+                Some(_) => {
+                    sought.known = None;
+                    sought.row.hash = hash(sought.row.key);
+                }
+                None => {}
+            }
+            sought.probed = self.partition(partition_of(sought.row.hash)).probe(sought.row.hash);
         }
         let mut touched = 0u64;
-        for (id, row) in ids.iter().zip(group) {
-            let partition = &self.partitions[self.local[partition_of(row.hash) as usize] as usize];
-            touched ^= id.map_or(0, |id| partition.touch(id));
+        for sought in &*group {
+            touched ^= match (sought.known, sought.probed) {
+                (Some(series), _) => self.partition(series.partition()).touch_head(series.id()),
+                (None, Some(id)) => self.partition(partition_of(sought.row.hash)).touch(id),
+                (None, None) => 0,
+            };
         }
         // Read back by nobody; without it the loads above would be left out.
         self.touched = touched;
-        ids
+    }
+
+    /// The series of a row by its key; none, and all its samples counted, when it is new and refused.
+    fn find_or_create(
+        &mut self,
+        row: &Row<'_>,
+        probed: Option<u32>,
+        bounds: Bounds,
+        tally: &mut Tally,
+    ) -> Option<SeriesRef> {
+        let number = partition_of(row.hash);
+        let at = self.local[number as usize] as usize;
+        let partition = &self.partitions[at];
+        let id = probed.filter(|id| partition.is_key_of(*id, row.key)).or_else(|| partition.find(row.hash, row.key));
+        let id = id.or_else(|| self.create(at, row, bounds, tally))?;
+        Some(SeriesRef::new(number, id))
     }
 
     /// Appends one series' samples; returns the newest time stored.
@@ -238,23 +303,12 @@ impl ShardStore {
     fn append_row(
         &mut self,
         row: &Row<'_>,
-        id: Option<u32>,
+        series: SeriesRef,
         bounds: Bounds,
         tally: &mut Tally,
         observe: &mut impl FnMut(SeriesRef, i64, f64),
     ) -> i64 {
-        let number = partition_of(row.hash);
-        let at = self.local[number as usize] as usize;
-        let partition = &self.partitions[at];
-        let id = id.filter(|id| partition.is_key_of(*id, row.key)).or_else(|| partition.find(row.hash, row.key));
-        let id = match id {
-            Some(id) => id,
-            None => match self.create(at, row, bounds, tally) {
-                Some(id) => id,
-                None => return i64::MIN,
-            },
-        };
-        let series = SeriesRef::new(number, id);
+        let partition = &mut self.partitions[self.local[series.partition() as usize] as usize];
         let mut context = AppendContext {
             late_before_ms: bounds.late_before_ms,
             blocks: &self.shared.blocks,
@@ -270,7 +324,7 @@ impl ShardStore {
                 tally.too_old += 1;
                 continue;
             }
-            match self.partitions[at].append(id, time_ms, value, &mut context) {
+            match partition.append(series.id(), time_ms, value, &mut context) {
                 Ok(Outcome::Stored) => {
                     tally.stored += 1;
                     newest_ms = newest_ms.max(time_ms);
@@ -412,6 +466,12 @@ impl ShardStore {
 #[inline]
 pub(crate) fn shard_of(partition: u8, shards: usize) -> usize {
     partition as usize % shards
+}
+
+/// The shard of a series; the same that [`route`] gives for its key.
+#[inline]
+pub fn route_known(series: SeriesRef, shards: usize) -> usize {
+    shard_of(series.partition(), shards)
 }
 
 /// Hash and shard of a key; what a lane routes by.

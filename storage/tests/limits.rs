@@ -62,5 +62,10 @@ fn what_retention_has_passed_goes_with_its_directory() {
     fill(&running, 40);
     wait_for_removal(&running, u64::MAX, SERIES as u64 + 1);
     assert!(!has(&running, 0, 0) && has(&running, 0, 40));
+    // A sender that still knows the series by what it was then makes it anew.
+    let back = [(1000, START_MS + 41 * DAY_MS, 1.5), (0, START_MS + 41 * DAY_MS, 2.5)];
+    assert_eq!(running.append(START_MS + 42 * DAY_MS, &back).stored, 2);
+    assert_eq!(running.store.figures().series, SERIES as u64 + 2);
+    assert!([1000, 0].into_iter().all(|series| has(&running, series, 41)));
     running.close();
 }

@@ -34,6 +34,6 @@ pub use encode::{WriteRequestBuilder, WriteRequestV2Builder};
 pub use headers::{Schema, schema};
 pub use labels::Labels;
 pub use metadata::{Metadata, MetricKind};
-pub use request::{metadata, time_series};
+pub use request::{SeriesWalk, metadata, time_series};
 pub use series::{Samples, TimeSeries};
 pub use v2::{MetadataV2, SeriesV2, Symbols, symbols, time_series_v2};

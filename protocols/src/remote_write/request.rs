@@ -24,6 +24,38 @@ pub fn time_series(request: &[u8]) -> impl Iterator<Item = Result<TimeSeries<'_>
     walk(request, TIME_SERIES, TimeSeries::parse)
 }
 
+/// The same series for a reader that has met most of them before: it is asked of each what of it is known already.
+#[derive(Debug)]
+pub struct SeriesWalk<'a> {
+    fields: Reader<'a>,
+}
+
+impl<'a> SeriesWalk<'a> {
+    /// At the first series of a decompressed request.
+    pub fn new(request: &'a [u8]) -> Self {
+        Self { fields: Reader::new(request) }
+    }
+
+    /// The next series; none at the end and after an error. `known_bytes` is shown what the series consists of and says
+    /// how many bytes at its beginning are labels that it has seen to be canonical before, `__name__` among them; they
+    /// are not looked at again. 0 is always right.
+    #[inline]
+    pub fn next_series(
+        &mut self,
+        known_bytes: impl FnOnce(&'a [u8]) -> usize,
+    ) -> Option<Result<TimeSeries<'a>, ParseError>> {
+        let parse = |message: Reader<'a>| {
+            let known_bytes = known_bytes(message.rest());
+            TimeSeries::parse_behind(message, known_bytes)
+        };
+        let item = next_message(&mut self.fields, TIME_SERIES).and_then(|message| message.map(parse).transpose());
+        if item.is_err() {
+            self.fields = Reader::new(&[]);
+        }
+        item.transpose()
+    }
+}
+
 /// The metadata records of a decompressed request, in its order.
 pub fn metadata(request: &[u8]) -> impl Iterator<Item = Result<Metadata<'_>, ParseError>> {
     walk(request, METADATA, Metadata::parse)
@@ -79,6 +111,34 @@ mod tests {
         let broken_outside = [0x0a, 9, 0x0a, 0];
         let series: Vec<_> = time_series(&broken_outside).map(|series| series.map(drop)).collect();
         assert_eq!(series, [Err(ParseError::LengthPastEnd { offset: 1 })]);
+    }
+
+    #[test]
+    fn labels_known_before_are_stepped_over_and_the_rest_is_read() {
+        let name = b"\x0a\x0e\x0a\x08__name__\x12\x02up";
+        let job = b"\x0a\x08\x0a\x03job\x12\x01x";
+        let sample = b"\x12\x02\x10\x05";
+        let request = |parts: &[&[u8]]| {
+            let series = parts.concat();
+            [&[0x0a, series.len() as u8], &series[..]].concat()
+        };
+        let whole = request(&[name, job, sample]);
+        for known_bytes in [0, name.len() + job.len()] {
+            let mut walk = SeriesWalk::new(&whole);
+            let series = walk.next_series(|_| known_bytes).unwrap().unwrap();
+            assert_eq!(series.canonical_labels(), Some(&[&name[..], job].concat()[..]));
+            assert_eq!((series.last_sample(), series.samples().collect::<Vec<_>>()), ((5, 0.0), vec![(5, 0.0)]));
+            assert!(walk.next_series(|_| unreachable!("there is no second series")).is_none());
+        }
+        let mut walk = SeriesWalk::new(&whole);
+        let series = walk.next_series(|_| name.len()).unwrap().unwrap();
+        assert_eq!(series.canonical_labels(), None, "more labels follow those that are known");
+        assert_eq!(series.labels().count(), 2);
+        let broken = [&whole[..], &[0x0a, 9]].concat();
+        let mut walk = SeriesWalk::new(&broken);
+        assert!(walk.next_series(|_| 0).unwrap().is_ok());
+        assert!(walk.next_series(|_| 0).unwrap().is_err());
+        assert!(walk.next_series(|_| 0).is_none());
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub struct TimeSeries<'a> {
     /// Whether those are all its labels and `__name__` is among them.
     canonical: bool,
     sample_count: usize,
+    last_sample: (i64, f64),
     exemplar_count: usize,
     histogram_count: usize,
 }
@@ -46,15 +47,34 @@ pub struct TimeSeries<'a> {
 impl<'a> TimeSeries<'a> {
     #[inline]
     pub(super) fn parse(fields: Reader<'a>) -> Result<Self, ParseError> {
+        Self::parse_behind(fields, 0)
+    }
+
+    /// Reads what stands behind labels known to be canonical; 0 bytes of them say that nothing is known.
+    #[inline]
+    pub(super) fn parse_behind(fields: Reader<'a>, known_bytes: usize) -> Result<Self, ParseError> {
         let mut rest = fields;
-        let named = step_over_labels(&mut rest);
+        let named = if known_bytes > 0 {
+            rest.advance(known_bytes.min(rest.rest().len()));
+            true
+        } else {
+            step_over_labels(&mut rest)
+        };
         let canonical_bytes = rest.at() - fields.at();
-        let mut series =
-            Self { fields, canonical_bytes, canonical: named, sample_count: 0, exemplar_count: 0, histogram_count: 0 };
+        let mut series = Self {
+            fields,
+            canonical_bytes,
+            canonical: named,
+            sample_count: 0,
+            last_sample: (0, 0.0),
+            exemplar_count: 0,
+            histogram_count: 0,
+        };
         while let Some(tag) = rest.tag()? {
             match tag {
                 SAMPLE => {
-                    read_sample(rest.message()?)?;
+                    let (time_ms, value, _) = read_sample(rest.message()?)?;
+                    series.last_sample = (time_ms, value);
                     series.sample_count += 1;
                 }
                 LABEL => {
@@ -93,6 +113,12 @@ impl<'a> TimeSeries<'a> {
         let mut fields = self.fields;
         fields.advance(self.canonical_bytes);
         Samples { fields }
+    }
+
+    /// The last of [`Self::samples`], which for most senders is the only one; 0 at 0 when there is none.
+    #[inline]
+    pub fn last_sample(&self) -> (i64, f64) {
+        self.last_sample
     }
 
     /// How many samples [`Self::samples`] gives.

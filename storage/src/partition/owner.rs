@@ -155,6 +155,13 @@ impl Partition {
         lines ^ slot.head.touch(usize::from(slot.len))
     }
 
+    /// The same when the key will not be compared.
+    #[inline]
+    pub(crate) fn touch_head(&self, id: u32) -> u64 {
+        let slot = &self.slots[id as usize];
+        slot.head.touch(usize::from(slot.len))
+    }
+
     /// Whether an id has this key.
     #[inline]
     pub(crate) fn is_key_of(&self, id: u32, key: &[u8]) -> bool {
@@ -213,8 +220,9 @@ impl Partition {
     }
 
     /// Whether an id is in use.
+    #[inline]
     pub(crate) fn is_live(&self, id: u32) -> bool {
-        self.key(id).is_some()
+        self.slots.get(id as usize).is_some_and(|slot| slot.live)
     }
 
     /// Appends one sample of a series.

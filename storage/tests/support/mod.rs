@@ -5,12 +5,14 @@
 #![allow(clippy::disallowed_methods, reason = "a test's threads end with it and need no names")]
 
 use crossbeam_channel::{Sender, bounded, select};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use storage::journal::ReplayReport;
 use storage::label_index::Matcher;
 use storage::sample::Samples;
-use storage::series::KeyBuilder;
+use storage::series::{KeyBuilder, SeriesRef, hash};
 use storage::{Opened, Row, Settings, ShardStore, Store, StoreThreads, Tally, route};
 
 /// Hash, key, time and value of one sample on its way to a shard.
@@ -28,6 +30,8 @@ pub(crate) struct Running {
     pub(crate) dir: PathBuf,
     settings: Settings,
     work: Vec<Sender<Work>>,
+    /// What keys were found to be, as the server remembers it of senders' bytes.
+    known: Arc<Mutex<HashMap<Vec<u8>, SeriesRef>>>,
     shards: Vec<JoinHandle<()>>,
     threads: StoreThreads,
 }
@@ -68,10 +72,12 @@ impl Running {
             }));
         }
         let dir = settings.dir.clone();
-        Self { store: opened.store, replayed: opened.replayed, dir, settings, work, shards, threads: opened.threads }
+        let (store, replayed, threads) = (opened.store, opened.replayed, opened.threads);
+        Self { store, replayed, dir, settings, work, known: Arc::default(), shards, threads }
     }
 
-    /// Appends points in order and waits until they are durable.
+    /// Appends points in order and waits until they are durable. Series met before go by their reference; those that the
+    /// store had to look up by their key are new, or have left meanwhile.
     pub(crate) fn append(&self, now_ms: i64, points: &[Point]) -> Tally {
         let mut batches: Vec<Vec<Routed>> = self.work.iter().map(|_| Vec::new()).collect();
         for &(series, time_ms, value) in points {
@@ -82,14 +88,20 @@ impl Running {
         let (done, outcomes) = bounded(self.work.len());
         for (shard, batch) in batches.into_iter().enumerate() {
             let done = done.clone();
+            let known = self.known.clone();
             let work: Work = Box::new(move |store| {
-                let rows = batch.iter().map(|(hash, key, time_ms, value)| Row {
-                    hash: *hash,
-                    key,
-                    times: std::slice::from_ref(time_ms),
-                    values: std::slice::from_ref(value),
+                let before = known.lock().unwrap().clone();
+                let rows = batch.iter().map(|(hash, key, time_ms, value)| {
+                    let series = before.get(key).copied();
+                    let hash = if series.is_some() { 0 } else { *hash };
+                    let (times, values) = (std::slice::from_ref(time_ms), std::slice::from_ref(value));
+                    (Row { hash, key, times, values }, series)
                 });
-                let tally = store.append(now_ms, rows).unwrap();
+                let learn = |row: &Row<'_>, series| {
+                    assert_eq!(row.hash, hash(row.key));
+                    known.lock().unwrap().insert(row.key.to_vec(), series);
+                };
+                let tally = store.append_known(now_ms, rows, |_, _, _| {}, learn).unwrap();
                 store.commit(Box::new(move |result| {
                     result.unwrap();
                     done.send(tally).unwrap();
