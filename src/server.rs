@@ -440,7 +440,11 @@ fn store_settings(config: &Config, shards: usize) -> Settings {
     let storage = &config.storage;
     Settings {
         journal_dir: storage.journal_dir.clone(),
+        journal_mirror_dir: storage.journal_mirror_dir.clone(),
         retention_ms: storage.retention_ms().unwrap_or(0),
+        rollups: storage.rollups,
+        rollup_5m_retention_ms: storage.rollup_5m_retention.as_millis() as i64,
+        rollup_1h_retention_ms: storage.rollup_1h_retention.as_millis() as i64,
         max_bytes: storage.max_bytes,
         out_of_order_ms: storage.out_of_order.as_millis() as i64,
         future_ms: storage.future.as_millis() as i64,

@@ -85,10 +85,13 @@ impl Component {
 
 fn components(figures: &StoreFigures, book: &BookFigures) -> [Component; 4] {
     let journal = match &figures.journal_failure {
-        None => ("healthy", format!("{} bytes to replay", figures.journal_bytes)),
+        None => journal_sides(figures),
         Some(what) => ("failing", what.clone()),
     };
     let storage = match (figures.stuck.as_slice(), figures.damage.first()) {
+        _ if !figures.panicked.is_empty() => {
+            ("failing", format!("{} panicked; restart the server", figures.panicked.join(", ")))
+        }
         ([], None) => ("healthy", format!("{} series, {} bytes of blocks", figures.series, figures.block_bytes)),
         ([], Some(first)) => ("degraded", format!("{} findings of damage, the first: {first}", figures.damage.len())),
         (stuck, _) => ("degraded", format!("no operation comes back from {}", stuck.join(", "))),
@@ -104,6 +107,15 @@ fn components(figures: &StoreFigures, book: &BookFigures) -> [Component; 4] {
     };
     let all = [("journal", journal), ("storage", storage), ("keeper", keeper), ("anomalies", anomalies)];
     all.map(|(name, (status, detail))| Component { name, status, detail })
+}
+
+/// How the journal is that can be written: degraded while one of two folders cannot.
+fn journal_sides(figures: &StoreFigures) -> (&'static str, String) {
+    let failing = figures.journal_sides.iter().find_map(|side| Some((side, side.failing.as_ref()?)));
+    match failing {
+        Some((side, what)) => ("degraded", format!("{} is left out until it works: {what}", side.dir.display())),
+        None => ("healthy", format!("{} bytes to replay", figures.journal_bytes)),
+    }
 }
 
 /// How scoring is: degraded while it cannot keep up, and when models could not be written down or were lost.

@@ -244,11 +244,15 @@ impl MetricsPage {
     fn store(&self, out: &mut Exposition) {
         let figures = self.store.figures();
         let writing = u64::from(figures.journal_failure.is_none());
-        let gauges: [(&str, &str, u64); 6] = [
+        let working = figures.journal_sides.iter().filter(|side| side.failing.is_none()).count() as u64;
+        let gauges: [(&str, &str, u64); 9] = [
             ("infrawatch_series", "Series in the catalog.", figures.series),
             ("infrawatch_journal_bytes", "Bytes in journal segments.", figures.journal_bytes),
             ("infrawatch_journal_writing", "1 while the journal can be written.", writing),
+            ("infrawatch_journal_folders_writing", "Folders of the journal that can be written.", working),
+            ("infrawatch_panicked_threads", "Threads of the store that panicked.", figures.panicked.len() as u64),
             ("infrawatch_block_bytes", "Bytes of blocks on disk.", figures.block_bytes),
+            ("infrawatch_rollup_bytes", "Bytes of rollups on disk.", figures.rollup_bytes),
             ("infrawatch_checkpoint_bytes", "Bytes of the last checkpoint.", figures.keeper.checkpoint_bytes),
             (
                 "infrawatch_damage_findings",
@@ -260,10 +264,32 @@ impl MetricsPage {
             out.gauge(name, help);
             out.sample(name, &[], value);
         }
-        out.counter("infrawatch_checkpoints_total", "Checkpoints written since the start.");
-        out.sample("infrawatch_checkpoints_total", &[], figures.keeper.checkpoints);
-        out.counter("infrawatch_directories_removed_total", "Directories removed by retention since the start.");
-        out.sample("infrawatch_directories_removed_total", &[], figures.keeper.directories_removed);
+        let keeper = &figures.keeper;
+        let failures = figures.journal_sides.iter().map(|side| side.failures).sum();
+        let counters = [
+            ("infrawatch_checkpoints_total", "Checkpoints written since the start.", keeper.checkpoints),
+            (
+                "infrawatch_directories_removed_total",
+                "Directories of samples removed by retention since the start.",
+                keeper.directories_removed,
+            ),
+            (
+                "infrawatch_rollup_directories_removed_total",
+                "Directories of rollups removed by retention since the start.",
+                keeper.rollup_directories_removed,
+            ),
+            (
+                "infrawatch_journal_folder_failures_total",
+                "Operations that failed in a folder of the journal since the start.",
+                failures,
+            ),
+            ("infrawatch_rolled_days_total", "Days of partitions rolled up since the start.", keeper.rolled_days),
+            ("infrawatch_rolled_samples_total", "Samples in them.", keeper.rolled_samples),
+        ];
+        for (name, help, value) in counters {
+            out.counter(name, help);
+            out.sample(name, &[], value);
+        }
     }
 }
 

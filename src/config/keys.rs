@@ -76,10 +76,18 @@ settings! {
         data_dir: PathBuf as Folder = "./infrawatch-data" flag "--data-dir",
         /// How long samples are kept; "0" keeps all of them.
         retention: Duration as Span = "30d" flag "--retention",
-        /// Samples and journal on disk, at which the oldest days are removed before their time; "0" is no limit.
+        /// Whether days that are over are rolled up: count, sum, least, greatest, first and last of 5 minutes and hours.
+        rollups: bool as Switch = "true",
+        /// How long rollups of 5 minutes are kept; "0" keeps all of them.
+        rollup_5m_retention: Duration as Span = "400d",
+        /// How long rollups of an hour are kept; "0" keeps all of them.
+        rollup_1h_retention: Duration as Span = "400d",
+        /// Samples, rollups and journal on disk, at which the oldest days are removed before their time; "0" is no limit.
         max_bytes: u64 as Bytes = "0" in "0" to "1024TiB",
         /// The journal's directory, for a disk of its own; empty puts it inside data_dir.
         journal_dir: Option<PathBuf> as OptionalFolder = "",
+        /// A second directory for the journal, on another disk; each record is synced in both before it is acknowledged.
+        journal_mirror_dir: Option<PathBuf> as OptionalFolder = "",
         /// How much older than the store's newest sample a sample may be and still be stored.
         out_of_order: Duration as Span = "1h",
         /// How far ahead of the clock a sample may be before it is rejected.

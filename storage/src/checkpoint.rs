@@ -133,9 +133,10 @@ pub(crate) fn read(dir: &Path, partition: u8, store_id: &[u8; 16]) -> Result<Opt
 }
 
 /// What does not hold, and at which byte.
-type Fault = (usize, &'static str);
+pub(crate) type Fault = (usize, &'static str);
 
-fn decode(bytes: &[u8], partition: u8, store_id: &[u8; 16]) -> Result<Checkpoint, Fault> {
+/// The checkpoint that the bytes of a partition's file hold.
+pub(crate) fn decode(bytes: &[u8], partition: u8, store_id: &[u8; 16]) -> Result<Checkpoint, Fault> {
     if bytes.len() < HEADER_BYTES + CRC_BYTES {
         return Err((bytes.len(), "too short for a checkpoint"));
     }

@@ -1,11 +1,14 @@
-//! The keeper: one thread that writes checkpoints, compacts on request, and removes what retention has passed.
+//! The keeper: one thread that writes checkpoints, rolls up and compacts what is over, and removes what retention has
+//! passed.
 //!
 //! ```text
 //! checkpoint:  rotate journal ─ for each partition: snapshot (asked of its shard) ─ blocks, catalog, new file
 //!              ─ sync blocks and catalog ─ rename files ─ tell shards ─ cut journal
+//! each tick:   checkpoint when due ─ one day of one partition rolled up
+//! each 5 s:    retention ─ one closed directory compacted ─ what is due to be rolled up
 //! ```
 //!
-//! Not here: the files themselves (see `checkpoint`), sled (see `blocks`, `catalog`).
+//! Not here: the files themselves (see `checkpoint`), sled (see `blocks`, `catalog`), rolling up (see `rollup`).
 //!
 //! Invariants: a checkpoint file counts only when the blocks and keys it relies on are synced; the journal is cut
 //! only up to the lowest position of all current checkpoint files; nothing else writes to blocks or catalog.
@@ -13,6 +16,8 @@
 use crate::StoreError;
 use crate::catalog::Catalog;
 use crate::checkpoint;
+use crate::checkpoint_copy::CopyWriter;
+use crate::rollup::{Resolution, Work};
 use crate::series::PARTITIONS;
 use crate::shard_store::{ShardStore, ShardTask, shard_of};
 use crate::shared::Shared;
@@ -56,6 +61,7 @@ pub(crate) struct Keeper {
     pub(crate) generation: u32,
     pub(crate) shards: Vec<Sender<ShardTask>>,
     pub(crate) commands: Receiver<Command>,
+    pub(crate) rollups: Work,
 }
 
 /// What a run of the loop remembers from tick to tick.
@@ -97,7 +103,13 @@ impl Keeper {
             rhythm.checkpointed_sequence = sequence;
         }
         if work.is_ok() && rhythm.ticks.is_multiple_of(SLOW_TICKS) {
-            work = self.retain();
+            work = self.retain().and_then(|()| self.compact_closed());
+            if self.rollups.is_done() && self.shared.settings.rollups {
+                self.rollups.look(&self.shared);
+            }
+        }
+        if work.is_ok() {
+            work = self.roll_up(1);
         }
         if let Err(error) = &work {
             tracing::error!(%error, "the keeper's work failed and will be tried again");
@@ -108,7 +120,7 @@ impl Keeper {
 
     /// Logs and remembers what readers and compactions have found damaged since the last look.
     fn note_damage(&self) {
-        for error in self.shared.blocks.take_damage() {
+        for error in self.shared.blocks.take_damage().into_iter().chain(self.shared.rollups.take_damage()) {
             tracing::error!(%error, "damage found");
             let mut report = self.shared.keeper.lock();
             if report.damage.len() < DAMAGE_LISTED_MAX {
@@ -149,6 +161,7 @@ impl Keeper {
         self.generation += 1;
         let mut written = Vec::new();
         let mut bytes = 0;
+        let mut copy = CopyWriter::begin(&self.checkpoints)?;
         for partition in 0..PARTITIONS as u8 {
             let mut snapshot = self.ask(partition, move |store| store.snapshot(partition))?;
             if snapshot.ids_len == 0 {
@@ -158,14 +171,18 @@ impl Keeper {
             self.catalog.append(partition, &mut snapshot.keys)?;
             let file = checkpoint::encode(&snapshot, &self.store_id, self.generation);
             checkpoint::write_new(&self.checkpoints, partition, &file)?;
+            copy.add(partition, &file)?;
             bytes += file.len() as u64;
             written.push((partition, snapshot.position, snapshot.taken, snapshot.ids_len));
         }
         self.shared.blocks.sync()?;
         self.catalog.sync()?;
+        copy.sync()?;
         for (partition, ..) in &written {
             checkpoint::replace(&self.checkpoints, *partition)?;
         }
+        // Last: of a copy that is older than the files the journal is still there.
+        copy.replace()?;
         sync_directory(&self.checkpoints)?;
         let cut_through = written.iter().map(|(_, position, ..)| *position).min();
         for (partition, _, taken, ids_len) in written {
@@ -190,19 +207,101 @@ impl Keeper {
         self.checkpoint()?;
         let report = self.shared.blocks.compact(&self.shared.closing)?;
         tracing::info!(?report, "compacted");
-        if report.stopped { Err(StoreError::Closed) } else { Ok(()) }
+        if report.stopped {
+            return Err(StoreError::Closed);
+        }
+        if self.shared.settings.rollups {
+            self.rollups.look(&self.shared);
+        }
+        self.roll_up(usize::MAX)
+    }
+
+    /// Compacts one directory that takes no further day and got no block with the last checkpoint.
+    fn compact_closed(&self) -> Result<(), StoreError> {
+        let report = self.shared.blocks.compact_closed(self.generation, &self.shared.closing)?;
+        if report.directories > 0 {
+            tracing::info!(?report, "a directory that is closed was compacted");
+        }
+        Ok(())
+    }
+
+    /// Makes the rollups of up to `most` days of partitions that are due.
+    fn roll_up(&mut self, most: usize) -> Result<(), StoreError> {
+        let mut done = (0, 0);
+        let outcome = self.roll_up_and_sync(most, &mut done);
+        let mut report = self.shared.keeper.lock();
+        match &outcome {
+            Ok(()) => {
+                report.rolled_days += done.0;
+                report.rolled_samples += done.1;
+            }
+            Err(_) => self.rollups.start_over(),
+        }
+        outcome
+    }
+
+    fn roll_up_and_sync(&mut self, most: usize, (days, samples): &mut (u64, u64)) -> Result<(), StoreError> {
+        for _ in 0..most {
+            if self.shared.closing.load(Ordering::Relaxed) {
+                break;
+            }
+            let Some(made) = self.rollups.make_next(&self.shared)? else { break };
+            self.make_durable(made.partition())?;
+            *days += 1;
+            *samples += made.samples;
+            self.rollups.write(&self.shared, made)?;
+        }
+        if *days > 0 {
+            Resolution::ALL.into_iter().try_for_each(|resolution| self.shared.rollups.of(resolution).sync())?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything that readers see of a partition is in the journal, on disk.
+    fn make_durable(&self, partition: u8) -> Result<(), StoreError> {
+        // Between two batches nothing is appended that is not on its way to the journal.
+        self.ask(partition, |_| ())?;
+        let (answer, answered) = bounded(1);
+        // The keeper waits for this answer; it is gone only when the process is ending.
+        self.shared.journal.submit(Vec::new(), 0, Box::new(move |result| _ = answer.send(result)));
+        let synced = answered.recv().map_err(|_| StoreError::Closed)?;
+        synced.map_err(|error| StoreError::NotWriting { what: error.to_string() })
+    }
+
+    /// Removes rollups that their retention has passed, or that take more than a quarter each of the limit on bytes.
+    fn retain_rollups(&self, newest_ms: i64) -> Result<(), StoreError> {
+        let settings = &self.shared.settings;
+        for resolution in Resolution::ALL {
+            let blocks = self.shared.rollups.of(resolution);
+            let by_size = match settings.max_bytes {
+                0 => None,
+                max_bytes => blocks.cutoff_for_bytes(max_bytes / 4)?,
+            };
+            let Some(cutoff_ms) = settings.rollups_kept_since(resolution, newest_ms).max(by_size) else { continue };
+            let removed = blocks.remove_before(cutoff_ms)?;
+            if !removed.is_empty() {
+                tracing::info!(?removed, resolution = resolution.name(), "directories of old rollups are removed");
+                self.shared.keeper.lock().rollup_directories_removed += removed.len() as u64;
+            }
+        }
+        Ok(())
     }
 
     /// Removes directories that retention has passed or that are too many, and the series that have nothing left.
     fn retain(&mut self) -> Result<(), StoreError> {
-        let settings = &self.shared.settings;
         let newest_ms = self.shared.newest_ms.load(Ordering::Relaxed);
+        self.retain_rollups(newest_ms)?;
+        let settings = &self.shared.settings;
         let by_age =
             (settings.retention_ms > 0 && newest_ms > settings.retention_ms).then(|| newest_ms - settings.retention_ms);
-        let journal_bytes = self.shared.journal.bytes();
+        // What is to be rolled up has to be there.
+        let by_age = by_age.map(|cutoff_ms| cutoff_ms.min(self.rollups.needed_since_ms().unwrap_or(i64::MAX)));
         let by_size = match settings.max_bytes {
             0 => None,
-            max_bytes => self.shared.blocks.cutoff_for_bytes(max_bytes.saturating_sub(journal_bytes))?,
+            max_bytes => {
+                let others = self.shared.journal.bytes() + self.shared.rollups.bytes_on_disk()?;
+                self.shared.blocks.cutoff_for_bytes(max_bytes.saturating_sub(others))?
+            }
         };
         let Some(cutoff_ms) = by_age.max(by_size) else { return Ok(()) };
         let removed = self.shared.blocks.remove_before(cutoff_ms)?;

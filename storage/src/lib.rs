@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Read in this order: `series`, `sample`, `shard_store`, `partition`, `head`, `chunk`, `journal`, `keeper`,
-//! `checkpoint`, `catalog`, `blocks`, `open`, `recovery`, `repair`, `watchdog`, `store`, `scan`. Every byte on disk
+//! `checkpoint`, `checkpoint_copy`, `catalog`, `blocks`, `open`, `recovery`, `repair`, `watchdog`, `store`, `scan`, `rollup`. Every byte on disk
 //! is drawn in `storage/FORMAT.md`.
 
 pub mod blocks;
@@ -16,6 +16,7 @@ mod catalog;
 pub mod catalog_blocks;
 mod catalog_copy;
 mod checkpoint;
+mod checkpoint_copy;
 pub mod chunk;
 pub mod disk;
 mod error;
@@ -24,9 +25,11 @@ pub mod journal;
 mod keeper;
 pub mod label_index;
 mod open;
+mod panics;
 mod partition;
 mod recovery;
 mod repair;
+mod rollup;
 pub mod sample;
 mod scan;
 pub mod series;
@@ -39,6 +42,7 @@ pub use error::StoreError;
 pub use keeper::Answer;
 pub use open::{Opened, StoreThreads, open};
 pub use repair::{Finding, RepairReport, repair};
+pub use rollup::{Resolution, Rollup, increase};
 pub use scan::{ChunkPiece, Pieces, ReadBuffers};
 pub use shard_store::{ROW_SAMPLES_MAX, Row, ShardStore, ShardTask, Tally, route, route_known};
 pub use shared::{KeeperReport, Settings};

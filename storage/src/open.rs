@@ -10,8 +10,10 @@ use crate::blocks::{BlockSettings, BlockStore};
 use crate::catalog::Catalog;
 use crate::journal::{Journal, JournalSettings, JournalThread, ReplayReport};
 use crate::keeper::{Command, Keeper, sync_directory};
+use crate::panics::PanicNote;
 use crate::partition::Partition;
 use crate::recovery::{Recovered, recover};
+use crate::rollup::{Rollups, Work};
 use crate::series::PARTITIONS;
 use crate::shard_store::{ShardStore, ShardTask, shard_of};
 use crate::shared::{KeeperReport, Settings, Shared};
@@ -92,6 +94,7 @@ pub fn open(settings: Settings) -> Result<Opened, StoreError> {
     let store_id = store_id(&dir)?;
     let journal_settings = JournalSettings {
         group_wait: settings.journal_group,
+        mirror_dir: settings.journal_mirror_dir.clone(),
         ..JournalSettings::new(settings.journal_dir.clone().unwrap_or_else(|| dir.join("journal")), store_id)
     };
     let caches = settings.cache_bytes / 2;
@@ -102,7 +105,8 @@ pub fn open(settings: Settings) -> Result<Opened, StoreError> {
         let close_at = block_settings.directory_bytes_close.min(settings.max_bytes / DIRECTORIES_MIN);
         block_settings.directory_bytes_close = close_at;
     }
-    let (recovered, (blocks, journal)) = recover(&checkpoints, &store_id, settings.shards, |feed| {
+    let (rollups, rollup_damage) = Rollups::open(&dir)?;
+    let (mut recovered, (blocks, journal)) = recover(&checkpoints, &store_id, settings.shards, |feed| {
         let damage = catalog.load(&mut |partition, block| feed.keys(partition, block))?;
         feed.damage.extend(damage);
         let (blocks, damage) = BlockStore::open(&dir.join("blocks"), block_settings, &feed.generations())?;
@@ -111,16 +115,29 @@ pub fn open(settings: Settings) -> Result<Opened, StoreError> {
         Ok((blocks, Journal::open(journal_settings, &mut |seq, kind, payload| feed.record(seq, kind, payload))?))
     })?;
     let (journal, journal_thread, replayed) = journal;
-    let generation = recovered.generation.max(blocks.generation_max());
+    recovered.damage.extend(rollup_damage);
+    let generation = recovered.generation.max(blocks.generation_max()).max(rollups.generation_max());
     let sequence = recovered.position.max(replayed.highest_seq);
-    let (shared, partitions) = share(settings, recovered, blocks, journal, sequence);
+    let (shared, partitions) = share(settings, recovered, (blocks, rollups), journal, sequence);
     let (tasks, shards) = deal_out(&shared, partitions);
     let (command, commands) = bounded(COMMANDS);
     let watchdog = watch(&shared, catalog.shared_disk(), &dir)?;
-    let keeper = Keeper { shared: shared.clone(), catalog, checkpoints, store_id, generation, shards: tasks, commands };
+    let keeper = Keeper {
+        shared: shared.clone(),
+        catalog,
+        checkpoints,
+        store_id,
+        generation,
+        shards: tasks,
+        commands,
+        rollups: Work::default(),
+    };
     let keeper = thread::Builder::new()
         .name("keeper".to_owned())
-        .spawn(move || keeper.run())
+        .spawn(move || {
+            let _note = PanicNote::of(&keeper.shared, "keeper");
+            keeper.run();
+        })
         .map_err(|e| StoreError::io("start the keeper for", &dir, e))?;
     let store = Store::new(shared, command);
     let threads = StoreThreads { keeper, journal: journal_thread, watchdog, store: store.clone(), _lock: lock };
@@ -131,7 +148,7 @@ pub fn open(settings: Settings) -> Result<Opened, StoreError> {
 fn share(
     settings: Settings,
     recovered: Recovered,
-    blocks: BlockStore,
+    (blocks, rollups): (BlockStore, Rollups),
     journal: Journal,
     sequence: u64,
 ) -> (Arc<Shared>, Vec<Partition>) {
@@ -145,12 +162,14 @@ fn share(
         views,
         index: RwLock::new(index),
         blocks,
+        rollups,
         journal,
         sequence: AtomicU64::new(sequence),
         newest_ms: AtomicI64::new(newest_ms),
         series_count: AtomicU64::new(partitions.iter().map(|partition| partition.live_len() as u64).sum()),
         keeper: Mutex::new(KeeperReport::default()),
         shard_answers: Beat::default(),
+        panicked: Mutex::new(Vec::new()),
         stuck: Mutex::new(Vec::new()),
         closing: AtomicBool::new(false),
         damage,

@@ -22,6 +22,7 @@ use crate::StoreError;
 use crate::blocks::BlockStore;
 use crate::catalog_blocks::{CatalogError, decode_block};
 use crate::checkpoint::{self, Checkpoint};
+use crate::checkpoint_copy;
 use crate::head::Sealer;
 use crate::journal::{Kind, decode_samples, decode_series, partitions_of_samples, partitions_of_series};
 use crate::label_index::LabelIndex;
@@ -303,11 +304,9 @@ impl Worker {
     }
 
     fn read_checkpoints(&mut self, dir: &Path, store_id: &[u8; 16], headers: &Sender<Header>) {
-        for partition in self.partitions.iter().map(Partition::number) {
-            let read = checkpoint::read(dir, partition, store_id).unwrap_or_else(|error| {
-                self.damage.push(error);
-                None
-            });
+        let numbers: Vec<u8> = self.partitions.iter().map(Partition::number).collect();
+        for partition in numbers {
+            let read = self.read_checkpoint(dir, partition, store_id);
             let generation = read.as_ref().map(|checkpoint| checkpoint.generation);
             let position = read.as_ref().map_or(0, |checkpoint| checkpoint.position);
             self.positions[partition as usize] = position;
@@ -315,6 +314,30 @@ impl Worker {
             // The opening thread waits for all of them.
             let _ = headers.send(Header { partition, generation, position });
         }
+    }
+
+    /// The checkpoint of a partition, from the copy when its file is of no use.
+    fn read_checkpoint(&mut self, dir: &Path, partition: u8, store_id: &[u8; 16]) -> Option<Checkpoint> {
+        let why = match checkpoint::read(dir, partition, store_id) {
+            Ok(Some(checkpoint)) => return Some(checkpoint),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        let copied = checkpoint_copy::read(dir, partition, store_id).unwrap_or_else(|error| {
+            self.damage.push(error);
+            None
+        });
+        // A partition without series has neither.
+        if why.is_some() || copied.is_some() {
+            let what = match &copied {
+                Some(_) => "its checkpoint is taken from the copy",
+                None => "its open heads are lost",
+            };
+            let path = checkpoint::path(dir, partition);
+            let why = why.map_or_else(|| "the file is gone".to_owned(), |error| error.to_string());
+            self.damage.push(StoreError::Damaged { path, offset: 0, what: format!("{why}; {what}") });
+        }
+        copied
     }
 
     fn insert_keys(&mut self, number: u8, block: &[u8]) {

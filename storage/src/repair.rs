@@ -3,7 +3,7 @@
 //! - A directory of blocks that was set aside, or lacks blocks that its index names, is set aside; every block in its
 //!   file whose checksum holds is written into the store again, and the directory is renamed `repaired-...`, so that
 //!   nothing is saved twice. What is saved and was there already is the same sample twice, which reading unites.
-//! - A checkpoint that does not hold is renamed `damaged-pNN.iwc`: what only it held is lost.
+//! - A checkpoint that does not hold is renamed `damaged-pNN.iwc`; the copy takes its place, or its heads are lost.
 //! - The catalog's engine and copy are made to agree. Damage in the journal is told; opening steps over it.
 //!
 //! Not here: chunks that cannot be decoded though their block's checksum holds (there are none by damage).
@@ -17,9 +17,11 @@ use crate::catalog::Catalog;
 use crate::catalog_blocks::decode_block;
 use crate::catalog_copy;
 use crate::checkpoint;
+use crate::checkpoint_copy;
 use crate::disk::sync_folder;
 use crate::journal;
 use crate::open::{existing_store_id, lock};
+use crate::rollup::Resolution;
 use crate::series::PARTITIONS;
 use std::fs;
 use std::path::Path;
@@ -73,7 +75,12 @@ pub fn repair(dir: &Path, journal_dir: &Path, dry_run: bool) -> Result<RepairRep
     let generations = repair_checkpoints(&dir.join("checkpoints"), &store_id, dry_run, &mut report)?;
     repair_catalog(&dir.join("catalog"), dry_run, &mut report)?;
     look_at_journal(journal_dir, &store_id, &mut report)?;
-    repair_blocks(&dir.join("blocks"), &generations, dry_run, &mut report)?;
+    repair_blocks(dir, "blocks", &generations, dry_run, &mut report)?;
+    for resolution in Resolution::ALL {
+        let part = format!("rollups/{}", resolution.name());
+        // Rollups belong to no checkpoint.
+        repair_blocks(dir, &part, &[u32::MAX; PARTITIONS], dry_run, &mut report)?;
+    }
     Ok(report)
 }
 
@@ -88,19 +95,37 @@ fn repair_checkpoints(
     for (partition, generation) in generations.iter_mut().enumerate() {
         let path = checkpoint::path(folder, partition as u8);
         let damage = match checkpoint::read(folder, partition as u8, store_id) {
-            Ok(None) => continue,
             Ok(Some(checkpoint)) => {
                 *generation = checkpoint.generation;
                 None
             }
+            Ok(None) => Some("it is gone".to_owned()),
             Err(StoreError::Damaged { offset, what, .. }) => Some(format!("at byte {offset}: {what}")),
             Err(error) => return Err(error),
         };
-        if damage.is_some() && !dry_run {
+        let copied = match &damage {
+            None => None,
+            Some(_) => checkpoint_copy::read(folder, partition as u8, store_id)?,
+        };
+        if !path.exists() && copied.is_none() {
+            continue;
+        }
+        if damage.is_some() && path.exists() && !dry_run {
             set_aside(&path)?;
             sync_folder(folder)?;
         }
-        report.note(format!("checkpoints/p{partition:02}.iwc"), damage, "set aside; its open heads are lost");
+        let remedy = match &copied {
+            Some(copied) => {
+                *generation = copied.generation;
+                "set aside; the copy takes its place when the store opens"
+            }
+            None => "set aside; its open heads are lost",
+        };
+        report.note(format!("checkpoints/p{partition:02}.iwc"), damage, remedy);
+    }
+    if let Some((held, lost)) = checkpoint_copy::survey(folder, store_id)? {
+        let damage = (lost > 0).then(|| format!("{held} partitions hold, {lost} do not"));
+        report.note("checkpoints/copy.iwc".to_owned(), damage, "written anew with the next checkpoint");
     }
     Ok(generations)
 }
@@ -135,17 +160,19 @@ fn look_at_journal(dir: &Path, store_id: &[u8; 16], report: &mut RepairReport) -
 }
 
 fn repair_blocks(
-    folder: &Path,
+    dir: &Path,
+    part: &str,
     generations: &[u32; PARTITIONS],
     dry_run: bool,
     report: &mut RepairReport,
 ) -> Result<(), StoreError> {
+    let folder = &dir.join(part);
     let found = salvage::survey(folder)?;
     for directory in &found {
         let name = directory.path.file_name().unwrap_or_default().to_string_lossy();
         let named = directory.blocks_named.map_or("an unknown number".to_owned(), |named| named.to_string());
         let damage = directory.is_damaged().then(|| format!("{} of {named} blocks are whole", directory.blocks_whole));
-        report.note(format!("blocks/{name}"), damage, "set aside; its whole blocks are saved");
+        report.note(format!("{part}/{name}"), damage, "set aside; its whole blocks are saved");
     }
     let damaged: Vec<&Found> = found.iter().filter(|directory| directory.is_damaged()).collect();
     if dry_run || damaged.is_empty() {

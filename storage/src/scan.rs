@@ -16,6 +16,7 @@ use crate::chunk;
 use crate::head::HeadBlock;
 use crate::sample::Samples;
 use crate::series::SeriesRef;
+use crate::shared::Shared;
 use crate::store::Store;
 use std::sync::Arc;
 
@@ -120,30 +121,7 @@ impl Store {
         buffers: &mut ReadBuffers,
         each: &mut dyn FnMut(usize, &Pieces<'_>),
     ) -> Result<(), StoreError> {
-        let Some(first) = series.first() else { return Ok(()) };
-        debug_assert!(series.is_sorted_by(|a, b| a.0 < b.0 && a.partition() == b.partition()));
-        buffers.gather(self, first.partition(), series, (from_ms, to_ms))?;
-        let ReadBuffers { heads, bytes, found, loose, .. } = buffers;
-        let mut pieces: Vec<ChunkPiece<'_>> = Vec::new();
-        let mut rest = found.as_slice();
-        for (index, head) in heads.iter().enumerate() {
-            let (mine, others) = rest.split_at(rest.partition_point(|found| found.index as usize <= index));
-            rest = others;
-            pieces.clear();
-            pieces.extend(mine.iter().map(|found| ChunkPiece {
-                start_ms: found.start_ms,
-                end_ms: found.end_ms,
-                bytes: match &found.place {
-                    Place::Copied { at, len } => &bytes[*at..at + len],
-                    Place::Shared(bytes) => bytes,
-                },
-            }));
-            loose.clear();
-            let in_head = head.iter().flat_map(|head| head.iter());
-            in_head.filter(|(time_ms, _)| (from_ms..=to_ms).contains(time_ms)).for_each(|(t, v)| loose.push(t, v));
-            each(index, &Pieces { chunks: &pieces, loose });
-        }
-        Ok(())
+        read_many(self.shared(), series, from_ms, to_ms, buffers, each)
     }
 
     /// The newest sample of one series, if it has any; costs a look at its head, or at one chunk when that is empty.
@@ -165,16 +143,50 @@ impl Store {
     }
 }
 
+/// [`Store::read_many`] for those who hold the common state only.
+pub(crate) fn read_many(
+    shared: &Shared,
+    series: &[SeriesRef],
+    from_ms: i64,
+    to_ms: i64,
+    buffers: &mut ReadBuffers,
+    each: &mut dyn FnMut(usize, &Pieces<'_>),
+) -> Result<(), StoreError> {
+    let Some(first) = series.first() else { return Ok(()) };
+    debug_assert!(series.is_sorted_by(|a, b| a.0 < b.0 && a.partition() == b.partition()));
+    buffers.gather(shared, first.partition(), series, (from_ms, to_ms))?;
+    let ReadBuffers { heads, bytes, found, loose, .. } = buffers;
+    let mut pieces: Vec<ChunkPiece<'_>> = Vec::new();
+    let mut rest = found.as_slice();
+    for (index, head) in heads.iter().enumerate() {
+        let (mine, others) = rest.split_at(rest.partition_point(|found| found.index as usize <= index));
+        rest = others;
+        pieces.clear();
+        pieces.extend(mine.iter().map(|found| ChunkPiece {
+            start_ms: found.start_ms,
+            end_ms: found.end_ms,
+            bytes: match &found.place {
+                Place::Copied { at, len } => &bytes[*at..at + len],
+                Place::Shared(bytes) => bytes,
+            },
+        }));
+        loose.clear();
+        let in_head = head.iter().flat_map(|head| head.iter());
+        in_head.filter(|(time_ms, _)| (from_ms..=to_ms).contains(time_ms)).for_each(|(t, v)| loose.push(t, v));
+        each(index, &Pieces { chunks: &pieces, loose });
+    }
+    Ok(())
+}
+
 impl ReadBuffers {
     /// Collects the heads and chunks of all series, chunks ordered by series and then as they were written.
     fn gather(
         &mut self,
-        store: &Store,
+        shared: &Shared,
         partition: u8,
         series: &[SeriesRef],
         (from_ms, to_ms): (i64, i64),
     ) -> Result<(), StoreError> {
-        let shared = store.shared();
         self.ids.clear();
         self.ids.extend(series.iter().map(|one| one.id()));
         self.heads.clear();

@@ -11,6 +11,7 @@
 use crate::StoreError;
 use crate::head::Sealer;
 use crate::journal::{Committed, JournalState, SAMPLES_PER_RECORD_MAX, SamplesEncoder, SeriesEncoder};
+use crate::panics::PanicNote;
 use crate::partition::{AppendContext, Outcome, Partition, PartitionSnapshot};
 use crate::series::{KeyError, PARTITIONS, SeriesRef, hash, partition_of};
 use crate::shared::Shared;
@@ -104,6 +105,7 @@ pub struct ShardStore {
     touched: u64,
     tasks: Receiver<ShardTask>,
     expired: Vec<SeriesRef>,
+    _panics: PanicNote,
 }
 
 /// Times between which samples are taken, fixed for one batch.
@@ -120,7 +122,10 @@ impl ShardStore {
         for (at, partition) in partitions.iter().enumerate() {
             local[partition.number() as usize] = at as u8;
         }
+        // Partitions are dealt out in turn, so the first is the number of the shard.
+        let name = format!("shard-{}", partitions.first().map_or(0, Partition::number));
         Self {
+            _panics: PanicNote::of(&shared, name),
             last_seq: shared.sequence.load(Ordering::Acquire),
             shared,
             partitions,

@@ -5,6 +5,7 @@ use crate::blocks::BlockStore;
 use crate::journal::Journal;
 use crate::label_index::LabelIndex;
 use crate::partition::PartitionView;
+use crate::rollup::{Resolution, Rollups};
 use crate::watchdog::Beat;
 use parking_lot::{Mutex, RwLock};
 use std::path::PathBuf;
@@ -19,9 +20,17 @@ pub struct Settings {
     pub dir: PathBuf,
     /// Where the journal lies, when not in the data directory.
     pub journal_dir: Option<PathBuf>,
+    /// A second directory for the journal, on another disk: every record is synced in both before it is acknowledged.
+    pub journal_mirror_dir: Option<PathBuf>,
     /// Age, counted from the newest sample, at which samples are removed; 0 keeps all.
     pub retention_ms: i64,
-    /// Bytes of blocks and journal at which the oldest directories are removed although retention would keep them; 0
+    /// Whether rollups are made of days that are over.
+    pub rollups: bool,
+    /// Age, counted from the newest sample, at which rollups of 5 minutes are removed; 0 keeps all.
+    pub rollup_5m_retention_ms: i64,
+    /// The same for rollups of an hour.
+    pub rollup_1h_retention_ms: i64,
+    /// Bytes of blocks, rollups and journal at which the oldest directories are removed although retention would keep them; 0
     /// for no limit. Directories are removed whole, and never the newest.
     pub max_bytes: u64,
     /// How much older than the newest sample of the store one may be that comes after a newer one of its series.
@@ -48,7 +57,11 @@ impl Settings {
         Self {
             dir: dir.into(),
             journal_dir: None,
+            journal_mirror_dir: None,
             retention_ms: 30 * 86_400_000,
+            rollups: true,
+            rollup_5m_retention_ms: 400 * 86_400_000,
+            rollup_1h_retention_ms: 400 * 86_400_000,
             max_bytes: 0,
             out_of_order_ms: 3_600_000,
             future_ms: 600_000,
@@ -59,6 +72,17 @@ impl Settings {
             shards: 1,
             stuck_after: Duration::from_secs(10),
         }
+    }
+}
+
+impl Settings {
+    /// Since when rollups are kept while the newest sample is `newest_ms`; none when all are.
+    pub(crate) fn rollups_kept_since(&self, resolution: Resolution, newest_ms: i64) -> Option<i64> {
+        let retention_ms = match resolution {
+            Resolution::Minutes5 => self.rollup_5m_retention_ms,
+            Resolution::Hour => self.rollup_1h_retention_ms,
+        };
+        (retention_ms > 0 && newest_ms > retention_ms).then(|| newest_ms - retention_ms)
     }
 }
 
@@ -73,8 +97,14 @@ pub struct KeeperReport {
     pub failing: Option<String>,
     /// What was found damaged since the start, in words; at most 100 findings.
     pub damage: Vec<String>,
-    /// Directories removed by retention or the limit on bytes since the start.
+    /// Directories of samples removed by retention or the limit on bytes since the start.
     pub directories_removed: u64,
+    /// Directories of rollups removed likewise.
+    pub rollup_directories_removed: u64,
+    /// Days of partitions rolled up since the start.
+    pub rolled_days: u64,
+    /// Samples in them.
+    pub rolled_samples: u64,
 }
 
 /// The common state.
@@ -84,6 +114,7 @@ pub(crate) struct Shared {
     pub(crate) views: Vec<Arc<PartitionView>>,
     pub(crate) index: RwLock<LabelIndex>,
     pub(crate) blocks: BlockStore,
+    pub(crate) rollups: Rollups,
     pub(crate) journal: Journal,
     pub(crate) sequence: AtomicU64,
     pub(crate) newest_ms: AtomicI64,
@@ -91,6 +122,8 @@ pub(crate) struct Shared {
     pub(crate) keeper: Mutex<KeeperReport>,
     /// What the keeper asks of shards: begun, and answered.
     pub(crate) shard_answers: Beat,
+    /// Threads that have panicked, by name.
+    pub(crate) panicked: Mutex<Vec<String>>,
     /// What the watchdog finds stuck at present, in words.
     pub(crate) stuck: Mutex<Vec<String>>,
     /// Set when the store closes: a compaction under way then ends early, with what it has finished.

@@ -5,7 +5,7 @@
 //! Invariant: nothing here waits for a shard; what was acknowledged before a call began is found by it.
 
 use crate::StoreError;
-use crate::journal::JournalState;
+use crate::journal::{JournalState, SideReport};
 use crate::keeper::{Answer, Command};
 use crate::label_index::{Matcher, Search};
 use crate::partition::SeriesView;
@@ -45,10 +45,16 @@ pub struct StoreFigures {
     pub journal_failure: Option<String>,
     /// Bytes of blocks on disk; 0 while that cannot be told.
     pub block_bytes: u64,
+    /// Bytes of rollups on disk; 0 while that cannot be told.
+    pub rollup_bytes: u64,
     /// What the keeper has done.
     pub keeper: KeeperReport,
     /// What was found damaged, at opening and since, in words.
     pub damage: Vec<String>,
+    /// Threads that have panicked, by name: what they owned does not go on.
+    pub panicked: Vec<String>,
+    /// The journal's folders: its own, then the mirror, if there is one.
+    pub journal_sides: Vec<SideReport>,
     /// Engines and threads that have not come back from an operation for long, in words.
     pub stuck: Vec<String>,
 }
@@ -213,8 +219,11 @@ impl Store {
                 JournalState::Failing { what } => Some(what),
             },
             block_bytes: self.shared.blocks.bytes_on_disk().unwrap_or(0),
+            rollup_bytes: self.shared.rollups.bytes_on_disk().unwrap_or(0),
             damage: self.shared.damage.iter().map(ToString::to_string).chain(keeper.damage.iter().cloned()).collect(),
             keeper,
+            panicked: self.shared.panicked.lock().clone(),
+            journal_sides: self.shared.journal.sides(),
             stuck: self.shared.stuck.lock().clone(),
         }
     }

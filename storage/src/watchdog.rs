@@ -102,6 +102,11 @@ fn observe(shared: &Shared, catalog: &SharedDisk) -> Vec<Observed> {
         let counts = if directory.is_busy { Some(BUSY) } else { directory.operations };
         observed.extend(counts.map(|counts| (format!("the engine of blocks/{}", directory.name), counts)));
     }
+    for (resolution, directory) in shared.rollups.health() {
+        let counts = if directory.is_busy { Some(BUSY) } else { directory.operations };
+        observed
+            .extend(counts.map(|counts| (format!("the engine of rollups/{resolution}/{}", directory.name), counts)));
+    }
     observed
 }
 

@@ -1,7 +1,7 @@
 //! Stores of every format that was ever released still open, with every sample bit for bit.
 //!
-//! `samples/v1.store` is a data directory packed by `pack` below, `v2.store` one with a copy of the catalog. To make one
-//! for a new version, name it in `SAMPLES` and run
+//! `samples/v1.store` is a data directory packed by `pack` below, `v2.store` one with a copy of the catalog, `v3.store` one
+//! with rollups and a copy of the checkpoints. To make one for a new version, name it in `SAMPLES` and run
 //! `INFRAWATCH_WRITE_SAMPLE=1 cargo test -p storage --test format` and commit the file under its new name; a file that
 //! is there is never written again.
 
@@ -11,10 +11,13 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use storage::Settings;
+use storage::{Resolution, Rollup, Settings};
 use support::{Point, Running};
 
-const SAMPLES: [&str; 2] = ["v1.store", "v2.store"];
+const SAMPLES: [&str; 3] = ["v1.store", "v2.store", "v3.store"];
+/// A series of two days long over, from the third format on, which has rollups of them.
+const OLD_SERIES: usize = 100;
+const OLD_START_MS: i64 = (START_MS / 86_400_000 - 3) * 86_400_000;
 const START_MS: i64 = 1_700_000_000_000;
 const SERIES: usize = 20;
 const STEPS: i64 = 400;
@@ -45,6 +48,8 @@ fn settings(dir: &Path) -> Settings {
 /// A store with samples in blocks, in heads of a checkpoint, and in the journal.
 fn make(home: &Path) -> PathBuf {
     let running = Running::open(settings(&home.join("live")));
+    let old: Vec<Point> = (0..288).map(|step| (OLD_SERIES, OLD_START_MS + step * 600_000, step as f64)).collect();
+    running.append(START_MS, &old);
     running.append(START_MS + STEPS * 15_000, &points(0..300));
     running.compact();
     running.append(START_MS + STEPS * 15_000, &points(300..350));
@@ -127,6 +132,26 @@ fn a_store_of_every_format_opens_with_every_sample() {
                 (0..STEPS).map(|step| (START_MS + step * 15_000, value(series, step).to_bits())).collect();
             assert_eq!(running.read(series, 0, i64::MAX), expected, "series {series} of {name}");
         }
+        if name == "v3.store" {
+            assert_rollups(&running, &unpacked);
+        }
         running.close();
     }
+}
+
+fn assert_rollups(running: &Running, dir: &Path) {
+    assert!(
+        fs::read_dir(dir.join("rollups/1h")).unwrap().count() > 1,
+        "they are in the sample, not made of its samples"
+    );
+    let series = running.store.series_with("series", &OLD_SERIES.to_string())[0];
+    let mut found = Vec::new();
+    running.store.rollups(series, Resolution::Hour, 0, i64::MAX / 2, &mut found).unwrap();
+    let expected = |hour: i64| {
+        let (first, last) = (6 * hour, 6 * hour + 5);
+        let start_ms = OLD_START_MS + hour * 3_600_000;
+        let [first, last] = [first, last].map(|step| step as f64);
+        Rollup { start_ms, count: 6, sum: 3.0 * (first + last), min: first, max: last, first, last, drops: 0.0 }
+    };
+    assert_eq!(found, (0..48).map(expected).collect::<Vec<_>>());
 }

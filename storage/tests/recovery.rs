@@ -143,6 +143,69 @@ fn flipped_and_missing_bytes_anywhere_are_survived() {
     }
 }
 
+/// Of a store that was stopped, the newest samples are in checkpoints alone.
+#[test]
+fn no_open_head_is_lost_with_one_checkpoint_file_or_with_the_copy() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = Settings { retention_ms: 0, shards: 2, ..Settings::new(home.path().join("whole")) };
+    let running = Running::open(settings);
+    running.append(START_MS, &points(0..330));
+    let whole = running.close().dir;
+    let mut seeded = Seeded(12);
+    println!("seed 12");
+    let checkpoints = files(&whole.join("checkpoints"));
+    assert!(checkpoints.iter().any(|path| path.ends_with("copy.iwc")), "{checkpoints:?}");
+    for (number, file) in checkpoints.iter().enumerate() {
+        let copy = home.path().join(format!("{number}"));
+        copy_dir(&whole, &copy);
+        let name = file.file_name().unwrap();
+        let path = copy.join("checkpoints").join(name);
+        if number % 2 == 0 {
+            fs::remove_file(&path).unwrap();
+        } else {
+            let mut bytes = fs::read(&path).unwrap();
+            let at = seeded.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 1 << seeded.below(8);
+            fs::write(&path, bytes).unwrap();
+        }
+        let running = Running::open(Settings { retention_ms: 0, ..Settings::new(&copy) });
+        for series in 0..SERIES {
+            assert_eq!(running.read(series, 0, i64::MAX).len(), 330, "series {series} without {}", name.display());
+        }
+        let damage = running.store.figures().damage;
+        assert!(name == "copy.iwc" || damage.iter().any(|what| what.contains("taken from the copy")), "{damage:?}");
+        running.close();
+        fs::remove_dir_all(&copy).unwrap();
+    }
+}
+
+/// An engine that opens a damaged file cuts off what it wrote behind the damage: it is not let near it.
+#[test]
+fn a_damaged_directory_of_blocks_stays_as_it_is_and_serves_what_is_whole() {
+    let home = tempfile::tempdir().unwrap();
+    let killed = killed_store(home.path());
+    let database = files(&killed.join("blocks")).into_iter().find(|path| path.ends_with("db")).unwrap();
+    let mut bytes = fs::read(&database).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    // Every second piece, about as long as a block.
+    bytes[..end].chunks_mut(600).step_by(2).for_each(|piece| piece.fill(0x5A));
+    fs::write(&database, &bytes).unwrap();
+    let mut served = Vec::new();
+    for round in 0..3 {
+        let running = Running::open(Settings { retention_ms: 0, ..Settings::new(&killed) });
+        let old = |series| running.read(series, 0, START_MS - 1).len();
+        served.push((0..SERIES).map(old).sum::<usize>());
+        assert!(is_reported(&running), "{:?}", running.store.figures().damage);
+        let fresh: Vec<Point> = (0..SERIES).map(|series| (series, START_MS + round * 1000, 1.5)).collect();
+        assert_eq!(running.append(START_MS + round * 1000, &fresh).stored, SERIES as u64);
+        running.compact();
+        running.close();
+        assert!(fs::read(&database).unwrap() == bytes, "the damaged file was changed");
+    }
+    assert!(served[0] > SERIES * 30 && served[0] < SERIES * 330, "{served:?}");
+    assert!(served.iter().all(|count| *count == served[0]), "{served:?}");
+}
+
 #[test]
 fn a_store_without_its_identity_is_refused_by_name() {
     let home = tempfile::tempdir().unwrap();

@@ -13,7 +13,7 @@
 //! Cost: 0.07 s a million samples (`benches/blocks.rs`), most of it decoding and encoding.
 //!
 //! Invariants: runs on the thread that writes, and never between a write and the completion of its checkpoint, for
-//! the merged blocks carry their partition's latest generation. Memory: a window of about 8 MiB of chunks, or one
+//! the merged blocks carry the latest generation of their partition and day. Memory: a window of about 8 MiB of chunks, or one
 //! series' day where that is more.
 
 use super::block::CHUNK_BYTES_MAX;
@@ -59,21 +59,50 @@ impl BlockStore {
     pub fn compact(&self, stop: &AtomicBool) -> Result<CompactReport, StoreError> {
         self.sync()?;
         let mut report = CompactReport::default();
-        let next = || self.directories().iter().find(|directory| directory.has_loose_blocks()).cloned();
+        let next = || self.directories().iter().find(|directory| directory.is_to_compact()).cloned();
         while let Some(directory) = next() {
-            let Some(compacted) = self.compact_directory(&directory, stop, &mut report)? else {
-                report.stopped = true;
+            self.compact_one(&directory, stop, &mut report)?;
+            if report.stopped {
                 break;
-            };
-            report.directories += 1;
-            report.bytes_before += directory.size_bytes()?;
-            report.bytes_after += compacted.size_bytes()?;
-            let replacement = Arc::new(compacted);
-            let replace = |d: &Arc<Directory>| Arc::clone(if Arc::ptr_eq(d, &directory) { &replacement } else { d });
-            let live = self.directories().iter().map(replace).collect();
-            self.replace_directories(live, &[directory])?;
+            }
         }
         Ok(report)
+    }
+
+    /// Rewrites the first directory that takes no further day, has blocks no compaction has seen, and none of the
+    /// checkpoint with this number.
+    ///
+    /// # Errors
+    /// As [`Self::compact`].
+    pub(crate) fn compact_closed(&self, generation: u32, stop: &AtomicBool) -> Result<CompactReport, StoreError> {
+        let mut report = CompactReport::default();
+        let directories = self.directories();
+        let Some((_, closed)) = directories.split_last() else { return Ok(report) };
+        let is_quiet = |directory: &&Arc<Directory>| directory.index().generation_max() < generation;
+        if let Some(directory) = closed.iter().filter(is_quiet).find(|directory| directory.is_to_compact()) {
+            self.sync()?;
+            self.compact_one(directory, stop, &mut report)?;
+        }
+        Ok(report)
+    }
+
+    fn compact_one(
+        &self,
+        directory: &Arc<Directory>,
+        stop: &AtomicBool,
+        report: &mut CompactReport,
+    ) -> Result<(), StoreError> {
+        let Some(compacted) = self.compact_directory(directory, stop, report)? else {
+            report.stopped = true;
+            return Ok(());
+        };
+        report.directories += 1;
+        report.bytes_before += directory.size_bytes()?;
+        report.bytes_after += compacted.size_bytes()?;
+        let replacement = Arc::new(compacted);
+        let replace = |d: &Arc<Directory>| Arc::clone(if Arc::ptr_eq(d, directory) { &replacement } else { d });
+        let live = self.directories().iter().map(replace).collect();
+        self.replace_directories(live, std::slice::from_ref(directory))
     }
 
     /// The directory that takes the place of `old`, or `None` when stopped.
@@ -109,11 +138,11 @@ impl BlockStore {
     ) -> Result<bool, StoreError> {
         for partition in 0..PARTITIONS as u8 {
             let mut keys = old.index().partition(partition).to_vec();
-            let Some(generation) = keys.iter().map(|key| key.generation).max() else { continue };
             keys.sort_by_key(|key| (day_of(key.start_ms), key.first_id));
-            let mut packer = Packer::new(new, partition, generation);
             let mut merger = Merger::default();
             for day in keys.chunk_by(|a, b| day_of(a.start_ms) == day_of(b.start_ms)) {
+                let generation = day.iter().map(|key| key.generation).max().expect("a group has a key");
+                let mut packer = Packer::new(new, partition, generation);
                 let mut window = Window::default();
                 for (at, key) in day.iter().enumerate() {
                     window.load(old, key)?;

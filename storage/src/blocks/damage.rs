@@ -1,4 +1,4 @@
-//! Damage found while the store runs, kept until somebody asks.
+//! Damage found while the store runs, kept until somebody asks, and how a directory fares.
 //!
 //! Not here: deciding what to do about it: a block is left out, a directory set aside (see `directory`, `store`).
 //!
@@ -9,6 +9,23 @@ use std::sync::Mutex;
 
 /// Reports kept; later ones are dropped until these are taken, since the first tell the story.
 const REPORTS_MAX: usize = 100;
+
+/// How one directory fares.
+#[derive(Debug, Clone)]
+pub struct DirectoryHealth {
+    /// Its name.
+    pub name: String,
+    /// How many blocks it serves.
+    pub blocks: usize,
+    /// Operations started and finished by its engine, when that is open; see `Disk::operations`.
+    pub operations: Option<(u64, u64)>,
+    /// Whether its engine is being opened or closed at this moment.
+    pub is_busy: bool,
+    /// Whether it is out of service.
+    pub has_failed: bool,
+    /// Whether it is damaged and served without its engine, as far as it is whole.
+    pub is_frozen: bool,
+}
 
 /// The reports of one store.
 #[derive(Debug, Default)]

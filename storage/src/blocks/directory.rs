@@ -4,29 +4,28 @@
 //!
 //! Blocks are numbered in writing order (see `key`); an empty value is a number without a block.
 //!
-//! Damage: a block that is missing or does not hold is reported once and left out from then on. An engine that does
-//! not open, panics, or has lost the oldest or newest block takes the whole directory out of service.
+//! Damage: a block that is missing or does not hold is reported once and left out from then on. A file with a damaged
+//! block is left as it is: its engine is never opened, what is whole is served in place. An engine that does not open,
+//! panics, or has lost the oldest or newest block takes the whole directory out of service.
 //!
 //! Invariants: one thread writes and syncs, any number read. What the file `INDEX` names has been synced. On any
 //! failure to write or sync, everything written to the directory since its last sync is forgotten.
 
 use super::block::{Block, BlockBuilder};
-use super::damage::DamageLog;
+use super::damage::{DamageLog, DirectoryHealth};
 use super::day::DirectoryName;
 use super::engine::Engine;
+use super::in_place::{InPlace, copy_file, remove_copy, restore_copy};
 use super::index::Index;
 use super::index_file;
 use super::key::{BlockKey, STRETCH, engine_key, usable_sequence};
 use super::manifest::Listed;
-use super::salvage::{Identity, identity, places_in};
 use crate::StoreError;
 use crate::disk::{Disk, folder_bytes, sync_folder};
 use crate::series::PARTITIONS;
-use std::collections::HashMap;
 use std::fs;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// What every directory of a store shares.
@@ -49,16 +48,9 @@ pub(super) struct Directory {
     is_dirty: AtomicBool,
     failed: AtomicBool,
     retired: AtomicBool,
-    /// Where blocks lie in the engine's file, while the system does not let the engine be opened.
-    places: Mutex<Option<Places>>,
-    /// Blocks read in that way.
-    read_in_place: AtomicU32,
+    /// Reading without the engine.
+    in_place: InPlace,
 }
-
-type Places = Arc<HashMap<Identity, (u64, usize)>>;
-
-/// Of so many blocks read without the engine, one is asked of the engine again.
-const TRY_ENGINE_EVERY: u32 = 256;
 
 /// What the `INDEX` file lacks; used by the writing thread only.
 #[derive(Debug, Default)]
@@ -66,21 +58,6 @@ struct Log {
     unsynced: Vec<BlockKey>,
     /// Whether a record can be appended; if not, the file is written anew.
     is_whole: bool,
-}
-
-/// How one directory fares.
-#[derive(Debug, Clone)]
-pub struct DirectoryHealth {
-    /// Its name.
-    pub name: String,
-    /// How many blocks it serves.
-    pub blocks: usize,
-    /// Operations started and finished by its engine, when that is open; see `Disk::operations`.
-    pub operations: Option<(u64, u64)>,
-    /// Whether its engine is being opened or closed at this moment.
-    pub is_busy: bool,
-    /// Whether it is out of service.
-    pub has_failed: bool,
 }
 
 impl Directory {
@@ -116,6 +93,7 @@ impl Directory {
     }
 
     fn assemble(shared: &Shared, path: PathBuf, listed: Listed, index: Index, log: Log) -> Self {
+        let in_place = InPlace::of(&path);
         Self {
             name: listed.name,
             compacted_blocks: listed.compacted_blocks,
@@ -127,8 +105,7 @@ impl Directory {
             is_dirty: AtomicBool::new(false),
             failed: AtomicBool::new(false),
             retired: AtomicBool::new(false),
-            places: Mutex::new(None),
-            read_in_place: AtomicU32::new(0),
+            in_place,
         }
     }
 
@@ -171,6 +148,11 @@ impl Directory {
         Listed { name: self.name, compacted_blocks: self.compacted_blocks }
     }
 
+    /// Whether blocks can be written to it.
+    pub(super) fn takes_blocks(&self) -> bool {
+        !self.has_failed() && !self.in_place.is_frozen()
+    }
+
     pub(super) fn name(&self) -> DirectoryName {
         self.name
     }
@@ -190,6 +172,11 @@ impl Directory {
     /// Whether blocks were written that compaction has not seen.
     pub(super) fn has_loose_blocks(&self) -> bool {
         self.index().len() != self.compacted_blocks as usize
+    }
+
+    /// Whether compaction has something to do here.
+    pub(super) fn is_to_compact(&self) -> bool {
+        self.has_loose_blocks() && !self.has_failed() && !self.in_place.is_frozen()
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -219,6 +206,7 @@ impl Directory {
             operations: operations.flatten(),
             is_busy: operations.is_none(),
             has_failed: self.has_failed(),
+            is_frozen: self.in_place.is_frozen(),
         }
     }
 
@@ -227,8 +215,8 @@ impl Directory {
     /// # Errors
     /// `Io` when the system refuses: the block may be whole.
     pub(super) fn with_block(&self, key: &BlockKey, each: &mut dyn FnMut(Block<'_>)) -> Result<(), StoreError> {
-        if self.goes_without_engine() && self.with_block_in_place(key, each)? {
-            return Ok(());
+        if !self.in_place.was_opened() || self.in_place.is_turn(self.engine.is_open()) {
+            return self.with_block_in_place(key, each);
         }
         let outcome = self.disk(key.sequence).and_then(|disk| disk.get(&key.engine_key()));
         let lost = match outcome {
@@ -246,44 +234,42 @@ impl Directory {
                 return Ok(());
             }
             // A full disk: the engine writes when it is opened, and so cannot be.
-            Err(error) => return if self.with_block_in_place(key, each)? { Ok(()) } else { Err(error) },
+            Err(_) => return self.with_block_in_place(key, each),
         };
         self.report_block(key.sequence, &lost);
         self.index_mut().remove(key);
         Ok(())
     }
 
-    /// Whether blocks were found without the engine and it is not yet time to try the engine again.
-    fn goes_without_engine(&self) -> bool {
-        let is_known = !self.engine.is_open() && self.places.lock().is_ok_and(|places| places.is_some());
-        is_known && !self.read_in_place.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRY_ENGINE_EVERY)
+    /// The same without the engine.
+    fn with_block_in_place(&self, key: &BlockKey, each: &mut dyn FnMut(Block<'_>)) -> Result<(), StoreError> {
+        let places = self.look()?;
+        if !self.has_failed() && !InPlace::with_block(&places, &self.path, key, each)? {
+            // In a file that was found damaged, how many are lost was said then.
+            if !self.in_place.is_frozen() {
+                self.report_block(key.sequence, "it is not whole");
+            }
+            self.index_mut().remove(key);
+        }
+        Ok(())
     }
 
-    /// Gives `each` a block from where it lies in the engine's file; false when it is not found whole.
-    fn with_block_in_place(&self, key: &BlockKey, each: &mut dyn FnMut(Block<'_>)) -> Result<bool, StoreError> {
-        let known = self.places.lock().map_or(None, |places| places.clone());
-        let places = match known {
-            Some(places) => places,
-            None => {
-                let found = Arc::new(places_in(&self.path)?);
-                if let Ok(mut places) = self.places.lock() {
-                    *places = Some(Arc::clone(&found));
-                }
-                found
-            }
-        };
-        let Some(&(at, len)) = places.get(&identity(key)) else { return Ok(false) };
-        let path = self.path.join("db");
-        let mut bytes = vec![0; len];
-        let read = fs::File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, at));
-        read.map_err(|e| StoreError::io("read", &path, e))?;
-        match Block::parse(&bytes) {
-            Ok(block) if identity(&block.key(0)) == identity(key) => {
-                each(block);
-                Ok(true)
-            }
-            _ => Ok(false),
+    /// Where the blocks lie in the engine's file. When some are found damaged, no engine opens the file any more, and what
+    /// is whole is served; when all are, the directory is out of service.
+    fn look(&self) -> Result<Arc<Vec<u64>>, StoreError> {
+        let keys = self.index().keys();
+        let (places, lost) = self.in_place.look(&self.path, &keys)?;
+        match lost {
+            Some(lost) if lost > 0 && lost == keys.len() => self.fail(self.damaged("none of its blocks is whole")),
+            Some(lost) if lost > 0 => self.freeze(&format!("{lost} of {} blocks are not whole", keys.len())),
+            _ => {}
         }
+        Ok(places)
+    }
+
+    fn freeze(&self, why: &str) {
+        self.in_place.freeze();
+        self.report(&format!("{why}; nothing is written there any more, what is whole is served"));
     }
 
     /// Writes what the builder holds as one block.
@@ -357,22 +343,56 @@ impl Directory {
             let what = "the directory is out of service".into();
             StoreError::Engine { path: self.path.clone(), what }
         };
-        if self.has_failed() {
+        if self.has_failed() || self.in_place.is_frozen() {
             return Err(out_of_service());
         }
-        match Disk::open(&self.path, self.shared.engine_cache_bytes).and_then(|disk| self.check_edges(disk)) {
+        let is_first = !self.in_place.was_opened() && self.index().len() > 0;
+        if is_first {
+            self.look()?;
+            if !self.takes_blocks() {
+                return Err(out_of_service());
+            }
+            copy_file(&self.path)?;
+        }
+        let opened = Disk::open(&self.path, self.shared.engine_cache_bytes);
+        let opened = if is_first { self.check_all(opened)? } else { opened.and_then(|disk| self.check_edges(disk)) };
+        match opened {
             Err(error @ (StoreError::Damaged { .. } | StoreError::Engine { .. })) => {
                 self.fail(error);
                 Err(out_of_service())
             }
             outcome => {
-                // The engine moves its pages, so that what was found without it holds no longer.
-                if let (Ok(_), Ok(mut places)) = (&outcome, self.places.lock()) {
-                    *places = None;
+                if outcome.is_ok() {
+                    // The engine moves its pages, so that what was found without it holds no longer.
+                    self.in_place.forget();
                 }
                 outcome
             }
         }
+    }
+
+    /// Looks whether an engine that was opened for the first time has every block, all of which are whole in its file; if
+    /// not, the file is put back as it was and no engine opens it again.
+    fn check_all(&self, opened: Result<Disk, StoreError>) -> Result<Result<Disk, StoreError>, StoreError> {
+        let keys = self.index().keys();
+        let has =
+            |disk: &Disk, key: &BlockKey| matches!(disk.get(&key.engine_key()), Ok(Some(bytes)) if !bytes.is_empty());
+        let why = match opened {
+            Ok(disk) => match keys.iter().filter(|key| !has(&disk, key)).count() {
+                0 => {
+                    remove_copy(&self.path)?;
+                    // What was read for this is not kept.
+                    disk.close()?;
+                    return Ok(Disk::open(&self.path, self.shared.engine_cache_bytes));
+                }
+                lost => format!("the engine has lost {lost} of {} blocks", keys.len()),
+            },
+            Err(error @ (StoreError::Damaged { .. } | StoreError::Engine { .. })) => error.to_string(),
+            Err(error) => return remove_copy(&self.path).and(Err(error)),
+        };
+        restore_copy(&self.path)?;
+        self.freeze(&why);
+        Err(StoreError::Engine { path: self.path.clone(), what: why })
     }
 
     /// Refuses an engine that has lost its oldest or newest block: it opens a truncated file without complaint.
@@ -428,7 +448,7 @@ impl Directory {
     /// Renames the directory out of the way.
     pub(super) fn set_aside(&self) -> Result<(), StoreError> {
         self.engine.abandon();
-        set_aside(&self.path).map(drop)
+        super::salvage::set_aside(&self.path).map(drop)
     }
 }
 
@@ -443,16 +463,6 @@ impl Drop for Directory {
             tracing::warn!(directory = %self.path.display(), %error, "cannot remove");
         }
     }
-}
-
-/// Renames a directory or file to `damaged-NAME`, or `damaged-NAME.2` and so on when that is taken; its new path.
-pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let numbered = (2u32..).map(|n| path.with_file_name(format!("damaged-{name}.{n}")));
-    let free = std::iter::once(path.with_file_name(format!("damaged-{name}"))).chain(numbered).find(|p| !p.exists());
-    let free = free.expect("a folder holds fewer than 2^32 names");
-    fs::rename(path, &free).map_err(|e| StoreError::io("set aside", path, e))?;
-    Ok(free)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //!  read ── search ───────┴── block ── chunk bytes, opaque here ◄───────────────────────────┘
 //! ```
 //!
-//! Read in this order: `block`, `key`, `index`, `index_file`, `day`, `engine`, `directory`, `packer`, `manifest`, `open`,
+//! Read in this order: `block`, `key`, `index`, `index_file`, `day`, `engine`, `in_place`, `directory`, `packer`, `manifest`, `open`,
 //! `store`, `cache`, `read`, `compact`, `salvage`. Every byte on disk is drawn in `storage/FORMAT.md`.
 //!
 //! Not here: what a chunk holds (see `chunk`; only `compact` looks inside), heads, the journal, threads, clocks.
@@ -23,6 +23,7 @@ mod damage;
 mod day;
 mod directory;
 mod engine;
+mod in_place;
 mod index;
 mod index_file;
 mod key;
@@ -35,7 +36,7 @@ mod store;
 
 pub use block::{Block, BlockError, CHUNK_BYTES_MAX, Entries, Entry};
 pub use compact::CompactReport;
+pub use damage::DirectoryHealth;
 pub use day::{DAY_MS, day_of};
-pub use directory::DirectoryHealth;
-pub(crate) use directory::set_aside;
+pub(crate) use salvage::set_aside;
 pub use store::{BlockSettings, BlockStore, PendingChunk};

@@ -13,8 +13,9 @@
 //! Not here: the engines, which open when they are first needed.
 
 use super::day::DirectoryName;
-use super::directory::{Directory, Shared, set_aside};
+use super::directory::{Directory, Shared};
 use super::manifest::{self, Listed};
+use super::salvage::set_aside;
 use crate::StoreError;
 use crate::series::PARTITIONS;
 use std::collections::BTreeMap;

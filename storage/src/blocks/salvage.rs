@@ -164,3 +164,13 @@ fn each_block(directory: &Path, each: &mut dyn FnMut(u64, &[u8], &Block<'_>)) ->
         window_at += at as u64;
     }
 }
+
+/// Renames a directory or file to `damaged-NAME`, or `damaged-NAME.2` and so on when that is taken; its new path.
+pub(crate) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let numbered = (2u32..).map(|n| path.with_file_name(format!("damaged-{name}.{n}")));
+    let free = std::iter::once(path.with_file_name(format!("damaged-{name}"))).chain(numbered).find(|p| !p.exists());
+    let free = free.expect("a folder holds fewer than 2^32 names");
+    fs::rename(path, &free).map_err(|e| StoreError::io("set aside", path, e))?;
+    Ok(free)
+}

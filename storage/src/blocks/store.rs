@@ -8,14 +8,15 @@
 
 use super::block::CHUNK_BYTES_MAX;
 use super::cache;
-use super::damage::DamageLog;
+use super::damage::{DamageLog, DirectoryHealth};
 use super::day::{DAY_MS, DirectoryName, day_of};
-use super::directory::{Directory, DirectoryHealth, Shared};
+use super::directory::{Directory, Shared};
 use super::open::{open_directories, save_manifest};
 use super::packer::Packer;
 use crate::StoreError;
 use crate::disk::sync_folder;
 use crate::series::PARTITIONS;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -123,7 +124,7 @@ impl BlockStore {
 
     /// The directory that takes chunks of a day, created when none does.
     fn directory_of(&self, day: i64) -> Result<Arc<Directory>, StoreError> {
-        let candidate = self.directories().iter().rfind(|d| d.name().first_day <= day && !d.has_failed()).cloned();
+        let candidate = self.directories().iter().rfind(|d| d.name().first_day <= day && d.takes_blocks()).cloned();
         if let Some(directory) = candidate {
             let newest_day = directory.index().span_ms().map_or(day, |(_, end_ms)| day_of(end_ms));
             let in_reach = day < directory.name().first_day + self.settings.directory_days_max;
@@ -156,7 +157,7 @@ impl BlockStore {
     /// As [`Self::write`]: the checkpoint must be given up.
     pub fn sync(&self) -> Result<(), StoreError> {
         // One that failed is synced only if it owes blocks, which is then an error; the next sync sets it aside.
-        for directory in self.directories().iter().filter(|d| d.is_dirty() || !d.has_failed()) {
+        for directory in self.directories().iter().filter(|d| d.is_dirty() || d.takes_blocks()) {
             directory.sync()?;
         }
         let (failed, whole): (Vec<_>, Vec<_>) = self.directories().iter().cloned().partition(|d| d.has_failed());
@@ -231,6 +232,18 @@ impl BlockStore {
         let directories = self.directories();
         let spans = directories.iter().filter_map(|directory| directory.index().span_ms());
         spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// For each UTC day of which a partition has blocks, the highest generation of one.
+    pub(crate) fn generations_of(&self, partition: u8) -> BTreeMap<i64, u32> {
+        let mut generations = BTreeMap::new();
+        for directory in self.directories().iter().filter(|directory| !directory.has_failed()) {
+            for key in directory.index().partition(partition) {
+                let highest: &mut u32 = generations.entry(day_of(key.start_ms)).or_default();
+                *highest = key.generation.max(*highest);
+            }
+        }
+        generations
     }
 
     /// The highest generation of any block, 0 without blocks; checkpoints to come must have higher ones.

@@ -36,6 +36,7 @@ mod values;
 
 pub use codec::{Encoder, decode, encode, stats};
 pub use cursor::ChunkError;
+pub(crate) use stats::CompensatedSum;
 pub use stats::Stats;
 
 /// The most samples a chunk holds: positions fit 16 bits and a damaged count cannot ask for much memory.

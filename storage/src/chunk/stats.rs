@@ -76,21 +76,21 @@ impl Stats {
 
 /// A running sum that keeps what rounding cut off (Neumaier's variant of Kahan's sum, without its branch).
 #[derive(Debug, Default)]
-struct CompensatedSum {
+pub(crate) struct CompensatedSum {
     sum: f64,
     lost: f64,
 }
 
 impl CompensatedSum {
     #[inline]
-    fn add(&mut self, value: f64) {
+    pub(crate) fn add(&mut self, value: f64) {
         let sum = self.sum + value;
         let added = sum - self.sum;
         self.lost += (self.sum - (sum - added)) + (value - added);
         self.sum = sum;
     }
 
-    fn value(&self) -> f64 {
+    pub(crate) fn value(&self) -> f64 {
         // What is lost next to an infinity is NaN; the plain sum is then the answer.
         if self.sum.is_finite() && self.lost.is_finite() { self.sum + self.lost } else { self.sum }
     }

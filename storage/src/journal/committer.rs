@@ -23,18 +23,20 @@
 //!
 //! Invariant: `group` holds exactly the submitted bytes that are not durable, in the order of submission.
 
-use super::folder::Folder;
+use super::folder::{Folder, SegmentFile};
 use super::segment::{HEADER_BYTES, Header, Segment};
 use crate::StoreError;
 use crate::watchdog::Beat;
 use crossbeam_channel::{Receiver, Sender, after, select};
-use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the committer waits before it tries a failing disk again.
 const RETRY_EVERY: Duration = Duration::from_millis(200);
+
+/// How long it waits before it looks whether a folder that is left out works again.
+const MEND_EVERY: Duration = Duration::from_secs(2);
 
 /// Buffers longer than this are freed, not handed back to the shards.
 const RECYCLED_BYTES_MAX: usize = 1 << 20;
@@ -163,13 +165,16 @@ pub(super) struct Committer {
     queue: Receiver<Message>,
     recycled: Sender<Vec<u8>>,
     /// The newest segment's file; `None` once it failed.
-    file: Option<File>,
+    file: Option<SegmentFile>,
     group: Vec<u8>,
     /// Of everything ever submitted, so no record in any segment has a higher one.
     highest_seq: u64,
     waiters: Vec<Waiter>,
     /// Fires when a failing disk is to be tried again; `None` while it works.
     retry: Option<Receiver<Instant>>,
+    /// Fires when a folder that is left out is to be looked at; `None` while all are written.
+    mend: Option<Receiver<Instant>>,
+    mended: bool,
     rotate: bool,
     closing: bool,
 }
@@ -198,6 +203,8 @@ impl Committer {
             highest_seq,
             waiters: Vec::new(),
             retry: None,
+            mend: None,
+            mended: false,
             rotate: false,
             closing: false,
         };
@@ -230,15 +237,31 @@ impl Committer {
 
     /// Waits for a first message; true when it is time to try a failing disk again instead.
     fn wait(&mut self) -> bool {
-        let message = match &self.retry {
+        let message = match self.retry.as_ref().or(self.mend.as_ref()) {
             None => self.queue.recv(),
             Some(timer) => select! {
-                recv(timer) -> _ => return true,
+                recv(timer) -> _ => {
+                    let is_retry = self.retry.is_some();
+                    if !is_retry {
+                        self.try_to_mend();
+                    }
+                    return is_retry;
+                }
                 recv(self.queue) -> message => message,
             },
         };
         self.take(message.unwrap_or(Message::Close));
         false
+    }
+
+    /// Looks whether a folder that is left out works again; the next segment is then begun at once.
+    fn try_to_mend(&mut self) {
+        self.mend = None;
+        let Some(file) = &self.file else { return };
+        self.mended = self.shared.folder.could_mend(file);
+        if !self.mended {
+            self.mend = Some(after(MEND_EVERY));
+        }
     }
 
     /// Takes more of the queue, waiting for at most `group_wait`, until the group is large enough.
@@ -296,6 +319,12 @@ impl Committer {
                     self.shared.set_failure(None);
                     tracing::info!("the journal is written again");
                 }
+                if self.mend.is_none() && self.file.as_ref().is_some_and(SegmentFile::lacks_a_side) {
+                    let sides = self.shared.folder.report();
+                    let failing = sides.iter().find_map(|side| side.failing.as_deref()).unwrap_or_default();
+                    tracing::error!(failing, "one of the journal's folders is left out until it works again");
+                    self.mend = Some(after(MEND_EVERY));
+                }
             }
             Err(error) => {
                 if self.retry.replace(after(RETRY_EVERY)).is_none() {
@@ -307,15 +336,12 @@ impl Committer {
     }
 
     fn write_group(&mut self) -> Result<(), StoreError> {
-        let Some(file) = &self.file else { return self.start_segment() };
+        let Some(file) = &mut self.file else { return self.start_segment() };
         if self.group.is_empty() {
             return Ok(());
         }
         let Segment { number, bytes, .. } = self.shared.newest();
-        let folder = &self.shared.folder;
-        if let Err(error) = folder.write(number, file, &self.group).and_then(|()| folder.sync(number, file)) {
-            // Tidiness only: the next segment's header says where this one ends.
-            let _ = folder.truncate(number, file, bytes);
+        if let Err(error) = self.shared.folder.append(number, file, &[&self.group], bytes) {
             self.file = None;
             return Err(error);
         }
@@ -333,12 +359,10 @@ impl Committer {
         let previous_bytes = last.map_or(0, |last| last.bytes);
         let header = Header { store_id: self.store_id, number, previous_bytes, seq_before: self.highest_seq };
         let folder = &self.shared.folder;
-        let file = folder.create(number)?;
+        let mut file = folder.create(number)?;
         let written = folder
-            .write(number, &file, &header.encode())
-            .and_then(|()| folder.write(number, &file, &self.group))
-            .and_then(|()| folder.sync(number, &file))
-            .and_then(|()| folder.sync_entries());
+            .append(number, &mut file, &[&header.encode(), &self.group], 0)
+            .and_then(|()| folder.sync_entries(&mut file));
         if let Err(error) = written {
             // The next attempt takes the same number and begins from nothing, whether or not this succeeds.
             let _ = folder.remove(number);
@@ -360,9 +384,9 @@ impl Committer {
     }
 
     fn rotation_is_due(&mut self) -> bool {
-        let wanted = std::mem::take(&mut self.rotate);
+        let (wanted, mended) = (std::mem::take(&mut self.rotate), std::mem::take(&mut self.mended));
         let bytes = self.shared.newest().bytes;
-        let due = bytes >= self.limits.segment_bytes || wanted && bytes > HEADER_BYTES as u64;
+        let due = bytes >= self.limits.segment_bytes || wanted && bytes > HEADER_BYTES as u64 || mended;
         due && self.file.is_some() && !self.closing
     }
 }
@@ -370,6 +394,10 @@ impl Committer {
 impl Drop for Committer {
     /// Whatever ends the thread, shards must not append as if samples could still become durable.
     fn drop(&mut self) {
-        self.shared.set_failure(Some(CommitError::Closed));
+        let failure = match std::thread::panicking() {
+            true => CommitError::Failing { what: "its thread panicked; restart the server".into() },
+            false => CommitError::Closed,
+        };
+        self.shared.set_failure(Some(failure));
     }
 }

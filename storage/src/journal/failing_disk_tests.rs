@@ -25,8 +25,8 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::open(dir.path()).unwrap();
-        let faults = folder.faults.clone();
+        let folder = Folder::open(dir.path(), None).unwrap();
+        let faults = folder.faults(0);
         let (journal, thread, _) = Journal::open_folder(folder, settings(dir.path()), &mut |_, _, _| ()).unwrap();
         Self { dir, faults, journal, thread }
     }

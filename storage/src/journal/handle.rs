@@ -3,7 +3,8 @@
 //! Not here: the thread behind it (see `committer`), what records contain (see `samples`, `new_series`).
 
 use super::committer::{CommitError, Committed, Committer, Limits, Message, Shared, Submission, Waiter};
-use super::folder::Folder;
+use super::folder::{Folder, SideReport};
+use super::mend::mend;
 use super::record::Kind;
 use super::replay::{self, ReplayReport};
 use crate::StoreError;
@@ -21,6 +22,9 @@ const GROUP_WAIT_MAX: Duration = Duration::from_millis(5);
 pub struct JournalSettings {
     /// The folder of the segments; created when missing.
     pub dir: PathBuf,
+    /// A second folder, on another disk, that gets every record too before it is acknowledged; writing goes on while one
+    /// of the two fails, and recovery takes what either holds.
+    pub mirror_dir: Option<PathBuf>,
     /// The store's own id: a segment with another one is refused.
     pub store_id: [u8; 16],
     /// A segment is closed when it has this many bytes; default 64 MiB.
@@ -39,6 +43,7 @@ impl JournalSettings {
     pub fn new(dir: PathBuf, store_id: [u8; 16]) -> Self {
         Self {
             dir,
+            mirror_dir: None,
             store_id,
             segment_bytes: 64 << 20,
             group_wait: Duration::ZERO,
@@ -93,7 +98,7 @@ impl Journal {
         settings: JournalSettings,
         each: &mut dyn FnMut(u64, Kind, &[u8]),
     ) -> Result<(Self, JournalThread, ReplayReport), StoreError> {
-        let folder = Folder::open(&settings.dir)?;
+        let folder = Folder::open(&settings.dir, settings.mirror_dir.as_deref())?;
         Self::open_folder(folder, settings, each)
     }
 
@@ -103,7 +108,9 @@ impl Journal {
         settings: JournalSettings,
         each: &mut dyn FnMut(u64, Kind, &[u8]),
     ) -> Result<(Self, JournalThread, ReplayReport), StoreError> {
-        let (segments, report) = replay::replay(folder.dir(), &settings.store_id, each)?;
+        let mended = mend(&folder.dirs(), &settings.store_id)?;
+        let (segments, report) = replay::replay(folder.dirs()[mended.replay_from], &settings.store_id, each)?;
+        mended.lost.iter().for_each(|(side, error)| folder.note_failure(*side, error));
         let shared = Arc::new(Shared::new(folder, segments));
         let queue_len = settings.queue_groups.max(1);
         let (queue, submissions) = bounded(queue_len);
@@ -164,7 +171,12 @@ impl Journal {
         }
     }
 
-    /// Bytes in all segments.
+    /// How each of the journal's folders fares: its own, then the mirror.
+    pub fn sides(&self) -> Vec<SideReport> {
+        self.shared.folder.report()
+    }
+
+    /// Bytes in all segments, counted once.
     pub fn bytes(&self) -> u64 {
         self.shared.segments().iter().map(|segment| segment.bytes).sum()
     }

@@ -10,8 +10,8 @@
 //! gathered, syncs once for all and then calls each submission's `done`. Segments whose records are all in
 //! checkpoints are cut. At start, everything that is left is replayed.
 //!
-//! Read in this order: `varint`, `record`, `samples`, `new_series`, `segment`, `folder`, `window`, `replay`,
-//! `committer`, `handle`. Every byte is drawn in `storage/FORMAT.md`.
+//! Read in this order: `varint`, `record`, `samples`, `new_series`, `segment`, `folder`, `window`, `mend`,
+//! `replay`, `committer`, `handle`. Every byte is drawn in `storage/FORMAT.md`.
 //!
 //! Not here: which samples deserve a record (see `shard_store`), where a partition's checkpoint stands (see
 //! `checkpoint`), the lock on the data directory.
@@ -25,6 +25,7 @@
 mod committer;
 mod folder;
 mod handle;
+mod mend;
 mod new_series;
 mod record;
 mod replay;
@@ -37,6 +38,7 @@ mod window;
 mod failing_disk_tests;
 
 pub use committer::{CommitError, Committed};
+pub use folder::SideReport;
 pub use handle::{Journal, JournalSettings, JournalState, JournalThread};
 pub use new_series::{SeriesEncoder, decode_series, partitions_of_series};
 pub use record::Kind;

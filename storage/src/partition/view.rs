@@ -63,6 +63,12 @@ impl SeriesView {
         }
     }
 
+    /// Whether samples in the closed range may be in no block yet.
+    pub(crate) fn has_unwritten(&self, from_ms: i64, to_ms: i64) -> bool {
+        let in_head = || self.head.iter().rev().any(|(time_ms, _)| (from_ms..=to_ms).contains(&time_ms));
+        self.chunks_in(from_ms, to_ms).next().is_some() || in_head()
+    }
+
     /// Whether the series may have a sample in the closed range; exact for the head, by span for what is sealed.
     pub(crate) fn touches(&self, from_ms: i64, to_ms: i64) -> bool {
         let sealed = self.sealed_start_ms <= to_ms && self.sealed_end_ms >= from_ms;
