@@ -373,7 +373,7 @@ fn scoring(
         metrics: metrics.clone(),
         runs: runs.clone(),
         dir,
-        settings: model_settings(config),
+        settings: Arc::new(model_settings(config)),
         pending_max: config.models.pending_max,
         closing: AtomicBool::new(false),
     })))

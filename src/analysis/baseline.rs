@@ -11,7 +11,6 @@
 //! believed or still may be.
 
 use super::array;
-use super::prepare::StepClock;
 use serde::{Deserialize, Serialize};
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
@@ -35,7 +34,7 @@ const DAY_ERROR_SHARE: f64 = 0.8;
 const WEEK_ERROR_SHARE: f64 = 0.9;
 
 /// Days a week's profile must have predicted before it may be believed, for a clear gain and for a small one.
-const WEEK_PROOF_DAYS: (f64, f64) = (2.0, 5.0);
+const WEEK_PROOF_DAYS: (i64, i64) = (2, 5);
 /// The clear gain.
 const WEEK_EARLY_SHARE: f64 = 0.7;
 
@@ -104,29 +103,29 @@ enum Shape {
     Week,
 }
 
-/// Quarter hours of a day.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct DayProfile {
-    #[serde(with = "array")]
-    cells: [f32; DAY_SLOTS],
-    #[serde(with = "array")]
-    samples: [u8; DAY_SLOTS],
-    /// The day on which the slot was last far off, and to which side: see [`is_second`].
-    #[serde(with = "array")]
-    outliers: [u8; DAY_SLOTS],
+/// Slots that stand together, so that a sample finds all that is known of its slot in one place.
+const BLOCK_SLOTS: usize = 4;
+
+/// Some neighbouring slots.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Block {
+    cells: [f32; BLOCK_SLOTS],
+    samples: [u8; BLOCK_SLOTS],
+    /// The day or week in which the slot was last far off, and to which side: see [`is_second`].
+    outliers: [u8; BLOCK_SLOTS],
 }
 
-/// Half hours of a week.
+/// The slots of a day or of a week.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct WeekProfile {
+struct Profile<const BLOCKS: usize> {
     #[serde(with = "array")]
-    cells: [f32; WEEK_SLOTS],
-    #[serde(with = "array")]
-    samples: [u8; WEEK_SLOTS],
-    /// The week in which the slot was last far off, and to which side.
-    #[serde(with = "array")]
-    outliers: [u8; WEEK_SLOTS],
+    blocks: [Block; BLOCKS],
 }
+
+/// Quarter hours of a day.
+type DayProfile = Profile<{ DAY_SLOTS / BLOCK_SLOTS }>;
+/// Half hours of a week.
+type WeekProfile = Profile<{ WEEK_SLOTS / BLOCK_SLOTS }>;
 
 /// Learns level and season.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -153,6 +152,17 @@ pub(crate) struct Expectation {
     pub(crate) value: f64,
     /// The season it came from.
     pub(crate) season: Option<Season>,
+    /// Of a flat line, of the day and of the week, relative to the anchor.
+    predictions: [f64; 3],
+    day_slot: usize,
+    week_slot: usize,
+}
+
+impl Expectation {
+    /// Hour of the day if a season is believed.
+    pub(crate) fn season_hour(&self) -> Option<usize> {
+        self.season.map(|_| self.day_slot / (DAY_SLOTS / 24))
+    }
 }
 
 impl Baseline {
@@ -175,13 +185,28 @@ impl Baseline {
     }
 
     /// What is usual at a time.
+    #[inline]
     pub(crate) fn expect(&self, time_ms: i64) -> Expectation {
+        let (day_slot, week_slot) = (day_slot(time_ms), week_slot(time_ms));
         let season = match self.shape {
             Shape::Flat => None,
-            Shape::Day => Some(Season::Day(day_slot(time_ms) as u16)),
-            Shape::Week => Some(Season::Week(week_slot(time_ms) as u16)),
+            Shape::Day => Some(Season::Day(day_slot as u16)),
+            Shape::Week => Some(Season::Week(week_slot as u16)),
         };
-        Expectation { value: self.anchor + self.predictions(time_ms)[self.shape as usize], season }
+        let [flat, day_level, week_level] = self.levels;
+        let day = day_level + self.day.as_ref().map_or(0.0, |profile| profile.at(day_slot).0);
+        let week = self.week.as_ref().map(|profile| profile.at(week_slot));
+        let week = week.filter(|(_, samples)| *samples > 0).map_or(day, |(cell, _)| week_level + cell);
+        let predictions = [flat, day, week];
+        Expectation { value: self.anchor + predictions[self.shape as usize], season, predictions, day_slot, week_slot }
+    }
+
+    /// Reads what a sample of this time will need: see [`super::SeriesModel::touch`].
+    #[inline]
+    pub(crate) fn touch(&self, time_ms: i64) -> u64 {
+        let day = self.day.as_ref().map_or(0, |profile| profile.at(day_slot(time_ms)).1);
+        let week = self.week.as_ref().map_or(0, |profile| profile.at(week_slot(time_ms)).1);
+        self.levels[0].to_bits().wrapping_add(u64::from(day)).wrapping_add(u64::from(week))
     }
 
     /// Mean absolute error of what is believed; 0 until a day is known.
@@ -240,51 +265,48 @@ impl Baseline {
         self.knows_a_day
     }
 
-    /// Takes the next value, and what it is to be learned as where it is anomalous; tells whether another season is
-    /// believed from now on.
-    pub(crate) fn learn(&mut self, time_ms: i64, value: f64, learned: f64, steps: &StepClock) -> bool {
+    /// Takes the next value, what was expected of it, and what it is to be learned as where it is anomalous; tells
+    /// whether another season is believed from now on. A day has `per_day` samples.
+    #[inline]
+    pub(crate) fn learn(
+        &mut self,
+        time_ms: i64,
+        (value, learned): (f64, f64),
+        expectation: &Expectation,
+        per_day: f64,
+    ) -> bool {
         let (value, learned) = (value - self.anchor, learned - self.anchor);
-        let per_day = (DAY_MS as f64 / steps.step_ms()).max(1.0);
         self.samples = self.samples.saturating_add(1);
-        let predictions = self.predictions(time_ms);
         self.furnish(time_ms);
-        let changed = self.compare(time_ms, learned, predictions, per_day);
+        let changed = self.compare(time_ms, learned, &expectation.predictions, per_day);
         let window = per_day.clamp(LEVEL_SAMPLES.0, LEVEL_SAMPLES.1);
-        let weight = (1.0 / f64::from(self.samples)).max(1.0 / window);
+        let weight = 1.0 / f64::from(self.samples).min(window);
         let clip = if self.error() > 0.0 { CLIP_ERRORS * self.error() } else { f64::INFINITY };
-        let (day, week) = (day_slot(time_ms), week_slot(time_ms));
         // A slot never visited says nothing of the level: all of the value is the slot's own.
-        let knows_day = self.day.as_ref().is_none_or(|profile| profile.samples[day] > 0);
-        let knows_week = self.week.as_ref().is_none_or(|profile| profile.samples[week] > 0);
-        for ((level, predicted), is_known) in self.levels.iter_mut().zip(predictions).zip([true, knows_day, knows_week])
-        {
-            if is_known {
-                *level += weight * (learned - predicted).clamp(-clip, clip);
+        let knows_day = self.day.as_ref().is_none_or(|profile| profile.at(expectation.day_slot).1 > 0);
+        let knows_week = self.week.as_ref().is_none_or(|profile| profile.at(expectation.week_slot).1 > 0);
+        for at in 0..3 {
+            if [true, knows_day, knows_week][at] {
+                self.levels[at] += weight * (learned - expectation.predictions[at]).clamp(-clip, clip);
             }
         }
-        self.learn_slots(time_ms, value, learned, per_day);
+        self.learn_slots(time_ms, (value, learned), expectation, per_day);
         changed
     }
 
     /// Learns the slots of the day and of the week. A value far off is learned only as far as `learned` says, unless it
     /// is the season.
-    fn learn_slots(&mut self, time_ms: i64, value: f64, learned: f64, per_day: f64) {
-        let (is_off, is_above) = (value != learned, value > learned);
+    fn learn_slots(&mut self, time_ms: i64, (value, learned): (f64, f64), expectation: &Expectation, per_day: f64) {
         let [_, day_level, week_level] = self.levels;
         if let Some(profile) = &mut self.day {
-            let slot = day_slot(time_ms);
-            let is_season = is_off && is_second(&mut profile.outliers[slot], time_ms.div_euclid(DAY_MS), is_above);
             let visits = DAY_VISITS * (per_day / DAY_SLOTS as f64).max(1.0);
-            let (wanted, visits) = if is_season { (value, SECOND_VISITS) } else { (learned, visits) };
-            learn_cell(&mut profile.cells[slot], &mut profile.samples[slot], wanted - day_level, visits);
+            let day = || time_ms.div_euclid(DAY_MS);
+            profile.learn(expectation.day_slot, (value, learned), day_level, visits, day);
         }
         if let Some(profile) = &mut self.week {
-            let slot = week_slot(time_ms);
-            let week = time_ms.wrapping_add(THURSDAY_MS).div_euclid(7 * DAY_MS);
-            let is_season = is_off && is_second(&mut profile.outliers[slot], week, is_above);
             let visits = WEEK_VISITS * (per_day * 7.0 / WEEK_SLOTS as f64).max(1.0);
-            let (wanted, visits) = if is_season { (value, SECOND_VISITS) } else { (learned, visits) };
-            learn_cell(&mut profile.cells[slot], &mut profile.samples[slot], wanted - week_level, visits);
+            let week = || time_ms.wrapping_add(THURSDAY_MS).div_euclid(7 * DAY_MS);
+            profile.learn(expectation.week_slot, (value, learned), week_level, visits, week);
         }
     }
 
@@ -293,11 +315,11 @@ impl Baseline {
     fn furnish(&mut self, time_ms: i64) {
         let since = |start_ms: i64| time_ms.saturating_sub(start_ms);
         if self.day.is_none() && since(self.first_ms) >= DAY_PROFILE_AFTER_MS {
-            self.day = Some(DayProfile::boxed());
+            self.day = Some(Box::default());
         }
         let wants_week = self.shape != Shape::Flat || since(self.first_ms) >= 7 * DAY_MS;
         if self.week.is_none() && wants_week && since(self.week_ms) >= 0 {
-            self.week = Some(WeekProfile::boxed());
+            self.week = Some(Box::default());
             (self.week_ms, self.week_measured) = (time_ms, false);
         } else if self.shape == Shape::Flat && self.week.is_some() && since(self.week_ms) >= WEEK_TRIAL_MS {
             self.week = None;
@@ -310,32 +332,20 @@ impl Baseline {
         self.levels.iter_mut().for_each(|level| *level += by);
     }
 
-    /// Of a flat line, of the day and of the week, relative to the anchor.
-    fn predictions(&self, time_ms: i64) -> [f64; 3] {
-        let [flat, day_level, week_level] = self.levels;
-        let day = self.day.as_ref().map_or(0.0, |profile| f64::from(profile.cells[day_slot(time_ms)]));
-        let of_slot = |profile: &WeekProfile| {
-            let slot = week_slot(time_ms);
-            (profile.samples[slot] > 0).then(|| f64::from(profile.cells[slot]))
-        };
-        let week = self.week.as_ref().and_then(|profile| of_slot(profile));
-        [flat, day_level + day, week.map_or(day_level + day, |week| week_level + week)]
-    }
-
     /// Measures the three predictors on a value none has seen, and believes the best that has proved itself.
-    fn compare(&mut self, time_ms: i64, value: f64, predictions: [f64; 3], per_day: f64) -> bool {
-        let days = self.days(time_ms);
-        if days < 1.0 {
+    fn compare(&mut self, time_ms: i64, value: f64, predictions: &[f64; 3], per_day: f64) -> bool {
+        let passed_ms = time_ms.saturating_sub(self.first_ms);
+        if passed_ms < DAY_MS {
             return false;
         }
         self.knows_a_day = true;
-        let week_days = time_ms.saturating_sub(self.week_ms) as f64 / DAY_MS as f64;
-        if self.week.is_some() && week_days >= 7.0 && !self.week_measured {
+        let week_passed_ms = time_ms.saturating_sub(self.week_ms);
+        if self.week.is_some() && week_passed_ms >= 7 * DAY_MS && !self.week_measured {
             // From here on the week's profile predicts, so all three are measured anew, on the same samples.
             (self.week_measured, self.error_samples) = (true, 0.0);
         }
         self.error_samples += 1.0;
-        let weight = (1.0 / self.error_samples).max(1.0 / (7.0 * per_day as f32));
+        let weight = 1.0 / self.error_samples.min(7.0 * per_day as f32);
         for (error, predicted) in self.errors.iter_mut().zip(predictions) {
             *error += weight * ((value - predicted).abs() as f32 - *error);
         }
@@ -343,7 +353,7 @@ impl Baseline {
             return false;
         }
         let [flat, day, week] = self.errors.map(f64::from);
-        let week_share = match week_days - 7.0 {
+        let week_share = match week_passed_ms / DAY_MS - 7 {
             measured if !self.week_measured || measured < WEEK_PROOF_DAYS.0 => 0.0,
             measured if measured < WEEK_PROOF_DAYS.1 => WEEK_EARLY_SHARE,
             _ => WEEK_ERROR_SHARE,
@@ -351,7 +361,7 @@ impl Baseline {
         let before = self.shape;
         self.shape = match () {
             () if week < week_share * day && week < DAY_ERROR_SHARE * flat => Shape::Week,
-            () if days >= 2.0 && day < DAY_ERROR_SHARE * flat => Shape::Day,
+            () if passed_ms >= 2 * DAY_MS && day < DAY_ERROR_SHARE * flat => Shape::Day,
             // A season once believed stays until it is no better than none: no flutter at the margin.
             () if before != Shape::Flat && self.error() < flat => before,
             () => Shape::Flat,
@@ -360,15 +370,38 @@ impl Baseline {
     }
 }
 
-impl DayProfile {
-    fn boxed() -> Box<Self> {
-        Box::new(Self { cells: [0.0; DAY_SLOTS], samples: [0; DAY_SLOTS], outliers: [0; DAY_SLOTS] })
+impl<const BLOCKS: usize> Default for Profile<BLOCKS> {
+    fn default() -> Self {
+        Self { blocks: [Block::default(); BLOCKS] }
     }
 }
 
-impl WeekProfile {
-    fn boxed() -> Box<Self> {
-        Box::new(Self { cells: [0.0; WEEK_SLOTS], samples: [0; WEEK_SLOTS], outliers: [0; WEEK_SLOTS] })
+impl<const BLOCKS: usize> Profile<BLOCKS> {
+    /// What is usual in a slot, and of how many samples that is known.
+    #[inline]
+    fn at(&self, slot: usize) -> (f64, u8) {
+        let (block, at) = (&self.blocks[slot / BLOCK_SLOTS], slot % BLOCK_SLOTS);
+        (f64::from(block.cells[at]), block.samples[at])
+    }
+
+    /// Learns a value, relative to a level, for a slot that remembers so many visits; one far off as what it is to be
+    /// learned as, unless it was so in the period before this one too.
+    #[inline]
+    fn learn(
+        &mut self,
+        slot: usize,
+        (value, learned): (f64, f64),
+        level: f64,
+        visits: f64,
+        period: impl FnOnce() -> i64,
+    ) {
+        let (block, at) = (&mut self.blocks[slot / BLOCK_SLOTS], slot % BLOCK_SLOTS);
+        let is_season = value != learned && is_second(&mut block.outliers[at], period(), value > learned);
+        let (wanted, visits) = if is_season { (value, SECOND_VISITS) } else { (learned, visits) };
+        let (cell, samples) = (&mut block.cells[at], &mut block.samples[at]);
+        *samples = samples.saturating_add(1);
+        let weight = 1.0 / f64::from(*samples).min(visits);
+        *cell += (weight * (wanted - level - f64::from(*cell))) as f32;
     }
 }
 
@@ -386,12 +419,6 @@ fn is_second(outlier: &mut u8, period: i64, is_above: bool) -> bool {
     is_second
 }
 
-fn learn_cell(cell: &mut f32, samples: &mut u8, value: f64, samples_max: f64) {
-    *samples = samples.saturating_add(1);
-    let weight = (1.0 / f64::from(*samples)).max(1.0 / samples_max);
-    *cell += (weight * (value - f64::from(*cell))) as f32;
-}
-
 fn day_slot(time_ms: i64) -> usize {
     (time_ms.rem_euclid(DAY_MS) / DAY_SLOT_MS) as usize
 }
@@ -402,6 +429,7 @@ fn week_slot(time_ms: i64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::prepare::StepClock;
     use super::*;
 
     const HOUR_MS: i64 = 3_600_000;
@@ -412,7 +440,9 @@ mod tests {
         let mut baseline = Baseline::new(0, value(0));
         for hour in 0..days * 24 {
             steps.observe(hour * HOUR_MS);
-            baseline.learn(hour * HOUR_MS, value(hour), value(hour), &steps);
+            let expectation = baseline.expect(hour * HOUR_MS);
+            let per_day = DAY_MS as f64 / steps.step_ms();
+            baseline.learn(hour * HOUR_MS, (value(hour), value(hour)), &expectation, per_day);
         }
         baseline
     }

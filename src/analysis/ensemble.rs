@@ -125,11 +125,13 @@ impl Votes {
 
     /// Combined evidence as -log10 of a tail probability: that of the two most certain families, or while a run goes on
     /// that of the most certain one; `None` if all abstain.
+    #[inline]
     pub(crate) fn combined(&self, goes_on: bool) -> Option<f64> {
         let (mut first, mut second, mut judged) = (0.0f32, 0.0f32, 0);
-        for log_tail in self.families().into_iter().filter(|log_tail| !log_tail.is_nan()) {
-            judged += 1;
-            (first, second) = (first.max(log_tail), second.max(first.min(log_tail)));
+        for log_tail in self.families() {
+            judged += u32::from(log_tail >= 0.0);
+            let (greater, lesser) = if log_tail > first { (log_tail, first) } else { (first, log_tail) };
+            (first, second) = (greater, if lesser > second { lesser } else { second });
         }
         match judged {
             0 => None,
@@ -142,15 +144,18 @@ impl Votes {
     /// Whether more than half of the families that judged find the sample unusual.
     pub(crate) fn has_majority(&self) -> bool {
         let families = self.families();
-        let judged = families.iter().filter(|log_tail| !log_tail.is_nan()).count();
+        let judged = families.iter().filter(|log_tail| **log_tail >= 0.0).count();
         2 * families.iter().filter(|log_tail| **log_tail >= self.line).count() > judged
     }
 
-    /// What the most certain detector of each family says; NaN where all abstain.
+    /// What the most certain detector of each family says; less than nothing where all abstain.
+    #[inline]
     fn families(&self) -> [f32; 3] {
-        let mut said = [f32::NAN; 3];
-        for (log_tail, (_, family)) in self.log_tails.iter().zip(NAMES) {
-            said[family as usize] = said[family as usize].max(*log_tail);
+        let mut said = [-1.0; 3];
+        for at in 0..DETECTORS {
+            let said = &mut said[NAMES[at].1 as usize];
+            // False where one abstains.
+            *said = if self.log_tails[at] > *said { self.log_tails[at] } else { *said };
         }
         said
     }

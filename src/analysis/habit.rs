@@ -22,33 +22,45 @@ const MONTH_MINUTES: u32 = 30 * 1440;
 /// An event of at least this share of another's deviation is like it.
 const LIKE: f32 = 0.7;
 
+/// What is known of a series' events; nothing, and without memory, until the first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Habit(Option<Box<Events>>);
+
 /// The last events' times and largest deviations.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-pub(crate) struct Habit {
+struct Events {
     minutes: [u32; EVENTS],
     peaks: [f32; EVENTS],
     newest: u8,
 }
 
 impl Habit {
+    /// Bytes held outside of itself now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |_| size_of::<Events>())
+    }
+
     /// Whether enough events of the last month deviated to the same side at least nearly as much.
     pub(crate) fn knows(&self, time_ms: i64, deviation: f64) -> bool {
         let (now, deviation) = (minute(time_ms), deviation as f32);
         let is_like = |peak: f32| peak != 0.0 && peak * deviation.signum() >= LIKE * deviation.abs();
         let is_late = |at: u32| now.wrapping_sub(at) <= MONTH_MINUTES;
-        self.minutes.iter().zip(&self.peaks).filter(|(at, peak)| is_late(**at) && is_like(**peak)).count() >= LIKES_MIN
+        let Some(Events { minutes, peaks, .. }) = self.0.as_deref() else { return false };
+        minutes.iter().zip(peaks).filter(|(at, peak)| is_late(**at) && is_like(**peak)).count() >= LIKES_MIN
     }
 
     /// An event begins; the oldest is forgotten.
     pub(crate) fn begin(&mut self, time_ms: i64, deviation: f64) {
-        self.newest = (self.newest + 1) % EVENTS as u8;
-        let at = usize::from(self.newest);
-        (self.minutes[at], self.peaks[at]) = (minute(time_ms), deviation as f32);
+        let events = self.0.get_or_insert_default();
+        events.newest = (events.newest + 1) % EVENTS as u8;
+        let at = usize::from(events.newest);
+        (events.minutes[at], events.peaks[at]) = (minute(time_ms), deviation as f32);
     }
 
     /// The event that began last goes on.
     pub(crate) fn go_on(&mut self, deviation: f64) {
-        let peak = &mut self.peaks[usize::from(self.newest)];
+        let Some(events) = &mut self.0 else { return };
+        let peak = &mut events.peaks[usize::from(events.newest)];
         if deviation.abs() as f32 > peak.abs() && deviation.signum() as f32 == peak.signum() {
             *peak = deviation as f32;
         }

@@ -104,8 +104,6 @@ pub(crate) struct Case {
     pub(crate) time_ms: i64,
     /// Whether detectors with a long memory find the sample usual.
     pub(crate) is_usual_in_the_long_run: bool,
-    /// Whether it may be a habit; looking back on a whole series, each of its events is of interest.
-    pub(crate) may_be_habit: bool,
 }
 
 /// The judge's word on one sample.
@@ -123,7 +121,7 @@ pub(crate) struct Word {
 }
 
 /// Remembers the run of anomalous samples of a series.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Judge {
     unusual: u32,
     calm: u32,
@@ -135,9 +133,32 @@ pub(crate) struct Judge {
     since_event: u32,
     last_residual: f64,
     habit: Habit,
+    /// Whether this is the second time that the samples are gone through: how rare scores are is known then, and each of
+    /// the events is of interest.
+    looks_back: bool,
 }
 
 impl Judge {
+    /// For going through the samples again.
+    pub(crate) fn looking_back() -> Self {
+        Self { looks_back: true, ..Self::default() }
+    }
+
+    /// Knows no run and no habit.
+    pub(crate) fn anew(&self) -> Self {
+        Self { looks_back: self.looks_back, ..Self::default() }
+    }
+
+    /// Whether it looks back on samples that were learned before.
+    pub(crate) fn looks_back(&self) -> bool {
+        self.looks_back
+    }
+
+    /// Bytes held outside of itself now.
+    pub(crate) fn habit_bytes(&self) -> usize {
+        self.habit.bytes()
+    }
+
     /// Whether a run of anomalous samples has begun and is not over.
     pub(crate) fn is_open(&self) -> bool {
         self.is_open
@@ -148,7 +169,7 @@ impl Judge {
         let is_unusual = case.score >= FLAG_LINE && settings.matters(case.deviation, case.magnitude);
         // Hysteresis: an open run goes on by the score alone, a new one needs the majority.
         let is_unusual = is_unusual && (case.has_majority || self.is_open) && !self.comes_back(case);
-        let is_habit = is_unusual && case.may_be_habit && !self.is_open && self.is_habit(case);
+        let is_habit = is_unusual && !self.looks_back && !self.is_open && self.is_habit(case);
         let is_unusual = is_unusual && !is_habit;
         self.unusual = if is_unusual { self.unusual.saturating_add(1) } else { 0 };
         let is_anomaly = is_unusual && (self.is_open || self.unusual >= settings.persistence);
@@ -166,7 +187,7 @@ impl Judge {
         let adopt = self.has_lasted(case.residual, steps);
         let run_samples = self.run_samples;
         if adopt {
-            *self = Self { habit: self.habit, ..Self::default() };
+            *self = Self { habit: std::mem::take(&mut self.habit), ..self.anew() };
         }
         Word { is_anomaly, opens, adopt, is_habit, run_samples }
     }
@@ -212,7 +233,6 @@ mod tests {
         magnitude: 10.0,
         time_ms: 0,
         is_usual_in_the_long_run: false,
-        may_be_habit: true,
     };
     const USUAL: Case = Case { score: 0.1, ..UNUSUAL };
 

@@ -42,7 +42,13 @@ impl KindInference {
         Self { given: given.is_some(), kind, last: f64::NAN, rises: 0, is_gauge: false }
     }
 
+    /// The kind as of the last value.
+    pub(crate) fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// The kind after this value, which is finite.
+    #[inline]
     pub(crate) fn observe(&mut self, value: f64) -> Kind {
         if self.given || self.is_gauge {
             return self.kind;

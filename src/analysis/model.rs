@@ -7,14 +7,15 @@
 //!
 //! Cost: some fourteen cache lines a sample; at most [`STATE_BYTES_MAX`] a series (`benches/score.rs` gives ns a sample).
 
-use super::baseline::{Baseline, Expectation, PROFILE_BYTES};
+use super::baseline::{Baseline, DAY_MS, Expectation, PROFILE_BYTES};
 use super::detect::{Context, Detectors, Readings};
 use super::ensemble::{Votes, score};
-use super::judge::{Case, Judge, Word};
+use super::judge::{Case, FLAG_LINE, Judge, Word};
 use super::kind::KindInference;
 use super::prepare::{Arrival, CounterUnwrap, Resolution, StepClock};
 use super::{AnomalyKind, Band, FoundSeason, Kind, Settings, Severity, Stage, Verdict};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Bytes of a series' state, everything included, at most.
 pub const STATE_BYTES_MAX: usize = 4096;
@@ -48,16 +49,15 @@ const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
 
 /// Of the encoding: raised with every change to what a model consists of or means, so that an encoding of another
 /// version is never misread; the model is learned anew then.
-pub const ENCODING_VERSION: u16 = 3;
+pub const ENCODING_VERSION: u16 = 4;
 
 /// The model of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SeriesModel {
     /// Not encoded: those in force when it is decoded apply.
     #[serde(skip)]
-    settings: Settings,
+    settings: Arc<Settings>,
     inference: KindInference,
-    kind: Kind,
     steps: StepClock,
     counter: CounterUnwrap,
     magnitude: f64,
@@ -69,17 +69,14 @@ pub struct SeriesModel {
     #[serde(skip)]
     budget: f64,
     budget_step_ms: f64,
-    /// Whether this is the second time that the samples are gone through: how rare scores are is known then.
-    looks_back: bool,
 }
 
 impl SeriesModel {
-    /// Of a series nothing is known of; `kind` is inferred from the values unless given.
-    pub fn new(kind: Option<Kind>, settings: Settings) -> Self {
+    /// Of a series nothing is known of; `kind` is inferred from the values unless given. Models share their settings.
+    pub fn new(kind: Option<Kind>, settings: impl Into<Arc<Settings>>) -> Self {
         Self {
-            settings,
+            settings: settings.into(),
             inference: KindInference::new(kind),
-            kind: kind.unwrap_or(Kind::Gauge),
             steps: StepClock::default(),
             counter: CounterUnwrap::default(),
             magnitude: 0.0,
@@ -89,13 +86,12 @@ impl SeriesModel {
             resolution: Resolution::default(),
             budget: 0.0,
             budget_step_ms: 0.0,
-            looks_back: false,
         }
     }
 
     /// What the series' values are taken for.
     pub fn kind(&self) -> Kind {
-        self.kind
+        self.inference.kind()
     }
 
     /// How far learning has come.
@@ -116,7 +112,8 @@ impl SeriesModel {
 
     /// Bytes of its state now, everything included; at most [`STATE_BYTES_MAX`].
     pub fn bytes(&self) -> usize {
-        size_of::<Self>() + self.baseline.as_ref().map_or(0, Baseline::profile_bytes)
+        let profiles = self.baseline.as_ref().map_or(0, Baseline::profile_bytes) + self.detectors.profile_bytes();
+        size_of::<Self>() + profiles + self.judge.habit_bytes()
     }
 
     /// Time of the last sample that was taken.
@@ -127,6 +124,15 @@ impl SeriesModel {
     /// Usual distance of two samples in milliseconds, at least 1.
     pub fn step_ms(&self) -> f64 {
         self.steps.step_ms()
+    }
+
+    /// Reads a word of every cache line that [`SeriesModel::observe`] will need at this time, so that a caller who is
+    /// about to observe several series can have their lines fetched at once; the sum means nothing.
+    #[inline]
+    pub fn touch(&self, time_ms: i64) -> u64 {
+        let baseline = self.baseline.as_ref().map_or(0, |baseline| baseline.touch(time_ms));
+        let own = [self.budget.to_bits(), self.step_ms().to_bits(), u64::from(self.judge.is_open())];
+        own.into_iter().fold(baseline, u64::wrapping_add).wrapping_add(self.detectors.touch())
     }
 
     /// Whether a run of anomalous samples has begun and is not over.
@@ -140,8 +146,9 @@ impl SeriesModel {
     }
 
     /// The model at the beginning of `bytes` and what follows it; `None` if there is none.
-    pub fn decode(bytes: &[u8], settings: Settings) -> Option<(Self, &[u8])> {
+    pub fn decode(bytes: &[u8], settings: impl Into<Arc<Settings>>) -> Option<(Self, &[u8])> {
         let (model, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
+        let settings = settings.into();
         let budget = settings.budget_log_tail(model.budget_step_ms.max(1.0));
         Some((Self { settings, budget, ..model }, rest))
     }
@@ -155,16 +162,17 @@ impl SeriesModel {
         if arrival == Arrival::NotLater {
             return Verdict::silent(time_ms);
         }
+        let before = self.inference.kind();
         let kind = self.inference.observe(value);
-        if kind != self.kind {
-            self.start_anew(kind);
+        if kind != before {
+            self.start_anew();
         }
         let passed_ms = match arrival {
             Arrival::Next(passed_ms) | Arrival::AfterGap(passed_ms) => passed_ms,
             Arrival::First | Arrival::NotLater => 1,
         };
         let has_neighbour = matches!(arrival, Arrival::Next(_));
-        if self.kind != Kind::Counter {
+        if kind != Kind::Counter {
             return self.judge(time_ms, value, has_neighbour);
         }
         match self.counter.rate(value, passed_ms).filter(|rate| rate.is_finite()) {
@@ -180,39 +188,40 @@ impl SeriesModel {
     pub fn rewind(&mut self) {
         let budget = self.budget() as f32;
         self.steps.rewind();
-        if !self.looks_back {
+        if !self.judge.looks_back() {
             self.detectors.look_back(budget);
-            self.looks_back = true;
         }
         self.counter = CounterUnwrap::default();
-        self.judge = Judge::default();
+        self.judge = Judge::looking_back();
     }
 
     /// What was learned of values of another kind means nothing for this one.
-    fn start_anew(&mut self, kind: Kind) {
-        self.kind = kind;
+    fn start_anew(&mut self) {
         self.counter = CounterUnwrap::default();
         self.magnitude = 0.0;
         self.resolution = Resolution::default();
         self.baseline = None;
         self.detectors = Detectors::default();
-        self.judge = Judge::default();
+        self.judge = self.judge.anew();
     }
 
+    #[inline]
     fn judge(&mut self, time_ms: i64, value: f64, has_neighbour: bool) -> Verdict {
         let magnitude = self.magnitude;
         self.magnitude = (magnitude * MAGNITUDE_FADE).max(value.abs());
+        let per_day = DAY_MS as f64 / self.steps.step_ms();
         let baseline = self.baseline.get_or_insert_with(|| Baseline::new(time_ms, value));
         let expectation = baseline.expect(time_ms);
         let residual = (value - expectation.value).clamp(-RESIDUAL_MAX, RESIDUAL_MAX);
         let spread_min = self.resolution.spread_min().max(SPREAD_SHARE * self.settings.deviation_min(magnitude));
         let context = Context {
             residual: residual as f32,
-            season_hour: expectation.season.map(|_| time_ms.rem_euclid(86_400_000) as usize / 3_600_000),
+            season_hour: expectation.season_hour(),
             spread_min: spread_min as f32,
             has_neighbour,
             knows_a_day: baseline.knows_a_day(),
-            window: (86_400_000.0 / self.steps.step_ms()).clamp(WINDOW.0, WINDOW.1) as f32,
+            window: per_day.clamp(WINDOW.0, WINDOW.1) as f32,
+            samples: self.detectors.samples(),
         };
         let budget = self.budget();
         let readings = self.detectors.read(&context);
@@ -228,21 +237,20 @@ impl SeriesModel {
             magnitude,
             time_ms,
             is_usual_in_the_long_run: votes.is_usual_in_the_long_run(),
-            may_be_habit: !self.looks_back,
         };
         let word = self.judge.judge(&case, &self.settings, &self.steps);
         if word.is_habit {
             score = score.min(HABIT_SCORE_MAX);
         }
         self.resolution.learn(value);
-        self.learn(time_ms, value, &context, &readings, word, budget);
+        self.learn((time_ms, value), &expectation, per_day, &context, &readings, word, budget);
         Verdict {
             judged: Some(value),
             score,
             is_anomaly: word.is_anomaly,
             severity: Severity::of(score),
-            kind: self.anomaly_kind(&word, value, &expectation),
-            band: self.shown_band(expectation.value, &readings, &votes, score).or(band),
+            kind: if word.is_anomaly { self.anomaly_kind(&word, value, &expectation) } else { AnomalyKind::Point },
+            band: if score < FLAG_LINE { band } else { self.shown_band(expectation.value, &readings, &votes).or(band) },
             votes,
             season: expectation.season,
             time_ms,
@@ -275,13 +283,13 @@ impl SeriesModel {
 
     /// The band of one detector: while nothing is unusual that of the first that judges, else of the most certain.
     fn band(&self, base: f64, readings: &Readings, votes: &Votes, score: f64) -> Option<Band> {
-        let at = if score < super::judge::FLAG_LINE { votes.first() } else { votes.most_certain() }?;
+        let at = if score < FLAG_LINE { votes.first() } else { votes.most_certain() }?;
         self.band_of(base, readings, at)
     }
 
     /// The band that a reader is shown of what is unusual: of the most certain detector that knows where a value belongs.
-    fn shown_band(&self, base: f64, readings: &Readings, votes: &Votes, score: f64) -> Option<Band> {
-        let at = votes.most_certain_of_place().filter(|_| score >= super::judge::FLAG_LINE)?;
+    fn shown_band(&self, base: f64, readings: &Readings, votes: &Votes) -> Option<Band> {
+        let at = votes.most_certain_of_place()?;
         self.band_of(base, readings, at)
     }
 
@@ -291,9 +299,19 @@ impl SeriesModel {
         Some(Band { expected: base + 0.5 * (lower + upper), lower: base + lower, upper: base + upper })
     }
 
-    fn learn(&mut self, time_ms: i64, value: f64, context: &Context, readings: &Readings, word: Word, budget: f64) {
+    #[expect(clippy::too_many_arguments, reason = "all that was found out while judging; it has no name of its own")]
+    fn learn(
+        &mut self,
+        (time_ms, value): (i64, f64),
+        expectation: &Expectation,
+        per_day: f64,
+        context: &Context,
+        readings: &Readings,
+        word: Word,
+        budget: f64,
+    ) {
         // The budget counts anomalies, so a run counts once. Looking back, how rare scores are is known already.
-        if !self.looks_back && (!word.is_anomaly || word.opens) {
+        if !self.judge.looks_back() && (!word.is_anomaly || word.opens) {
             self.detectors.calibrate(context, readings, word.opens, budget as f32);
         }
         let Some(baseline) = &mut self.baseline else { return };
@@ -301,7 +319,7 @@ impl SeriesModel {
         let residual = f64::from(context.residual);
         let clipped = residual.clamp(-reach, reach);
         let learned = if word.is_anomaly { value - residual + clipped } else { value };
-        let season_changed = baseline.learn(time_ms, value, learned, &self.steps);
+        let season_changed = baseline.learn(time_ms, (value, learned), expectation, per_day.max(1.0));
         // The first of a run is learned as if it had been normal, so that coming back from a lone spike is no change;
         // the next ones as they are, so that a new level is not.
         let residual = if word.opens { clipped as f32 } else { context.residual };

@@ -97,6 +97,7 @@ impl Weights {
 
 impl EnsembleConfig {
     /// The score of a sample, from 0 to 1, given that of all families' evidence together.
+    #[inline]
     pub(crate) fn score(&self, votes: &Votes, combined: f64) -> f64 {
         match self.mode {
             VotingMode::Majority | VotingMode::Unanimous => combined,
@@ -106,10 +107,13 @@ impl EnsembleConfig {
     }
 
     /// Whether the votes are enough to flag a sample of this score.
+    #[inline]
     pub(crate) fn agrees(&self, votes: &Votes, score: f64) -> bool {
-        if score < self.score_threshold {
-            return false;
-        }
+        score >= self.score_threshold && self.votes_agree(votes)
+    }
+
+    #[cold]
+    fn votes_agree(&self, votes: &Votes) -> bool {
         let agreeing = || votes.agreeing().count();
         match self.mode {
             VotingMode::Majority => votes.has_majority() && agreeing() >= self.agreement_threshold,

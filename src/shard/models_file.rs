@@ -23,6 +23,7 @@ use crate::anomaly::run::RunTracker;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const MAGIC: &[u8; 4] = b"IWMD";
 const FORMAT_VERSION: u8 = 1;
@@ -189,7 +190,11 @@ fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ModelsF
 }
 
 /// Reads the models of a partition; none when there is no file.
-pub(super) fn read(dir: &Path, partition: u8, settings: &Settings) -> Result<Option<SavedModels>, ModelsFileError> {
+pub(super) fn read(
+    dir: &Path,
+    partition: u8,
+    settings: &Arc<Settings>,
+) -> Result<Option<SavedModels>, ModelsFileError> {
     let path = path(dir, partition);
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
@@ -207,7 +212,7 @@ pub(super) fn read(dir: &Path, partition: u8, settings: &Settings) -> Result<Opt
 type Fault = (usize, &'static str);
 
 /// None if the file is whole and of another version.
-fn decode(bytes: &[u8], partition: u8, settings: &Settings) -> Result<Option<SavedModels>, Fault> {
+fn decode(bytes: &[u8], partition: u8, settings: &Arc<Settings>) -> Result<Option<SavedModels>, Fault> {
     let Some((body, crc)) = bytes.split_last_chunk::<CRC_BYTES>() else {
         return Err((bytes.len(), "too short for a file of models"));
     };
@@ -260,7 +265,7 @@ impl<'a> Reader<'a> {
         self.take(len as usize)
     }
 
-    fn series(&mut self, settings: &Settings) -> Result<SavedSeries, Fault> {
+    fn series(&mut self, settings: &Arc<Settings>) -> Result<SavedSeries, Fault> {
         let at = self.at;
         let id = u32::from_le_bytes(self.array()?);
         let key_hash = u64::from_le_bytes(self.array()?);
@@ -269,7 +274,7 @@ impl<'a> Reader<'a> {
         let (summary, state) = postcard::take_from_bytes(state).map_err(|_| (at, "a summary does not decode"))?;
         let slot = match kind {
             FEW => few(state, settings).ok_or((at, "samples do not decode"))?,
-            MODEL => match SeriesModel::decode(state, *settings) {
+            MODEL => match SeriesModel::decode(state, settings.clone()) {
                 Some((model, [])) => Slot::Model(Box::new(model)),
                 _ => return Err((at, "a model does not decode")),
             },
@@ -286,7 +291,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn few(bytes: &[u8], settings: &Settings) -> Option<Slot> {
+fn few(bytes: &[u8], settings: &Arc<Settings>) -> Option<Slot> {
     let (samples, []) = bytes.as_chunks::<16>() else { return None };
     if samples.len() > FEW_SAMPLES {
         return None;
@@ -308,7 +313,7 @@ mod tests {
     fn slot(samples: i64) -> Slot {
         let mut slot = Slot::default();
         for i in 0..samples {
-            slot.observe(i * 60_000, (i * 7919 % 31) as f64, &Settings::default());
+            slot.observe(i * 60_000, (i * 7919 % 31) as f64, &Arc::default());
         }
         slot
     }
@@ -323,7 +328,7 @@ mod tests {
     }
 
     fn read_at(dir: &Path) -> Result<Option<SavedModels>, ModelsFileError> {
-        read(dir, 3, &Settings::default())
+        read(dir, 3, &Arc::default())
     }
 
     #[test]
@@ -337,7 +342,7 @@ mod tests {
         assert_eq!(told, [(0, 1000, 180_000, 4), (7, 1007, 399 * 60_000, 400)]);
         assert_eq!(saved.runs, [(7, RunTracker::default())]);
         let (mut whole, mut read) = (slot(400), std::mem::take(&mut saved.series[1].slot));
-        let next = |slot: &mut Slot| slot.observe(400 * 60_000, 900.0, &Settings::default());
+        let next = |slot: &mut Slot| slot.observe(400 * 60_000, 900.0, &Arc::default());
         assert_eq!(next(&mut read), next(&mut whole));
     }
 
@@ -352,7 +357,7 @@ mod tests {
             assert!(matches!(read_at(dir.path()), Err(ModelsFileError::Damaged { .. })), "cut at {at}");
             let mut flipped = whole.clone();
             flipped[at] ^= 0x10;
-            assert!(decode(&flipped, 3, &Settings::default()).is_err(), "flipped at {at}");
+            assert!(decode(&flipped, 3, &Arc::default()).is_err(), "flipped at {at}");
         }
     }
 
@@ -368,7 +373,7 @@ mod tests {
             let crc = crc32fast::hash(&changed);
             changed.extend_from_slice(&crc.to_le_bytes());
             // Whatever is read must be safe to go on with; much of a model is numbers of which any is one.
-            let _ = decode(&changed, 3, &Settings::default());
+            let _ = decode(&changed, 3, &Arc::default());
         }
     }
 

@@ -4,7 +4,7 @@
 //!
 //! Invariant: nobody waits for a shard; a summary is that of some tick of late, whole.
 
-use crate::analysis::{DETECTORS, FoundSeason, Kind, SeriesModel, Stage, Verdict};
+use crate::analysis::{DETECTORS, FoundSeason, Kind, SeriesModel, Stage, Verdict, Votes};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,6 +34,11 @@ pub struct Summary {
 impl Summary {
     /// Of a model after its newest sample.
     pub fn new(model: &SeriesModel, verdict: &Verdict) -> Self {
+        Self::of(model, verdict.score, &verdict.votes)
+    }
+
+    /// The same of a verdict's score and votes.
+    pub(super) fn of(model: &SeriesModel, score: f64, votes: &Votes) -> Self {
         let mut seasons = [(0, 0); SEASONS];
         for (kept, found) in seasons.iter_mut().zip(model.seasons()) {
             *kept = ((found.period_s / 60) as u16, (found.strength * 255.0).round() as u8);
@@ -42,8 +47,8 @@ impl Summary {
             kind: model.kind(),
             stage: model.stage(),
             samples: model.samples(),
-            score: quantise(verdict.score),
-            scores: verdict.votes.scores().map(|score| score.map_or(NO_SCORE, quantise)),
+            score: quantise(score),
+            scores: votes.scores().map(|score| score.map_or(NO_SCORE, quantise)),
             seasons,
         }
     }
@@ -81,7 +86,8 @@ impl Summary {
 }
 
 fn quantise(score: f64) -> u16 {
-    (score.clamp(0.0, 1.0) * SCORE_STEPS).round() as u16
+    // Halves are rounded up, as `round` does, which is a call into the system's library.
+    (score.clamp(0.0, 1.0) * SCORE_STEPS + 0.5) as u16
 }
 
 /// Summaries of all series that have a model or are about to.

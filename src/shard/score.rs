@@ -17,6 +17,7 @@ use crate::anomaly::run::{AnomalyRun, RunTracker};
 use crate::self_metrics::SelfMetrics;
 use crossbeam_channel::{Sender, TrySendError};
 use std::collections::HashMap;
+use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -41,6 +42,10 @@ const SAVE_SAMPLES_A_SERIES: u64 = 20;
 /// Series written down, or caught up with, before others get the core.
 const SLICE_SERIES: usize = 512;
 
+/// Series whose state is fetched together before they are scored one after the other: as many cache lines as these have
+/// can be on their way at a time, and wait in the nearest cache.
+const TOUCHED_TOGETHER: usize = 8;
+
 /// Closed runs that may wait for room; further ones are lost, and counted.
 const UNTOLD_MAX: usize = 1024;
 
@@ -60,7 +65,7 @@ pub struct ScoringContext {
     /// The folder of the models' files, which exists.
     pub dir: PathBuf,
     /// How series are judged.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// Samples that may wait to be scored, in all shards together.
     pub pending_max: usize,
     /// Set when the server stops: catching up then ends early.
@@ -118,6 +123,8 @@ pub(super) struct PartitionModels {
     raise_from_ms: i64,
     series: u64,
     unsaved: u64,
+    /// Since they were counted.
+    scored: u64,
 }
 
 impl PartitionModels {
@@ -135,6 +142,7 @@ impl PartitionModels {
             raise_from_ms: i64::MIN,
             series: 0,
             unsaved: 0,
+            scored: 0,
         }
     }
 
@@ -161,6 +169,7 @@ impl PartitionModels {
         }
         self.tell(context);
         self.show(context);
+        self.count(context);
         let is_due = self.unsaved >= SAVE_SAMPLES.max(SAVE_SAMPLES_A_SERIES * self.series);
         if self.is_loaded && (is_due || errand == Errand::Save && self.unsaved > 0) {
             match self.save(context) {
@@ -190,9 +199,19 @@ impl PartitionModels {
         order.clear();
         order.extend((0u64..).zip(pending).map(|(at, sample)| u64::from(sample.id) << 32 | at));
         order.sort_unstable();
-        for group in order.chunk_by(|a, b| a >> 32 == b >> 32) {
-            let samples = group.iter().map(|at| &pending[*at as u32 as usize]);
-            self.score_series(context, (group[0] >> 32) as u32, samples.map(|sample| (sample.time_ms, sample.value)));
+        let mut groups = order.chunk_by(|a, b| a >> 32 == b >> 32).peekable();
+        while groups.peek().is_some() {
+            let together: [&[u64]; TOUCHED_TOGETHER] = std::array::from_fn(|_| groups.next().unwrap_or_default());
+            let touch = |first: &u64| self.slots.touch((first >> 32) as u32, pending[*first as u32 as usize].time_ms);
+            black_box(together.iter().filter_map(|group| group.first()).map(touch).fold(0, u64::wrapping_add));
+            for group in together.iter().filter(|group| !group.is_empty()) {
+                let samples = group.iter().map(|at| &pending[*at as u32 as usize]);
+                self.score_series(
+                    context,
+                    (group[0] >> 32) as u32,
+                    samples.map(|sample| (sample.time_ms, sample.value)),
+                );
+            }
         }
         self.order = order;
     }
@@ -242,18 +261,19 @@ impl PartitionModels {
                 self.note(context, told);
                 run = run.filter(RunTracker::is_open);
             }
-            last = verdict;
+            // Not the whole verdict: copying all of it costs more than this.
+            last = verdict.map(|verdict| (verdict.score, verdict.votes));
         }
         if let Some(run) = run {
             self.trackers.insert(id, Followed { run, heard_ms: self.now_ms });
         }
         self.unsaved += scored;
-        context.metrics.scoring.scored.fetch_add(scored, Ordering::Relaxed);
+        self.scored += scored;
         let summary = match &slot {
             _ if scored == 0 => None,
             Slot::Vacant => None,
             Slot::Few(few) => Some(Summary::of_few(few.samples().len() as u32)),
-            Slot::Model(model) => last.map(|verdict| Summary::new(model, &verdict)),
+            Slot::Model(model) => last.map(|(score, votes)| Summary::of(model, score, &votes)),
         };
         (slot, summary)
     }
@@ -326,6 +346,10 @@ impl PartitionModels {
         self.untold.drain(..told);
     }
 
+    fn count(&mut self, context: &ScoringContext) {
+        context.metrics.scoring.scored.fetch_add(std::mem::take(&mut self.scored), Ordering::Relaxed);
+    }
+
     fn show(&mut self, context: &ScoringContext) {
         if !self.summaries.is_empty() {
             context.board.write(self.number, self.summaries.drain(..));
@@ -355,6 +379,7 @@ impl PartitionModels {
             if at % SLICE_SERIES == SLICE_SERIES - 1 {
                 self.tell(context);
                 self.show(context);
+                self.count(context);
                 std::thread::yield_now();
             }
         }

@@ -70,7 +70,7 @@ impl Running {
             metrics: Arc::default(),
             runs: sender,
             dir: dir.join("models"),
-            settings: Settings::default(),
+            settings: Arc::default(),
             pending_max,
             closing: AtomicBool::new(false),
         });

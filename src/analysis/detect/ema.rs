@@ -13,7 +13,6 @@ const SAMPLES_MIN: u32 = 10;
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Ema {
-    samples: u32,
     mean: f32,
     spread: f32,
 }
@@ -29,17 +28,16 @@ impl Detector for Ema {
     const FAMILY: Family = Family::LocationScale;
 
     fn read(&self, context: &Context) -> Option<Reading> {
-        let can = self.samples >= SAMPLES_MIN && context.has_neighbour;
+        let can = context.samples >= SAMPLES_MIN && context.has_neighbour;
         can.then_some(Reading { centre: self.mean, unit: self.spread.max(context.spread_min) })
     }
 
     fn learn(&mut self, context: &Context) {
-        self.samples = self.samples.saturating_add(1);
-        if !context.has_neighbour || self.samples == 1 {
+        if !context.has_neighbour || context.samples == 0 {
             self.mean = context.residual;
             return;
         }
-        let seen = 1.0 / (self.samples - 1) as f32;
+        let seen = 1.0 / context.samples as f32;
         let away = context.residual - self.mean;
         learn_spread(&mut self.spread, away.abs(), seen.max(1.0 / SPREAD_MEMORY));
         self.mean += away * seen.max(1.0 / MEMORY);

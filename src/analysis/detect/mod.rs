@@ -13,7 +13,7 @@ mod shift;
 mod step_change;
 mod zscore;
 
-use super::calibrate::Calibrator;
+use super::calibrate::{Calibrators, Scores};
 use super::ensemble::{DETECTORS, Family};
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,20 @@ pub(crate) struct Context {
     pub(crate) knows_a_day: bool,
     /// Samples in a day, within reason: the memory of what is slow.
     pub(crate) window: f32,
+    /// Samples learned before this one: see [`Detectors::samples`].
+    pub(crate) samples: u32,
+}
+
+impl Context {
+    /// Samples learned, this one included.
+    fn count(&self) -> u32 {
+        self.samples.saturating_add(1)
+    }
+
+    /// Weight of this sample in an average that remembers so many at most, and all of them until then.
+    fn weight(&self, memory: f32) -> f32 {
+        1.0 / (self.count() as f32).min(memory)
+    }
 }
 
 /// How far a residual is from where a detector would have it: `|residual - centre| / unit`.
@@ -42,10 +56,14 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    #[inline]
     fn score(&self, residual: f32) -> f32 {
         (residual - self.centre).abs() / self.unit
     }
 }
+
+/// All detectors' readings of one sample; none where one abstains.
+pub(crate) type Readings = [Option<Reading>; DETECTORS];
 
 /// What every detector can do.
 pub(crate) trait Detector {
@@ -64,20 +82,36 @@ pub(crate) trait Detector {
 /// All detectors of the online tier with their calibration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Detectors {
+    /// Since residuals last changed what they mean.
+    samples: u32,
     zscore: zscore::ZScore,
     robust: robust::Robust,
     ema: ema::Ema,
-    profile: profile::Profile,
     step_change: step_change::StepChange,
     shift: shift::Shift,
-    calibrators: [Calibrator; DETECTORS],
+    calibrators: Calibrators,
+    profile: profile::Profile,
 }
 
-/// Readings of one sample, one a detector.
-pub(crate) type Readings = [Option<Reading>; DETECTORS];
-
 impl Detectors {
+    /// Samples learned since the last [`Detectors::restart`].
+    pub(crate) fn samples(&self) -> u32 {
+        self.samples
+    }
+
+    /// Reads what a sample will need: see [`super::SeriesModel::touch`].
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        u64::from(self.samples) + self.calibrators.touch()
+    }
+
+    /// Bytes held outside of itself now.
+    pub(crate) fn profile_bytes(&self) -> usize {
+        self.profile.bytes()
+    }
+
     /// Every detector's reading of a sample.
+    #[inline]
     pub(crate) fn read(&self, context: &Context) -> Readings {
         [
             self.zscore.read(context),
@@ -90,34 +124,38 @@ impl Detectors {
     }
 
     /// The readings as -log10 of tail probabilities; NaN where a detector abstains.
-    pub(crate) fn log_tails(&self, context: &Context, readings: &Readings) -> [f32; DETECTORS] {
-        std::array::from_fn(|at| {
-            readings[at].map_or(f32::NAN, |reading| self.calibrators[at].log_tail(reading.score(context.residual)))
-        })
+    #[inline]
+    pub(crate) fn log_tails(&self, context: &Context, readings: &Readings) -> Scores {
+        let log_tail = |at: usize, reading: Reading| self.calibrators.log_tail(at, reading.score(context.residual));
+        std::array::from_fn(|at| readings[at].map_or(f32::NAN, |reading| log_tail(at, reading)))
     }
 
     /// Residuals that detector `at` holds for normal down to the tail probability its calibrator was told last.
+    #[inline]
     pub(crate) fn limits(&self, readings: &Readings, at: usize) -> Option<(f32, f32)> {
         let Reading { centre, unit } = readings[at]?;
-        let reach = unit * self.calibrators[at].line();
+        let reach = unit * self.calibrators.line(at);
         Some((centre - reach, centre + reach))
     }
 
     /// Learns the scores of a sample; the first of a run counts for no more than one at the line, the others not.
+    #[inline]
     pub(crate) fn calibrate(&mut self, context: &Context, readings: &Readings, opens: bool, budget_log_tail: f32) {
-        for (calibrator, reading) in self.calibrators.iter_mut().zip(readings) {
+        for (at, reading) in readings.iter().enumerate() {
             let Some(reading) = reading else { continue };
             let score = reading.score(context.residual);
-            calibrator.learn(if opens { score.min(calibrator.line()) } else { score }, budget_log_tail);
+            let score = if opens { score.min(self.calibrators.line(at)) } else { score };
+            self.calibrators.learn(at, score, budget_log_tail);
         }
     }
 
     /// Looking back on everything, judges by tails that anomalies have not stretched.
     pub(crate) fn look_back(&mut self, budget_log_tail: f32) {
-        self.calibrators.iter_mut().for_each(|calibrator| calibrator.look_back(budget_log_tail));
+        self.calibrators.look_back(budget_log_tail);
     }
 
     /// Learns a sample's residual.
+    #[inline]
     pub(crate) fn learn(&mut self, context: &Context) {
         self.zscore.learn(context);
         self.robust.learn(context);
@@ -125,6 +163,7 @@ impl Detectors {
         self.profile.learn(context);
         self.step_change.learn(context);
         self.shift.learn(context);
+        self.samples = context.count();
     }
 
     /// Where the fast level stands, as a residual.
@@ -145,7 +184,7 @@ impl Detectors {
     /// Residuals mean something else from now on, because another season is believed: what was learned of single
     /// residuals is forgotten, how scores are spread is not.
     pub(crate) fn restart(&mut self) {
-        *self = Self { calibrators: std::mem::take(&mut self.calibrators), ..Self::default() };
+        *self = Self { calibrators: self.calibrators, ..Self::default() };
     }
 }
 

@@ -14,7 +14,6 @@ const SAMPLES_MIN: u32 = 32;
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Robust {
-    samples: u32,
     median: f32,
     deviation: f32,
 }
@@ -25,14 +24,13 @@ impl Detector for Robust {
 
     fn read(&self, context: &Context) -> Option<Reading> {
         let unit = self.deviation.max(context.spread_min);
-        (self.samples >= SAMPLES_MIN).then_some(Reading { centre: self.median, unit })
+        (context.samples >= SAMPLES_MIN).then_some(Reading { centre: self.median, unit })
     }
 
     fn learn(&mut self, context: &Context) {
-        self.samples = self.samples.saturating_add(1);
         let away = context.residual - self.median;
-        if self.samples <= START {
-            let weight = 1.0 / self.samples as f32;
+        if context.count() <= START {
+            let weight = context.weight(START as f32);
             self.median += weight * away;
             self.deviation += weight * (away.abs() - self.deviation);
             return;

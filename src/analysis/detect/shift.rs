@@ -12,7 +12,6 @@ const SAMPLES_MIN: u32 = 32;
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Shift {
-    samples: u32,
     fast: f32,
     slow: f32,
     spread: f32,
@@ -27,12 +26,11 @@ impl Detector for Shift {
         // leave it at the slow level.
         let centre = self.fast + (self.slow - self.fast) / WEIGHT;
         let unit = self.spread.max(context.spread_min) / WEIGHT;
-        (context.knows_a_day && self.samples >= SAMPLES_MIN).then_some(Reading { centre, unit })
+        (context.knows_a_day && context.samples >= SAMPLES_MIN).then_some(Reading { centre, unit })
     }
 
     fn learn(&mut self, context: &Context) {
-        self.samples = self.samples.saturating_add(1);
-        let weight = (1.0 / self.samples as f32).max(1.0 / context.window);
+        let weight = context.weight(context.window);
         self.fast += weight.max(WEIGHT) * (context.residual - self.fast);
         let away = self.fast - self.slow;
         learn_spread(&mut self.spread, away.abs(), weight);

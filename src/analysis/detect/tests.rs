@@ -2,15 +2,28 @@
 
 use super::*;
 
-fn context(residual: f32) -> Context {
-    Context { residual, season_hour: Some(3), spread_min: 1e-6, has_neighbour: true, knows_a_day: true, window: 256.0 }
+fn context(residual: f32, detectors: &Detectors) -> Context {
+    Context {
+        residual,
+        season_hour: Some(3),
+        spread_min: 1e-6,
+        has_neighbour: true,
+        knows_a_day: true,
+        window: 256.0,
+        samples: detectors.samples(),
+    }
+}
+
+/// What every detector scores a residual.
+fn scores(detectors: &Detectors, residual: f32) -> [Option<f32>; DETECTORS] {
+    detectors.read(&context(residual, detectors)).map(|reading| reading.map(|reading| reading.score(residual)))
 }
 
 /// All detectors after these residuals.
 fn learned(residuals: impl IntoIterator<Item = f32>) -> Detectors {
     let mut detectors = Detectors::default();
     for residual in residuals {
-        let context = context(residual);
+        let context = context(residual, &detectors);
         let readings = detectors.read(&context);
         detectors.calibrate(&context, &readings, false, 4.0);
         detectors.learn(&context);
@@ -24,22 +37,19 @@ fn wave(n: u32) -> impl Iterator<Item = f32> {
 
 #[test]
 fn all_detectors_abstain_at_first_and_judge_after_two_hundred_samples() {
-    assert!(Detectors::default().read(&context(0.0)).iter().all(Option::is_none));
-    assert!(learned(wave(200)).read(&context(0.0)).iter().all(Option::is_some));
+    assert!(scores(&Detectors::default(), 0.0).iter().all(Option::is_none));
+    assert!(scores(&learned(wave(200)), 0.0).iter().all(Option::is_some));
 }
 
 #[test]
 fn constant_input_scores_zero_everywhere() {
-    let detectors = learned([0.0; 200]);
-    for reading in detectors.read(&context(0.0)).into_iter().flatten() {
-        assert_eq!(reading.score(0.0), 0.0);
-    }
+    assert_eq!(scores(&learned([0.0; 200]), 0.0), [Some(0.0); DETECTORS]);
 }
 
 #[test]
 fn a_far_value_is_found_by_every_detector_and_its_limits_exclude_it() {
     let detectors = learned(wave(600));
-    let far = context(500.0);
+    let far = context(500.0, &detectors);
     let readings = detectors.read(&far);
     for (at, log_tail) in detectors.log_tails(&far, &readings).into_iter().enumerate() {
         assert!(log_tail > 4.0, "{:?}: {log_tail}", NAMES[at]);
@@ -52,16 +62,14 @@ fn a_far_value_is_found_by_every_detector_and_its_limits_exclude_it() {
 fn an_outlier_does_not_hide_the_next() {
     let mut residuals: Vec<f32> = wave(600).collect();
     residuals[500] = 500.0;
-    let detectors = learned(residuals);
-    for reading in detectors.read(&context(500.0)).into_iter().flatten() {
-        assert!(reading.score(500.0) > 20.0, "{reading:?}");
-    }
+    let scores = scores(&learned(residuals), 500.0);
+    assert!(scores.iter().all(|score| score.is_some_and(|score| score > 20.0)), "{scores:?}");
 }
 
 #[test]
 fn detectors_that_need_a_neighbour_abstain_without() {
     let detectors = learned(wave(200));
-    let lonely = Context { has_neighbour: false, ..context(0.0) };
+    let lonely = Context { has_neighbour: false, ..context(0.0, &detectors) };
     let log_tails = detectors.log_tails(&lonely, &detectors.read(&lonely));
     let judges = |at: &usize| !log_tails[*at].is_nan();
     let judging: Vec<_> = (0..DETECTORS).filter(judges).map(|at| NAMES[at].0).collect();
@@ -72,6 +80,6 @@ fn detectors_that_need_a_neighbour_abstain_without() {
 fn a_moved_baseline_moves_every_centre() {
     let mut detectors = learned(std::iter::repeat_n(5.0, 200));
     detectors.recentre(5.0);
-    let centres = detectors.read(&context(0.0)).map(|reading| reading.unwrap().centre);
+    let centres = detectors.read(&context(0.0, &detectors)).map(|reading| reading.unwrap().centre);
     assert!(centres.iter().all(|centre| centre.abs() < 0.5), "{centres:?}");
 }

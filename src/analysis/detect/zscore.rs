@@ -14,7 +14,6 @@ const SAMPLES_MIN: u32 = 32;
 
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct ZScore {
-    samples: u32,
     mean: f32,
     variance: f32,
 }
@@ -25,13 +24,12 @@ impl Detector for ZScore {
 
     fn read(&self, context: &Context) -> Option<Reading> {
         let unit = self.variance.sqrt().max(context.spread_min);
-        (context.knows_a_day && self.samples >= SAMPLES_MIN).then_some(Reading { centre: self.mean, unit })
+        (context.knows_a_day && context.samples >= SAMPLES_MIN).then_some(Reading { centre: self.mean, unit })
     }
 
     fn learn(&mut self, context: &Context) {
-        self.samples = self.samples.saturating_add(1);
-        let weight = (1.0 / self.samples as f32).max(1.0 / context.window);
-        let reach = if self.samples > SAMPLES_MIN {
+        let weight = context.weight(context.window);
+        let reach = if context.count() > SAMPLES_MIN {
             WINSOR * self.variance.sqrt().max(context.spread_min)
         } else {
             f32::INFINITY

@@ -15,16 +15,23 @@ const LIMIT_64: f64 = 18_446_744_073_709_551_616.0;
 const NEAR: f64 = 0.25;
 
 /// Remembers a counter's last total.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct CounterUnwrap {
-    last: Option<f64>,
+    /// NaN before the first total.
+    last: f64,
+}
+
+impl Default for CounterUnwrap {
+    fn default() -> Self {
+        Self { last: f64::NAN }
+    }
 }
 
 impl CounterUnwrap {
     /// The increase a second since the sample before, `None` for the first; `passed_ms` is positive.
     pub(crate) fn rate(&mut self, total: f64, passed_ms: i64) -> Option<f64> {
-        let last = self.last.replace(total)?;
-        Some(increase(last, total) * 1000.0 / passed_ms as f64)
+        let last = std::mem::replace(&mut self.last, total);
+        (!last.is_nan()).then(|| increase(last, total) * 1000.0 / passed_ms as f64)
     }
 }
 

@@ -16,16 +16,24 @@ const CLIP: f64 = 5.0;
 const SPREAD_SHARE: f64 = 0.25;
 
 /// Follows the size of steps.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Resolution {
-    last: Option<f64>,
+    /// NaN before the first value.
+    last: f64,
     step: f64,
 }
 
+impl Default for Resolution {
+    fn default() -> Self {
+        Self { last: f64::NAN, step: 0.0 }
+    }
+}
+
 impl Resolution {
-    /// Takes the next value.
+    /// Takes the next value, which is finite.
     pub(crate) fn learn(&mut self, value: f64) {
-        let step = self.last.replace(value).map_or(0.0, |last| (value - last).abs());
+        let step = if self.last.is_nan() { 0.0 } else { (value - self.last).abs() };
+        self.last = value;
         if self.step == 0.0 {
             self.step = step;
         } else if step > 0.0 {

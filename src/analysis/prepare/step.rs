@@ -27,23 +27,34 @@ pub(crate) enum Arrival {
 }
 
 /// Follows times of samples.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct StepClock {
-    last_ms: Option<i64>,
+    /// [`NEVER_MS`] before the first sample.
+    last_ms: i64,
     step_ms: f64,
+}
+
+/// Before every sample: one that claims to be of this time is taken to be a millisecond later.
+const NEVER_MS: i64 = i64::MIN;
+
+impl Default for StepClock {
+    fn default() -> Self {
+        Self { last_ms: NEVER_MS, step_ms: 0.0 }
+    }
 }
 
 impl StepClock {
     /// Takes the time of the next sample.
     pub(crate) fn observe(&mut self, time_ms: i64) -> Arrival {
-        let Some(last_ms) = self.last_ms else {
-            self.last_ms = Some(time_ms);
-            return Arrival::First;
-        };
+        let time_ms = time_ms.max(NEVER_MS + 1);
+        let last_ms = self.last_ms;
         if time_ms <= last_ms {
             return Arrival::NotLater;
         }
-        self.last_ms = Some(time_ms);
+        self.last_ms = time_ms;
+        if last_ms == NEVER_MS {
+            return Arrival::First;
+        }
         // Times may lie anywhere in 64 bits; a distance that does not fit is a gap of any length.
         let passed_ms = time_ms.saturating_sub(last_ms);
         let passed = passed_ms as f64;
@@ -61,7 +72,7 @@ impl StepClock {
 
     /// Time of the last sample.
     pub(crate) fn last_ms(&self) -> Option<i64> {
-        self.last_ms
+        (self.last_ms != NEVER_MS).then_some(self.last_ms)
     }
 
     /// Usual distance of two samples, at least 1 ms.
@@ -71,7 +82,7 @@ impl StepClock {
 
     /// Forgets the last time, so that the same samples can be gone through again.
     pub(crate) fn rewind(&mut self) {
-        self.last_ms = None;
+        self.last_ms = NEVER_MS;
     }
 }
 
