@@ -10,6 +10,7 @@ pub mod questions;
 mod score;
 mod scoring;
 mod series_slots;
+mod set_aside;
 mod shared_bytes;
 mod sketch;
 mod timer;

@@ -18,10 +18,11 @@
 
 use super::questions::Summary;
 use super::series_slots::{FEW_SAMPLES, Slot};
+use super::set_aside::{Place, SetAside};
 use crate::analysis::{ENCODING_VERSION, SeriesModel, Settings};
 use crate::anomaly::run::RunTracker;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -76,6 +77,8 @@ pub(super) struct SavedSeries {
     pub(super) slot: Slot,
     /// What stood on the board.
     pub(super) summary: Summary,
+    /// Where its model lies, if it has one.
+    pub(super) place: Option<Place>,
 }
 
 /// What a file holds.
@@ -85,6 +88,8 @@ pub(super) struct SavedModels {
     pub(super) series: Vec<SavedSeries>,
     /// The runs that were going on, by series id.
     pub(super) runs: Vec<(u32, RunTracker)>,
+    /// The file itself.
+    pub(super) file: SetAside,
 }
 
 /// Where the models of a partition lie.
@@ -99,6 +104,8 @@ pub(super) struct ModelsWriter {
     new: PathBuf,
     path: PathBuf,
     state: Vec<u8>,
+    /// Bytes written.
+    at: u64,
 }
 
 impl ModelsWriter {
@@ -106,9 +113,11 @@ impl ModelsWriter {
     pub(super) fn create(dir: &Path, partition: u8) -> Result<Self, ModelsFileError> {
         let path = path(dir, partition);
         let new = path.with_extension("new");
-        let file = File::create(&new).map_err(io("create", &new))?;
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(true);
+        let file = options.open(&new).map_err(io("create", &new))?;
         let out = BufWriter::with_capacity(1 << 16, file);
-        let mut writer = Self { out, hasher: crc32fast::Hasher::new(), new, path, state: Vec::new() };
+        let mut writer = Self { out, hasher: crc32fast::Hasher::new(), new, path, state: Vec::new(), at: 0 };
         writer.write(MAGIC)?;
         writer.write(&[FORMAT_VERSION])?;
         writer.write(&ENCODING_VERSION.to_le_bytes())?;
@@ -116,19 +125,22 @@ impl ModelsWriter {
         Ok(writer)
     }
 
-    /// Adds a series, with what stands on the board of it.
+    /// Adds a series, with what stands on the board of it; where its model lies then, if it has one. One that was set
+    /// aside is copied.
     pub(super) fn series(
         &mut self,
         id: u32,
         key_hash: u64,
         slot: &Slot,
         summary: &Summary,
-    ) -> Result<(), ModelsFileError> {
+        aside: &SetAside,
+    ) -> Result<Option<Place>, ModelsFileError> {
         let mut state = std::mem::take(&mut self.state);
         state.clear();
         state = postcard::to_extend(summary, state).expect("a summary has no part of unknown length");
+        let summary_bytes = state.len();
         let kind = match slot {
-            Slot::Vacant => return Ok(()),
+            Slot::Vacant => return Ok(None),
             Slot::Few(few) => {
                 for (time_ms, value) in few.samples() {
                     state.extend_from_slice(&time_ms.to_le_bytes());
@@ -140,12 +152,19 @@ impl ModelsWriter {
                 state = model.encode(state);
                 MODEL
             }
+            Slot::Away(place) => {
+                aside.copy(place, &mut state).map_err(io("copy a model from", &self.path))?;
+                MODEL
+            }
         };
         self.write(&[SERIES])?;
         self.write(&id.to_le_bytes())?;
         self.write(&key_hash.to_le_bytes())?;
         self.write(&[kind])?;
-        self.sized(state)
+        let offset = self.at + size_of::<u32>() as u64 + summary_bytes as u64;
+        let place = (kind == MODEL).then(|| Place::of(offset, &state[summary_bytes..], slot.last_ms()));
+        self.sized(state)?;
+        Ok(place)
     }
 
     /// Adds a run that is going on.
@@ -158,8 +177,8 @@ impl ModelsWriter {
         self.sized(state)
     }
 
-    /// Syncs the file and puts it in the place of the current one.
-    pub(super) fn finish(mut self) -> Result<(), ModelsFileError> {
+    /// Syncs the file and puts it in the place of the current one; the file, for models that are set aside in it.
+    pub(super) fn finish(mut self) -> Result<SetAside, ModelsFileError> {
         self.write(&[END])?;
         let crc = self.hasher.clone().finalize();
         self.write(&crc.to_le_bytes())?;
@@ -168,7 +187,8 @@ impl ModelsWriter {
         file.sync_all().map_err(io("sync", &new))?;
         fs::rename(&new, &self.path).map_err(io("rename", &new))?;
         let dir = self.path.parent().unwrap_or(Path::new("."));
-        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync", dir))
+        File::open(dir).and_then(|dir| dir.sync_all()).map_err(io("sync", dir))?;
+        Ok(SetAside::of(file))
     }
 
     fn sized(&mut self, state: Vec<u8>) -> Result<(), ModelsFileError> {
@@ -180,6 +200,7 @@ impl ModelsWriter {
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), ModelsFileError> {
         self.hasher.update(bytes);
+        self.at += bytes.len() as u64;
         self.out.write_all(bytes).map_err(io("write", &self.new))
     }
 }
@@ -196,13 +217,15 @@ pub(super) fn read(
     settings: &Arc<Settings>,
 ) -> Result<Option<SavedModels>, ModelsFileError> {
     let path = path(dir, partition);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io("read", &path)(error)),
+        Err(error) => return Err(io("open", &path)(error)),
     };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(io("read", &path))?;
     match decode(&bytes, partition, settings) {
-        Ok(Some(saved)) => Ok(Some(saved)),
+        Ok(Some(saved)) => Ok(Some(SavedModels { file: SetAside::of(file), ..saved })),
         Ok(None) => Err(ModelsFileError::OtherVersion { path }),
         Err((offset, what)) => Err(ModelsFileError::Damaged { path, offset, what }),
     }
@@ -271,6 +294,7 @@ impl<'a> Reader<'a> {
         let key_hash = u64::from_le_bytes(self.array()?);
         let [kind] = self.array()?;
         let state = self.sized()?;
+        let end = self.at;
         let (summary, state) = postcard::take_from_bytes(state).map_err(|_| (at, "a summary does not decode"))?;
         let slot = match kind {
             FEW => few(state, settings).ok_or((at, "samples do not decode"))?,
@@ -280,7 +304,8 @@ impl<'a> Reader<'a> {
             },
             _ => return Err((at, "unknown kind of state")),
         };
-        Ok(SavedSeries { id, key_hash, slot, summary })
+        let place = (kind == MODEL).then(|| Place::of((end - state.len()) as u64, state, slot.last_ms()));
+        Ok(SavedSeries { id, key_hash, slot, summary, place })
     }
 
     fn run(&mut self) -> Result<(u32, RunTracker), Fault> {
@@ -321,7 +346,8 @@ mod tests {
     fn write(dir: &Path) {
         let mut writer = ModelsWriter::create(dir, 3).unwrap();
         for (id, samples) in [(0, 4), (2, 0), (7, 400)] {
-            writer.series(id, 1000 + u64::from(id), &slot(samples), &Summary::of_few(samples as u32)).unwrap();
+            let summary = Summary::of_few(samples as u32);
+            writer.series(id, 1000 + u64::from(id), &slot(samples), &summary, &SetAside::default()).unwrap();
         }
         writer.run(7, &RunTracker::default()).unwrap();
         writer.finish().unwrap();
@@ -344,6 +370,26 @@ mod tests {
         let (mut whole, mut read) = (slot(400), std::mem::take(&mut saved.series[1].slot));
         let next = |slot: &mut Slot| slot.observe(400 * 60_000, 900.0, &Arc::default());
         assert_eq!(next(&mut read), next(&mut whole));
+    }
+
+    #[test]
+    fn a_model_that_was_set_aside_is_copied_from_file_to_file_and_comes_back_the_same() {
+        let dir = tempdir().unwrap();
+        write(dir.path());
+        let mut saved = read_at(dir.path()).unwrap().unwrap();
+        let SavedSeries { place: Some(place), summary, .. } = saved.series.remove(1) else { panic!("a model") };
+        let mut writer = ModelsWriter::create(dir.path(), 3).unwrap();
+        let copied = writer.series(7, 1007, &Slot::Away(place), &summary, &saved.file).unwrap().unwrap();
+        let file = writer.finish().unwrap();
+        assert_ne!(copied, place, "it stands alone in the new file");
+        for (file, place) in [(&saved.file, place), (&file, copied)] {
+            assert_eq!(place.last_ms(), 399 * 60_000);
+            let mut back = Slot::Model(Box::new(file.model(&place, &Arc::default()).unwrap()));
+            let (next, mut whole) = ((400 * 60_000, 900.0), slot(400));
+            assert_eq!(back.observe(next.0, next.1, &Arc::default()), whole.observe(next.0, next.1, &Arc::default()));
+        }
+        assert!(file.model(&place, &Arc::default()).is_err(), "what lies elsewhere in the file is no model");
+        assert!(SetAside::default().model(&place, &Arc::default()).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@
 use super::models_file::{self, ModelsFileError, ModelsWriter};
 use super::questions::{ModelBoard, Summary};
 use super::series_slots::{SeriesSlots, Slot};
+use super::set_aside::{LOOK_AT_ONCE_MS, SetAside};
 use crate::analysis::fan_out::FanOut;
 use crate::analysis::{Settings, Verdict};
 use crate::anomaly::run::{AnomalyRun, RunTracker};
@@ -27,12 +28,12 @@ use storage::sample::Samples;
 use storage::series::{NAME_LABEL, SeriesRef, hash, label};
 
 /// A run is over when its series was silent for this many of its steps, within these bounds.
-const SILENT_STEPS: f64 = 10.0;
+pub(super) const SILENT_STEPS: f64 = 10.0;
 const SILENT_MS: (f64, f64) = (60_000.0, 3_600_000.0);
 
 /// Where nothing says what was judged before, only runs that began within this span before the store's newest sample
 /// are told: older ones have been told, or nobody waits for them.
-const RAISE_ANEW_MS: i64 = 3_600_000;
+pub(super) const RAISE_ANEW_MS: i64 = 3_600_000;
 
 /// Samples after which a partition's models are written down, and how many for each of its series: what has to be
 /// caught up with after a crash is then at most 8 million samples in all, or as much as the models themselves.
@@ -102,7 +103,7 @@ pub(super) struct Moment {
 
 /// A run that goes on.
 #[derive(Debug)]
-struct Followed {
+pub(super) struct Followed {
     run: RunTracker,
     /// When its series was heard last, by the wall clock.
     heard_ms: i64,
@@ -111,16 +112,21 @@ struct Followed {
 /// The models of one partition.
 #[derive(Debug)]
 pub(super) struct PartitionModels {
-    number: u8,
-    slots: SeriesSlots,
+    pub(super) number: u8,
+    pub(super) slots: SeriesSlots,
     /// Of series with a run that goes on.
-    trackers: HashMap<u32, Followed>,
+    pub(super) trackers: HashMap<u32, Followed>,
     now_ms: i64,
+    /// Where models of idle series are.
+    pub(super) aside: SetAside,
+    /// Time of the store's newest sample, and from when on idle series are looked for again.
+    pub(super) event_ms: i64,
+    pub(super) look_ms: i64,
     untold: Vec<AnomalyRun>,
     summaries: Vec<(u32, Option<Summary>)>,
     order: Vec<u64>,
     is_loaded: bool,
-    raise_from_ms: i64,
+    pub(super) raise_from_ms: i64,
     series: u64,
     unsaved: u64,
     /// Since they were counted.
@@ -135,6 +141,9 @@ impl PartitionModels {
             slots: SeriesSlots::default(),
             trackers: HashMap::new(),
             now_ms: 0,
+            aside: SetAside::default(),
+            event_ms: i64::MIN,
+            look_ms: LOOK_AT_ONCE_MS,
             untold: Vec::new(),
             summaries: Vec::new(),
             order: Vec::new(),
@@ -146,9 +155,9 @@ impl PartitionModels {
         }
     }
 
-    /// Whether it has something to do even without samples.
-    pub(super) fn is_restless(&self) -> bool {
-        !self.trackers.is_empty() || !self.untold.is_empty()
+    /// Whether it has something to do even without samples, at this time of the store's newest one.
+    pub(super) fn is_restless(&self, event_ms: i64) -> bool {
+        !self.trackers.is_empty() || !self.untold.is_empty() || event_ms >= self.look_ms
     }
 
     /// Does what is due; whether all of the errand was done.
@@ -160,7 +169,7 @@ impl PartitionModels {
         expired: &[u32],
         moment: Moment,
     ) -> bool {
-        self.now_ms = moment.now_ms;
+        (self.now_ms, self.event_ms) = (moment.now_ms, moment.event_ms);
         expired.iter().for_each(|id| self.forget(context, *id));
         let caught_up = errand != Errand::CatchUp || self.catch_up(context);
         if caught_up {
@@ -170,7 +179,7 @@ impl PartitionModels {
         self.tell(context);
         self.show(context);
         self.count(context);
-        let is_due = self.unsaved >= SAVE_SAMPLES.max(SAVE_SAMPLES_A_SERIES * self.series);
+        let is_due = self.unsaved >= SAVE_SAMPLES.max(SAVE_SAMPLES_A_SERIES * self.series) || self.has_many_idle();
         if self.is_loaded && (is_due || errand == Errand::Save && self.unsaved > 0) {
             match self.save(context) {
                 Ok(()) => context.metrics.scoring.saves.fetch_add(1, Ordering::Relaxed),
@@ -185,7 +194,7 @@ impl PartitionModels {
         caught_up
     }
 
-    fn forget(&mut self, context: &ScoringContext, id: u32) {
+    pub(super) fn forget(&mut self, context: &ScoringContext, id: u32) {
         self.end_run(context, id);
         if !matches!(self.slots.take(id), Slot::Vacant) {
             self.series = self.series.saturating_sub(1);
@@ -217,8 +226,13 @@ impl PartitionModels {
     }
 
     /// Scores samples of one series. A detector that panics costs its series the model, and nobody else anything.
-    fn score_series(&mut self, context: &ScoringContext, id: u32, samples: impl Iterator<Item = (i64, f64)>) {
-        let slot = self.slots.take(id);
+    pub(super) fn score_series(
+        &mut self,
+        context: &ScoringContext,
+        id: u32,
+        samples: impl Iterator<Item = (i64, f64)>,
+    ) {
+        let Some(slot) = self.take(context, id) else { return self.learn_anew(context, id) };
         let is_new = matches!(slot, Slot::Vacant);
         let scored = catch_unwind(AssertUnwindSafe(|| self.score_slot(context, id, slot, samples)));
         match scored {
@@ -271,7 +285,7 @@ impl PartitionModels {
         self.scored += scored;
         let summary = match &slot {
             _ if scored == 0 => None,
-            Slot::Vacant => None,
+            Slot::Vacant | Slot::Away(_) => None,
             Slot::Few(few) => Some(Summary::of_few(few.samples().len() as u32)),
             Slot::Model(model) => last.map(|(score, votes)| Summary::of(model, score, &votes)),
         };
@@ -401,27 +415,37 @@ impl PartitionModels {
     }
 
     fn restore(&mut self, context: &ScoringContext, saved: models_file::SavedModels) {
+        self.aside = saved.file;
+        self.event_ms = context.store.newest_ms().unwrap_or(i64::MIN);
+        let follow = |(id, run)| (id, Followed { run, heard_ms: self.now_ms });
+        self.trackers = saved.runs.into_iter().map(follow).collect();
         for series in saved.series {
             let key = context.store.key(SeriesRef::new(self.number, series.id));
             // An id that was lost with the end of the journal may have been given to another series since.
             if key.is_some_and(|key| hash(&key) == series.key_hash) {
-                self.slots.put(series.id, series.slot);
+                let place = series.place.filter(|_| self.is_idle(series.id, &series.slot));
+                self.slots.put(series.id, place.map_or(series.slot, Slot::Away));
                 self.series += 1;
                 self.summaries.push((series.id, Some(series.summary)));
             }
         }
-        let has_model = |(id, _): &(u32, RunTracker)| matches!(self.slots.get(*id), Slot::Model(_));
-        let follow = |(id, run)| (id, Followed { run, heard_ms: self.now_ms });
-        self.trackers = saved.runs.into_iter().filter(has_model).map(follow).collect();
+        self.trackers.retain(|id, _| matches!(self.slots.get(*id), Slot::Model(_)));
     }
 
-    /// Writes the models down, a slice at a time.
+    /// Writes the models down, a slice at a time, and sets those of idle series aside.
     fn save(&mut self, context: &ScoringContext) -> Result<(), ModelsFileError> {
         let mut writer = ModelsWriter::create(&context.dir, self.number)?;
+        let mut away = Vec::new();
         for (at, (id, slot)) in self.slots.iter().enumerate() {
             let series = SeriesRef::new(self.number, id);
-            let Some((key, summary)) = context.store.key(series).zip(context.board.of(series)) else { continue };
-            writer.series(id, hash(&key), slot, &summary)?;
+            let is_away = matches!(slot, Slot::Away(_)) || self.is_idle(id, slot);
+            let Some((key, summary)) = context.store.key(series).zip(context.board.of(series)) else {
+                // It is about to be forgotten, and will not be found in the new file.
+                away.extend(is_away.then_some((id, Slot::Vacant)));
+                continue;
+            };
+            let place = writer.series(id, hash(&key), slot, &summary, &self.aside)?;
+            away.extend(place.filter(|_| is_away).map(|place| (id, Slot::Away(place))));
             if at % SLICE_SERIES == SLICE_SERIES - 1 {
                 std::thread::yield_now();
             }
@@ -429,7 +453,10 @@ impl PartitionModels {
         let mut trackers: Vec<_> = self.trackers.iter().collect();
         trackers.sort_unstable_by_key(|(id, _)| **id);
         trackers.into_iter().try_for_each(|(id, followed)| writer.run(*id, &followed.run))?;
-        writer.finish()
+        let file = writer.finish()?;
+        self.aside = if away.is_empty() { SetAside::default() } else { file };
+        away.into_iter().for_each(|(id, slot)| self.slots.put(id, slot));
+        Ok(())
     }
 }
 

@@ -145,7 +145,7 @@ impl Scoring {
         let is_slow = self.ticks.is_multiple_of(SLOW_TICKS);
         for at in 0..self.sides.len() {
             let side = &self.sides[at];
-            let is_restless = is_slow && side.models.as_ref().is_some_and(PartitionModels::is_restless);
+            let is_restless = is_slow && side.models.as_ref().is_some_and(|models| models.is_restless(event_ms));
             if side.is_behind {
                 self.lend(at, Errand::CatchUp);
             } else if !side.pending.is_empty() || !side.expired.is_empty() || is_restless {

@@ -6,6 +6,7 @@ use super::*;
 use crate::analysis::fan_out::FanOut;
 use crate::analysis::{SeriesModel, Settings};
 use crate::anomaly::run::AnomalyRun;
+use crate::shard::series_slots::Slot;
 use crate::shard::{ModelBoard, Summary};
 use std::collections::BTreeMap;
 use std::fs;
@@ -314,5 +315,87 @@ fn a_run_whose_series_stops_is_closed_when_time_goes_on() {
     }
     let closed: Vec<_> = running.runs().into_iter().filter(|run| run.0 == key(1)).collect();
     assert_eq!(closed, [(key(1), START_MS + 700 * STEP_MS, false)]);
+    running.close();
+}
+
+/// How many models are in memory, and how many are in files only.
+fn models(running: &Running) -> (usize, usize) {
+    let all = running.scoring.sides.iter().flat_map(|side| side.models.as_ref().unwrap().slots.iter());
+    all.fold((0, 0), |(here, away), (_, slot)| match slot {
+        Slot::Model(_) => (here + 1, away),
+        Slot::Away(_) => (here, away + 1),
+        Slot::Few(_) | Slot::Vacant => (here, away),
+    })
+}
+
+/// A store whose first series goes on to step 900 while the others stop at 800, and what its models are then.
+fn mostly_idle() -> (TempDir, Running) {
+    let dir = tempdir().unwrap();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    running.append(&points(0..800));
+    running.settle();
+    assert_eq!(models(&running), (SERIES, 0));
+    let mut alone = points(800..900);
+    alone.retain(|(series, ..)| *series == 0);
+    running.append(&alone);
+    (0..=SLOW_TICKS).for_each(|_| running.settle());
+    let (here, away) = models(&running);
+    assert!(away >= SERIES - 8 && here + away == SERIES, "those beside the one that goes on may stay: {here}");
+    (dir, running)
+}
+
+#[test]
+fn models_of_silent_series_are_freed_and_come_back_as_if_they_had_stayed() {
+    let (dir, mut running) = mostly_idle();
+    assert_eq!(running.board().len(), SERIES, "they are still shown");
+    let mut later = points(900..950);
+    running.append(&later);
+    running.settle();
+    assert_eq!(models(&running), (SERIES, 0));
+    let expected = |series: usize| {
+        let mut model = SeriesModel::new(None, Settings::default());
+        let steps = (0..950).filter(|step| series == 0 || !(800..900).contains(step));
+        let verdicts = steps.map(|step| model.observe(START_MS + step * STEP_MS, value(series, step)));
+        let last = verdicts.last().unwrap();
+        Summary::new(&model, &last)
+    };
+    let all: BTreeMap<_, _> = (0..SERIES).map(|series| (series, expected(series))).collect();
+    assert_eq!(running.board(), all);
+    running.close();
+    // A start finds them idle in the file, and writing it again copies them.
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    later = points(1100..1101);
+    later.retain(|(series, ..)| *series == 0);
+    running.append(&later);
+    (0..=SLOW_TICKS).for_each(|_| running.settle());
+    running.close();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    assert!(models(&running).1 >= SERIES - 8, "{:?}", models(&running));
+    assert_eq!(running.counters(), [0, 0, 0], "nothing is learned twice");
+    let shown = running.board();
+    assert!((1..SERIES).all(|series| shown[&series] == all[&series]));
+    running.close();
+}
+
+#[test]
+fn a_model_that_was_set_aside_and_is_lost_is_learned_anew() {
+    let (dir, mut running) = mostly_idle();
+    for file in fs::read_dir(dir.path().join("models")).unwrap().map(Result::unwrap) {
+        let mut bytes = fs::read(file.path()).unwrap();
+        bytes.iter_mut().skip(8).for_each(|byte| *byte ^= 0x55);
+        fs::write(file.path(), bytes).unwrap();
+    }
+    let away = models(&running).1;
+    running.append(&points(900..901));
+    running.settle();
+    assert_eq!((models(&running), running.counters()[2]), ((SERIES, 0), away as u64));
+    let mut model = SeriesModel::new(None, Settings::default());
+    let steps = (0..801).map(|step| if step == 800 { 900 } else { step });
+    let verdicts = steps.map(|step| model.observe(START_MS + step * STEP_MS, value(39, step)));
+    let last = verdicts.last().unwrap();
+    assert_eq!(running.board()[&39], Summary::new(&model, &last));
     running.close();
 }

@@ -1,4 +1,5 @@
-//! What is remembered of every series of a partition, by series id: nothing, its first samples, or its model.
+//! What is remembered of every series of a partition, by series id: nothing, its first samples, its model, or where that
+//! lies while the series is silent.
 //!
 //! Most series of a fleet that comes and goes never have ten samples, and a model could say nothing about them; so the
 //! first nine are kept as they are, in at most 192 bytes with the series' place on the board, and taught to the model
@@ -9,6 +10,7 @@
 //! Invariant: a series' state is a function of its finite samples in order; one that is not later than the last leaves
 //! no trace, so observing a sample twice is harmless.
 
+use super::set_aside::Place;
 use crate::analysis::{SeriesModel, Settings, Verdict};
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ pub(super) enum Slot {
     Few(Few),
     /// Its model.
     Model(Box<SeriesModel>),
+    /// Where its model lies, as long as it is silent.
+    Away(Place),
 }
 
 /// The first samples of a series, twelve bytes each: milliseconds since the first, and the halves of the value's bits.
@@ -73,6 +77,7 @@ impl Slot {
             Self::Vacant => i64::MIN,
             Self::Few(few) => few.samples().last().map_or(i64::MIN, |(time_ms, _)| time_ms),
             Self::Model(model) => model.last_ms().unwrap_or(i64::MIN),
+            Self::Away(place) => place.last_ms(),
         }
     }
 
@@ -81,10 +86,11 @@ impl Slot {
         matches!(self, Self::Model(model) if model.is_run_open())
     }
 
-    /// Takes the next sample; the verdict on it, once there is a model.
+    /// Takes the next sample; the verdict on it, once there is a model. One that was set aside must be brought back first.
     pub(super) fn observe(&mut self, time_ms: i64, value: f64, settings: &Arc<Settings>) -> Option<Verdict> {
         match self {
             Self::Model(model) => return Some(model.observe(time_ms, value)),
+            Self::Away(_) => debug_assert!(false, "a model that was set aside is brought back before it is asked"),
             _ if !value.is_finite() => return None,
             Self::Vacant => *self = Self::Few(Few::of(time_ms, value)),
             Self::Few(few) => {
