@@ -16,7 +16,7 @@ use crate::api::rest::{self, RestApi};
 use crate::api::{admin, compress, health, metrics_page};
 use crate::clock;
 use crate::config::{self, Config, QuerySemantics};
-use crate::http_server::{self, Ready};
+use crate::http_server::{self, Peer, Ready};
 use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSettings};
 use crate::ingest::statsd_stream::{self, PieceSender};
 use crate::ingest::{Bodies, BodyLimits, Lanes, StatsdSocket, json_push, remote_write};
@@ -225,7 +225,8 @@ impl Local {
     /// # Errors
     /// When the path is none, or the answer does not end.
     pub fn post(&self, path: &str, body: String) -> Result<(u16, String)> {
-        let request = axum::http::Request::post(path).body(Body::from(body))?;
+        let peer = Peer(SocketAddr::from(([127, 0, 0, 1], 0)));
+        let request = axum::http::Request::post(path).extension(peer).body(Body::from(body))?;
         self.runtime.block_on(async {
             let answer = self.routes.clone().oneshot(request).await?;
             let status = answer.status().as_u16();

@@ -191,3 +191,56 @@ fn generate_writes_the_same_bytes_for_the_same_arguments() {
         assert!(!folder.path().join("none").exists(), "{flag} {text}");
     }
 }
+
+#[test]
+fn a_snapshot_and_an_export_of_a_running_server_bring_everything_elsewhere() {
+    let home = TempDir::new().unwrap();
+    let server = Server::start();
+    let rows: String = (0..600).map(|i| format!("2023-11-14T{:02}:{:02}:00Z,{}.5,a\n", i / 60, i % 60, i)).collect();
+    std::fs::write(home.path().join("in.csv"), format!("timestamp,value,host\n{rows}")).unwrap();
+    let url = server.url("");
+    assert_eq!(run(home.path(), &["collect", "in.csv", "--metric", "cpu", "--server", &url]).code, 0);
+
+    let taken = run(home.path(), &["snapshot", "copy", "--server", &url, "--json"]);
+    assert_eq!(taken.code, 0, "{}", taken.err);
+    let said: Value = serde_json::from_str(&taken.out).unwrap();
+    assert!(said[0]["files"].as_u64().unwrap() > 3 && said[0]["dir"].as_str().unwrap().ends_with("/copy"), "{said}");
+    let again = run(home.path(), &["snapshot", "copy", "--server", &url]);
+    assert!(again.code == 1 && again.err.contains("something is there already"), "{}", again.err);
+
+    let export = |arguments: &[&str]| {
+        let ended =
+            run(home.path(), &[&["export", "--match", "{__name__=\"cpu\"}", "--server", &url], arguments].concat());
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        ended.out
+    };
+    let all = export(&[]);
+    assert_eq!(all.lines().next().unwrap(), "timestamp,value,name,host");
+    assert_eq!(all.lines().count(), 601);
+    assert_eq!(all.lines().nth(1).unwrap(), "2023-11-14T00:00:00.000Z,0.5,cpu,a");
+    let some = export(&["--from", "2023-11-14T01:00:00Z", "--to", "2023-11-14T01:09:59Z"]);
+    assert_eq!(some.lines().count(), 11);
+    export(&["--output", "out.csv"]);
+    server.stop();
+
+    // Elsewhere: the copy as a store, without a server first, and the file in a store of its own.
+    let offline = run(home.path(), &["snapshot", "second", "--data-dir", "copy", "--server", "http://127.0.0.1:9"]);
+    assert!(offline.code == 1 && offline.err.contains("no server answers"), "{}", offline.err);
+    let environment = "INFRAWATCH_HTTP_LISTEN";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+    command.args(["snapshot", "second", "--data-dir", "copy"]).current_dir(home.path()).env_clear();
+    let output = command.env(environment, "off").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let second = home.path().join("second");
+    let stopped = Server::start().stop();
+    std::fs::remove_dir_all(stopped.data_dir()).unwrap();
+    std::fs::rename(&second, stopped.data_dir()).unwrap();
+    let restored = stopped.restart();
+    let count = |server: &Server, query: &str| value_at(server, query, "2023-11-14T12:00:00Z");
+    assert_eq!(count(&restored, "count_over_time(cpu[12h])").as_deref(), Some("600"));
+    restored.stop();
+    let other = Server::start();
+    assert_eq!(run(home.path(), &["collect", "out.csv", "--server", &other.url("")]).code, 0);
+    assert_eq!(count(&other, "sum(sum_over_time(cpu{host=\"a\"}[12h]))").as_deref(), Some("180000"));
+    other.stop();
+}

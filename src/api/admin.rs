@@ -1,19 +1,74 @@
-//! What an operator asks of the running server: `POST /-/compact`.
+//! What an operator asks of the running server: `POST /-/compact` and `POST /-/snapshot?dir=DIR`.
 //!
 //! Not here: roles; until access is configured only peers on loopback may ask.
 
 use crate::http_server::Peer;
-use axum::Router;
-use axum::extract::{Extension, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use storage::{Store, StoreError};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::json;
+use std::io::ErrorKind::AlreadyExists;
+use std::path::PathBuf;
+use storage::{SnapshotReport, Store, StoreError};
 use tokio::sync::oneshot;
 
 /// The routes, at the root.
 pub fn router(store: Store) -> Router {
-    Router::new().route("/-/compact", post(compact).put(compact)).with_state(store)
+    Router::new()
+        .route("/-/compact", post(compact).put(compact))
+        .route("/-/snapshot", post(snapshot).put(snapshot))
+        .with_state(store)
+}
+
+/// Where a snapshot is to go.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    dir: PathBuf,
+}
+
+/// Copies the store to a directory of the server's machine.
+async fn snapshot(
+    State(store): State<Store>,
+    Extension(Peer(peer)): Extension<Peer>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    if !peer.ip().to_canonical().is_loopback() {
+        return (StatusCode::FORBIDDEN, "only peers on loopback may ask for a snapshot\n").into_response();
+    }
+    let dir = match asked {
+        Ok(Query(Asked { dir })) if dir.is_absolute() => dir,
+        Ok(_) => return (StatusCode::BAD_REQUEST, "dir must be an absolute path\n").into_response(),
+        Err(rejection) => return (StatusCode::BAD_REQUEST, format!("{rejection}: say ?dir=DIR\n")).into_response(),
+    };
+    let (answer, answered) = oneshot::channel();
+    let asked = store.snapshot(
+        &dir,
+        Box::new(move |result| {
+            // The peer that asked may have left; the work is done all the same.
+            let _ = answer.send(result);
+        }),
+    );
+    let result = match asked {
+        Ok(()) => answered.await.unwrap_or(Err(StoreError::Closed)),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(SnapshotReport { files, bytes }) => {
+            tracing::info!(dir = %dir.display(), files, bytes, "snapshot made");
+            Json(json!({ "dir": dir, "files": files, "bytes": bytes })).into_response()
+        }
+        Err(error @ StoreError::Io { .. }) if matches!(&error, StoreError::Io { source, .. } if source.kind() == AlreadyExists) => {
+            (StatusCode::CONFLICT, format!("{error}\n")).into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "no snapshot could be made");
+            (StatusCode::SERVICE_UNAVAILABLE, format!("no snapshot could be made: {error}\n")).into_response()
+        }
+    }
 }
 
 async fn compact(State(store): State<Store>, Extension(Peer(peer)): Extension<Peer>) -> Response {

@@ -4,6 +4,7 @@
 
 use super::CliError;
 use crate::config::Listen;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -37,6 +38,18 @@ impl Client {
         let mut answer = self.0.get(url).query_pairs(pairs).call().map_err(reason)?;
         let body = answer.body_mut().with_config().limit(u64::MAX).read_to_string().map_err(reason)?;
         Ok(Answer { status: answer.status().as_u16(), body })
+    }
+
+    /// GET with parameters of an answer that goes on to `out` as it comes; any other status than 200 is an error.
+    pub(super) fn download(&self, url: &str, parameters: &[(&str, String)], out: &mut dyn Write) -> Result<(), String> {
+        let pairs = parameters.iter().map(|(name, value)| (*name, value.as_str()));
+        let answer = self.0.get(url).query_pairs(pairs).call().map_err(reason)?;
+        if answer.status().as_u16() != 200 {
+            let Answer { status, body } = read(answer);
+            return Err(format!("status {status}: {}", body.trim_end()));
+        }
+        let mut body = answer.into_body().into_with_config().limit(u64::MAX).reader();
+        io::copy(&mut body, out).map(drop).map_err(|error| error.to_string())
     }
 
     /// POST of JSON; the error says why there was no answer.

@@ -13,6 +13,7 @@ mod collect;
 mod config;
 mod demo;
 mod detect;
+mod export;
 mod forecast;
 mod generate;
 mod health;
@@ -20,6 +21,7 @@ mod query;
 mod repair;
 mod selftest;
 mod serve;
+mod snapshot;
 mod version;
 
 mod client;
@@ -97,6 +99,8 @@ enum Command {
     Generate(generate::Generate),
     /// Ask a running server for the value of an expression, now or over a range
     Query(query::Query),
+    /// Write the stored samples of some series to a CSV file
+    Export(export::Export),
     /// Check or show settings
     Config(config::ConfigCommand),
     /// Ask a running server how it is; exit code 0 if healthy, else 1
@@ -108,6 +112,8 @@ enum Command {
     SelfTest(selftest::SelfTest),
     /// Look at a store that no server has open, and save what is whole of what is damaged
     Repair(repair::Repair),
+    /// Copy a store, also while its server runs; the copy is a store by itself
+    Snapshot(snapshot::Snapshot),
     /// Show version and licence
     Version(version::Version),
 }
@@ -140,11 +146,13 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Collect(collect) => collect.run(&line.global),
         Command::Generate(generate) => generate.run(&line.global),
         Command::Query(query) => query.run(&line.global),
+        Command::Export(export) => export.run(&line.global),
         Command::Config(config) => config.run(&line.global),
         Command::Health(health) => health.run(&line.global),
         Command::Bench(bench) => bench.run(&line.global),
         Command::SelfTest(selftest) => selftest.run(&line.global),
         Command::Repair(repair) => repair.run(&line.global),
+        Command::Snapshot(snapshot) => snapshot.run(&line.global),
         Command::Version(version) => version.run(&line.global),
     }
 }

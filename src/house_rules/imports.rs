@@ -50,6 +50,7 @@ const ROOMS: &[Room] = &[
     room("cli", &["logging", "query", "analysis", "storage", "protocols", "series_file", "synthetic", "plot"], true),
     room("cli::serve", &["logging", "server"], true),
     room("cli::collect", &["logging", "series_file", "server"], true),
+    room("cli::snapshot", &["logging", "server"], true),
     room("service_manager", &[], false),
     room("server", EVERYTHING, true),
     room("house_rules", &[], false),

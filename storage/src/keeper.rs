@@ -21,9 +21,10 @@ use crate::rollup::{Resolution, Work};
 use crate::series::PARTITIONS;
 use crate::shard_store::{ShardStore, ShardTask, shard_of};
 use crate::shared::Shared;
+use crate::snapshot::{SnapshotReport, Target};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -44,10 +45,15 @@ const SEAL_SLICE: u32 = 2_000;
 /// Hears how a request to the keeper ended.
 pub type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
+/// Hears how a snapshot ended.
+pub type SnapshotAnswer = Box<dyn FnOnce(Result<SnapshotReport, StoreError>) + Send>;
+
 /// A request to the keeper.
 pub(crate) enum Command {
     /// Seal, write everything as blocks, compact all days, cut the journal.
     Compact(Answer),
+    /// Copy the store to a directory.
+    Snapshot(PathBuf, SnapshotAnswer),
     /// Write a last checkpoint and end.
     Stop(Answer),
 }
@@ -81,6 +87,7 @@ impl Keeper {
         loop {
             match self.commands.recv_timeout(TICK) {
                 Ok(Command::Compact(answer)) => answer(self.compact()),
+                Ok(Command::Snapshot(dir, answer)) => answer(self.snapshot(&dir)),
                 Ok(Command::Stop(answer)) => return answer(self.checkpoint()),
                 Err(RecvTimeoutError::Timeout) => self.tick(&mut rhythm),
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -195,6 +202,21 @@ impl Keeper {
         report.checkpoints += 1;
         report.checkpoint_bytes = bytes;
         Ok(())
+    }
+
+    /// Copies the store as it is now, with every sample that was acknowledged before.
+    fn snapshot(&mut self, dir: &Path) -> Result<SnapshotReport, StoreError> {
+        let shared = self.shared.clone();
+        let target = Target::at(dir, &shared.settings.dir)?;
+        let copied =
+            self.checkpoint().and_then(|()| target.fill(&shared.settings.dir, &shared.blocks, &shared.rollups));
+        match copied {
+            Ok(report) => target.finish().map(|()| report),
+            Err(error) => {
+                target.abandon();
+                Err(error)
+            }
+        }
     }
 
     fn compact(&mut self) -> Result<(), StoreError> {

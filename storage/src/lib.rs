@@ -35,15 +35,17 @@ mod scan;
 pub mod series;
 mod shard_store;
 mod shared;
+mod snapshot;
 mod store;
 mod watchdog;
 
 pub use error::StoreError;
-pub use keeper::Answer;
+pub use keeper::{Answer, SnapshotAnswer};
 pub use open::{Opened, StoreThreads, open};
 pub use repair::{Finding, RepairReport, repair};
 pub use rollup::{Resolution, Rollup, increase};
 pub use scan::{ChunkPiece, Pieces, ReadBuffers};
 pub use shard_store::{ROW_SAMPLES_MAX, Row, ShardStore, ShardTask, Tally, route, route_known};
 pub use shared::{KeeperReport, Settings};
+pub use snapshot::SnapshotReport;
 pub use store::{SelectedSeries, Store, StoreFigures};

@@ -6,13 +6,14 @@
 
 use crate::StoreError;
 use crate::journal::{JournalState, SideReport};
-use crate::keeper::{Answer, Command};
+use crate::keeper::{Answer, Command, SnapshotAnswer};
 use crate::label_index::{Matcher, Search};
 use crate::partition::SeriesView;
 use crate::series::{PARTITIONS, SeriesRef};
 use crate::shared::{KeeperReport, Shared};
 use crossbeam_channel::Sender;
 use roaring::RoaringBitmap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -196,6 +197,15 @@ impl Store {
     /// When the store is closing or too many requests wait.
     pub fn compact(&self, answer: Answer) -> Result<(), StoreError> {
         self.commands.try_send(Command::Compact(answer)).map_err(|_| StoreError::Closed)
+    }
+
+    /// Copies the store, while it runs, to a directory that is then a store by itself; `answer` hears when that is done.
+    /// Every sample that was acknowledged before this call is in the copy.
+    ///
+    /// # Errors
+    /// When the store is closing or too many requests wait.
+    pub fn snapshot(&self, dir: &Path, answer: SnapshotAnswer) -> Result<(), StoreError> {
+        self.commands.try_send(Command::Snapshot(dir.to_path_buf(), answer)).map_err(|_| StoreError::Closed)
     }
 
     pub(crate) fn command(&self, command: Command) -> Result<(), StoreError> {

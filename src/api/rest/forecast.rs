@@ -16,8 +16,8 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use std::sync::Arc;
-use storage::SelectedSeries;
 use storage::sample::Samples;
+use storage::{Resolution, SelectedSeries};
 
 const HOUR_MS: i64 = 3_600_000;
 /// From this span on hours are a sensible step for samples that are closer together.
@@ -153,6 +153,9 @@ fn history(
 ) -> Result<Option<i64>, ApiError> {
     samples.clear();
     let Some((newest_ms, _)) = shared.api.store.newest(one.series)? else { return Ok(None) };
+    if read_hours(shared, one, step_ms, newest_ms, samples)? {
+        return Ok(None);
+    }
     let span_ms = step_ms.map_or(HISTORY_MS, |step_ms| step_ms.saturating_mul(HISTORY_STEPS));
     shared.api.store.read(one.series, newest_ms.saturating_sub(span_ms), newest_ms, samples)?;
     let distance_ms = usual_distance_ms(&samples.times);
@@ -167,6 +170,43 @@ fn history(
     samples.times.drain(..needless);
     samples.values.drain(..needless);
     Ok(None)
+}
+
+/// Reads means of hours, or of steps of whole hours, from rollups, which reach back further than samples; false where steps
+/// or samples are not of that kind.
+fn read_hours(
+    shared: &Shared,
+    one: &SelectedSeries,
+    step_ms: Option<i64>,
+    newest_ms: i64,
+    samples: &mut Samples,
+) -> Result<bool, ApiError> {
+    let hours_ms = step_ms.unwrap_or(HOUR_MS);
+    if hours_ms % HOUR_MS != 0 {
+        return Ok(false);
+    }
+    shared.api.store.read(one.series, newest_ms.saturating_sub(HOURS_FROM_MS), newest_ms, samples)?;
+    let is_dense = samples.len() > 2 && usual_distance_ms(&samples.times) < HOUR_MS;
+    if !is_dense {
+        return Ok(false);
+    }
+    let since_ms = newest_ms.saturating_sub(hours_ms.saturating_mul(HISTORY_STEPS));
+    let mut buckets = Vec::new();
+    shared.api.store.rollups(one.series, Resolution::Hour, since_ms, newest_ms, &mut buckets)?;
+    let covered_ms = newest_ms - buckets.first().map_or(newest_ms, |bucket| bucket.start_ms);
+    if step_ms.is_none() && covered_ms < HOURS_FROM_MS {
+        return Ok(false);
+    }
+    samples.clear();
+    for step in buckets.chunk_by(|a, b| a.start_ms.div_euclid(hours_ms) == b.start_ms.div_euclid(hours_ms)) {
+        let finite = || step.iter().filter(|bucket| bucket.sum.is_finite());
+        let count: u64 = finite().map(|bucket| bucket.count).sum();
+        if count > 0 {
+            let sum: f64 = finite().map(|bucket| bucket.sum).sum();
+            samples.push(step[0].start_ms.div_euclid(hours_ms) * hours_ms, sum / count as f64);
+        }
+    }
+    Ok(true)
 }
 
 /// The median distance of the newest samples, 0 if there are none.

@@ -18,10 +18,12 @@ mod selection;
 mod anomalies;
 mod anomaly_post;
 mod detect;
+mod export;
 mod forecast;
 mod metric;
 mod metrics;
 mod points;
+mod rollups;
 
 pub use answer::not_found;
 pub use answer::wrong_method;
@@ -67,6 +69,8 @@ pub fn router(api: RestApi, at_once: usize) -> Router {
     Router::new()
         .route("/metrics", get(metrics::list))
         .route("/metrics/{name}", get(metric::show))
+        .route("/metrics/{name}/rollups", get(rollups::show))
+        .route("/export", get(export::export))
         .route("/detect/{name}", post(detect::detect))
         .route("/forecast/{name}", post(forecast::forecast))
         .route("/anomalies", get(anomalies::list).post(anomaly_post::post))

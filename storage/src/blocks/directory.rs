@@ -23,8 +23,9 @@ use super::manifest::Listed;
 use crate::StoreError;
 use crate::disk::{Disk, folder_bytes, sync_folder};
 use crate::series::PARTITIONS;
+use crate::snapshot::SnapshotReport;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -438,6 +439,12 @@ impl Directory {
         self.compacted_blocks = blocks;
         sync_folder(&self.shared.folder)?;
         Ok(self)
+    }
+
+    /// Copies what is synced, as it is, to a directory of the same name in another folder.
+    pub(super) fn copy_to(&self, folder: &Path, report: &mut SnapshotReport) -> Result<(), StoreError> {
+        let to = folder.join(self.name.to_string());
+        self.engine.while_closed(|| report.copy_folder(&self.path, &to))
     }
 
     /// Marks the directory for removal, which happens when its last reader is done with it.

@@ -12,6 +12,10 @@ use crate::StoreError;
 use crate::disk::{Disk, VALUE_BYTES_MAX};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+/// How long to wait for those who use the engine: a read takes well below a millisecond.
+const USERS_POLL: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Default)]
 pub(super) struct Engine {
@@ -73,6 +77,22 @@ impl Engine {
     pub(super) fn abandon(&self) {
         self.slot().disk = None;
         self.note_closed();
+    }
+
+    /// Closes the engine, as soon as nobody uses it, and runs `work` before anybody can open it again.
+    pub(super) fn while_closed<T>(&self, work: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        loop {
+            let mut slot = self.slot();
+            if let Some(disk) = slot.disk.take_if(|disk| !disk.is_shared()) {
+                self.note_closed();
+                disk.close()?;
+            }
+            if slot.disk.is_none() {
+                return work();
+            }
+            drop(slot);
+            std::thread::sleep(USERS_POLL);
+        }
     }
 
     fn note_closed(&self) {

@@ -16,6 +16,7 @@ use super::packer::Packer;
 use crate::StoreError;
 use crate::disk::sync_folder;
 use crate::series::PARTITIONS;
+use crate::snapshot::SnapshotReport;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -215,6 +216,15 @@ impl BlockStore {
         self.set_directories(live);
         retired.iter().for_each(|directory| directory.retire());
         Ok(())
+    }
+
+    /// Copies everything to another folder, that can be opened as this one; for the thread that writes, after a sync.
+    pub(crate) fn copy_to(&self, folder: &Path, report: &mut SnapshotReport) -> Result<(), StoreError> {
+        std::fs::create_dir_all(folder).map_err(|e| StoreError::io("create", folder, e))?;
+        let whole: Vec<_> = self.directories().iter().filter(|directory| !directory.has_failed()).cloned().collect();
+        whole.iter().try_for_each(|directory| directory.copy_to(folder, report))?;
+        save_manifest(folder, &whole)?;
+        sync_folder(folder)
     }
 
     /// Damage found since the last call, in reading, compacting and writing.

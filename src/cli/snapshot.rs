@@ -1,0 +1,115 @@
+//! `infrawatch snapshot DIR`: a copy of a store that is a store by itself, made by the running server, or without one.
+//!
+//! Not here: the copying (see `storage`).
+
+use super::client::{Client, server_at, url_of};
+use super::output::Rows;
+use super::settings::{flag, load};
+use super::{CliError, Global};
+use crate::config::{Config, Level};
+use crate::logging;
+use crate::server::Local;
+use clap::Args;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a server may take to say that it is there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Copying takes about 2 s a GiB on a fast disk.
+const TIMEOUT: Duration = Duration::from_secs(6 * 3600);
+
+#[derive(Debug, Args)]
+pub(super) struct Snapshot {
+    /// Directory to make, on the machine of the server
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+    /// Server to ask, on this machine [default: the configured http.listen]
+    #[arg(long, alias = "url", value_name = "URL")]
+    server: Option<String>,
+    /// Directory of the store, when no server runs on it [default: ./infrawatch-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+impl Snapshot {
+    pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
+        let flags = flag("storage.data_dir", "--data-dir", self.data_dir.as_ref());
+        let config = load(global, flags.into_iter().collect())?.config;
+        let dir = std::path::absolute(&self.dir)
+            .map_err(|error| CliError::Failed(format!("{}: {error}", self.dir.display())))?;
+        let (status, body) = match self.server_that_answers(&config)? {
+            Some(url) => {
+                let client = Client::new(TIMEOUT);
+                let answer = client.post_json(&format!("{url}{}", path(&dir)), "").map_err(CliError::Failed)?;
+                (answer.status, answer.body)
+            }
+            None => offline(global, &config, &dir)?,
+        };
+        let answer: Value = match status {
+            200 => serde_json::from_str(&body).map_err(|error| CliError::Failed(error.to_string()))?,
+            _ => return Err(CliError::Failed(body.trim_end().to_owned())),
+        };
+        let mut rows = Rows::new(&["dir", "files", "bytes"]);
+        rows.push(vec![answer["dir"].clone(), answer["files"].clone(), answer["bytes"].clone()]);
+        rows.write(global)
+    }
+
+    /// The server to ask; none when the store is to be opened without one.
+    fn server_that_answers(&self, config: &Config) -> Result<Option<String>, CliError> {
+        let server = match &self.server {
+            Some(server) => Some(url_of(server)),
+            None => server_at(config.http.listen).ok(),
+        };
+        let Some(url) = server else { return Ok(None) };
+        match Client::new(PROBE_TIMEOUT).get(&format!("{url}/-/healthy")) {
+            Ok(_) => Ok(Some(url)),
+            Err(what) if self.server.is_some() => Err(CliError::Failed(format!("no server answers at {url} ({what})"))),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// Opens the store, which no server may have open, and lets it copy itself.
+fn offline(global: &Global, config: &Config, dir: &Path) -> Result<(u16, String), CliError> {
+    // Opening would make one.
+    let store = &config.storage.data_dir;
+    if !store.join("STORE").exists() {
+        return Err(CliError::Failed(format!("no server answers, and there is no store in {}", store.display())));
+    }
+    let mut log = config.log.clone();
+    if global.log_level.is_none() {
+        log.level = Level::Warn;
+    }
+    logging::init(&log);
+    if !global.quiet {
+        eprintln!("no server answers: opening {}", store.display());
+    }
+    let failed = |error| CliError::Failed(format!("{error:#}"));
+    let local = Local::open(config).map_err(failed)?;
+    let answer = local.post(&path(dir), String::new()).map_err(failed)?;
+    local.close().map_err(failed)?;
+    Ok(answer)
+}
+
+/// The request's path, with the directory percent-encoded.
+fn path(dir: &Path) -> String {
+    let mut path = "/-/snapshot?dir=".to_owned();
+    for byte in dir.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => path.push(char::from(*byte)),
+            byte => path.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_path_is_one_parameter() {
+        assert_eq!(path(Path::new("/a b&c=1/ü.x")), "/-/snapshot?dir=/a%20b%26c%3D1/%C3%BC.x");
+    }
+}
