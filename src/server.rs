@@ -20,7 +20,7 @@ use crate::http_server::{self, Peer, Ready};
 use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSettings};
 use crate::ingest::statsd_stream::{self, PieceSender};
 use crate::ingest::{Bodies, BodyLimits, Lanes, StatsdSocket, json_push, remote_write};
-use crate::query::{QueryLimits, Semantics};
+use crate::query::{QueryLimits, Room, Semantics};
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
@@ -163,11 +163,13 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
     let push = json_push::router(running.lanes.clone(), running.metrics.clone(), bodies, future_ms);
     let version = env!("CARGO_PKG_VERSION");
     let query = query_limits(&config.query);
-    let read = prometheus::router(PrometheusApi { store: store.clone(), query, version, now_ms: clock::now_ms });
+    let room = Room::new(query.memory_max_bytes);
+    let (queries, now_ms) = (room.clone(), clock::now_ms as fn() -> i64);
+    let read = prometheus::router(PrometheusApi { store: store.clone(), query, room, version, now_ms });
     let prometheus = write.merge(compress::gzip(read));
     let (book, board) = (running.book.clone(), running.board.clone());
     let metrics = running.metrics.clone();
-    let (store_of_health, now_ms) = (store.clone(), clock::now_ms as fn() -> i64);
+    let store_of_health = store.clone();
     let health = health::Health { store: store_of_health, book, board, metrics, stopping, started_ms, now_ms };
     let page = metrics_page::MetricsPage {
         metrics: running.metrics.clone(),
@@ -175,6 +177,7 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
         book: running.book.clone(),
         board: running.board.clone(),
         names_max: config.metrics.names_max,
+        queries,
     };
     let own = rest(config, running);
     Router::new()
@@ -429,6 +432,7 @@ fn query_limits(query: &config::Query) -> QueryLimits {
         lookback_ms: query.lookback.as_millis() as i64,
         max_concurrent: query.max_concurrent,
         timeout_ms: query.timeout.as_millis() as u64,
+        memory_max_bytes: query.memory_max,
         semantics: match query.semantics {
             QuerySemantics::Two => Semantics::Closed,
             QuerySemantics::Three => Semantics::LeftOpen,

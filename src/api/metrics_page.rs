@@ -4,6 +4,7 @@
 
 use super::{anomaly_metrics, process};
 use crate::anomaly::book::Book;
+use crate::query::Room;
 use crate::self_metrics::{Drop, Rejection, SelfMetrics, Source, SourceCounters};
 use crate::shard::questions::ModelBoard;
 use axum::Router;
@@ -32,6 +33,8 @@ pub struct MetricsPage {
     pub board: Arc<ModelBoard>,
     /// Most names of metrics that are shown by themselves.
     pub names_max: usize,
+    /// The queries in flight.
+    pub queries: Arc<Room>,
 }
 
 /// The route, at the root.
@@ -111,6 +114,7 @@ impl MetricsPage {
         out.sample("infrawatch_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
         self.accounting(out);
         self.requests(out);
+        self.queries(out);
         self.statsd(out);
         self.scoring(out);
         self.store(out);
@@ -122,6 +126,18 @@ impl MetricsPage {
             }
             out.sample(name, &[], value);
         });
+    }
+
+    fn queries(&self, out: &mut Exposition) {
+        out.gauge("infrawatch_queries_in_flight", "Queries being evaluated or written.");
+        out.sample("infrawatch_queries_in_flight", &[], self.queries.in_flight());
+        out.gauge("infrawatch_query_memory_bytes", "What queries hold in memory, of query.memory_max.");
+        out.sample("infrawatch_query_memory_bytes", &[], self.queries.bytes());
+        out.counter(
+            "infrawatch_queries_crowded_out_total",
+            "Attempts to evaluate a query that found no room in memory; they are repeated within its time.",
+        );
+        out.sample("infrawatch_queries_crowded_out_total", &[], self.queries.crowded_out());
     }
 
     /// The counters of the law: received = stored + aggregated + rejected + late + duplicate + dropped.

@@ -132,6 +132,8 @@ settings! {
         timeout: Duration as Span = "2m" in "1ms" to "1d",
         /// Samples one query may hold in memory before it is answered 422.
         max_samples: usize as Count = "50000000" in "1" to "10000000000",
+        /// Room for what all queries together hold in memory; those without room wait within their time, then get a 503.
+        memory_max: u64 as Bytes = "1GiB" in "1MiB" to "1TiB",
         /// Points a series of one range query may have before it is answered 422.
         max_points: usize as Count = "11000" in "1" to "1000000",
         /// Queries evaluated at the same time; further ones wait.

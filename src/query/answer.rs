@@ -7,7 +7,9 @@ use super::evaluate::Evaluation;
 use super::grid::Grid;
 use super::labels::Labels;
 use super::limits::{Budget, Cancel, QueryLimits};
+use super::notes::Notes;
 use super::plan::{Plan, Root};
+use super::room::Share;
 pub use super::value::is_absent;
 use super::value::{RawSeries, Series, Value};
 use super::{parse, planner, select};
@@ -32,6 +34,15 @@ pub enum Answer {
     Matrix(Vec<AnswerSeries>),
     /// What a range query found: values of series at common instants.
     Columns(AnswerColumns),
+}
+
+/// A result and what there is to say about it.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    /// The result.
+    pub answer: Answer,
+    /// Warnings and remarks.
+    pub notes: Notes,
 }
 
 /// Series in the order of their labels, each with a value or none at every one of the same instants.
@@ -79,34 +90,36 @@ pub struct RangeTimes {
     pub step_ms: i64,
 }
 
-/// Evaluates an expression at one instant, in milliseconds since the epoch.
+/// Evaluates an expression at one instant, in milliseconds since the epoch. The answer takes up what `share` has taken.
 pub fn instant(
     store: &Store,
     expression: &str,
     time_ms: i64,
     limits: &QueryLimits,
-    cancel: &Cancel,
-) -> Result<Answer, QueryError> {
+    (cancel, share): (&Cancel, &Share),
+) -> Result<Answered, QueryError> {
     refuse_far_times(&[time_ms])?;
     let plan = planner::plan(&parse::expression(expression, limits)?, Grid::instant(time_ms), time_ms, limits)?;
-    let budget = Budget::new(limits, cancel);
+    let budget = Budget::sharing(limits, cancel, share);
     let leaves = select::fill(&plan, store, &budget)?;
-    finish_instant(&plan, Evaluation::new(leaves, &budget))
+    let answer = finish_instant(&plan, Evaluation::new(leaves, &budget))?;
+    Ok(Answered { answer, notes: budget.notes.take() })
 }
 
-/// Evaluates an expression at every instant of a range.
+/// Evaluates an expression at every instant of a range. The answer takes up what `share` has taken.
 pub fn range(
     store: &Store,
     expression: &str,
     times: RangeTimes,
     limits: &QueryLimits,
-    cancel: &Cancel,
-) -> Result<Answer, QueryError> {
+    (cancel, share): (&Cancel, &Share),
+) -> Result<Answered, QueryError> {
     let parsed = range_expression(expression, limits)?;
     let plan = planner::plan(&parsed, range_grid(times, limits)?, times.end_ms, limits)?;
-    let budget = Budget::new(limits, cancel);
+    let budget = Budget::sharing(limits, cancel, share);
     let leaves = select::fill(&plan, store, &budget)?;
-    finish_range(&plan, Evaluation::new(leaves, &budget))
+    let answer = finish_range(&plan, Evaluation::new(leaves, &budget))?;
+    Ok(Answered { answer, notes: budget.notes.take() })
 }
 
 /// Refuses times so far away that differences between them, offsets included, would not fit an `i64`.

@@ -8,12 +8,13 @@ use super::error::QueryError;
 use super::functions::{histogram, round, sort};
 use super::grid::Grid;
 use super::labels::Labels;
+use super::notes::Notebook;
 use super::number;
 use super::plan::Call;
 use super::value::{ABSENT, Series, Value, drop_names, is_absent, unite};
 
 /// The value of a call.
-pub(crate) fn call(function: &Call, arguments: Vec<Value>, grid: &Grid) -> Result<Value, QueryError> {
+pub(crate) fn call(function: &Call, arguments: Vec<Value>, grid: &Grid, notes: &Notebook) -> Result<Value, QueryError> {
     let mut arguments = Arguments(arguments.into_iter());
     let vector = match function {
         Call::Vector => vec![Series { labels: Labels::empty(), values: arguments.scalar() }],
@@ -45,7 +46,7 @@ pub(crate) fn call(function: &Call, arguments: Vec<Value>, grid: &Grid) -> Resul
         Call::Absent(labels) => vec![absent(labels, &arguments.vector(), grid.count)],
         Call::HistogramQuantile => {
             let q = arguments.scalar();
-            histogram::quantiles(&q, &arguments.vector())
+            histogram::quantiles(&q, &arguments.vector(), notes)
         }
         Call::Replace(replace) => relabelled(arguments.vector(), |labels| replace.apply(labels))?,
         Call::Join(join) => relabelled(arguments.vector(), |labels| join.apply(labels))?,
@@ -138,7 +139,7 @@ mod tests {
     }
 
     fn run(function: &Call, arguments: Vec<Value>) -> Vec<Series> {
-        match call(function, arguments, &Grid::range(0, 1000, 1000)).unwrap() {
+        match call(function, arguments, &Grid::range(0, 1000, 1000), &Notebook::default()).unwrap() {
             Value::Vector(series) => series,
             Value::Scalar(values) => vec![Series { labels: Labels::empty(), values }],
         }

@@ -13,6 +13,9 @@ pub enum QueryError {
     /// The expression is well formed and cannot be executed on these data, or only beyond a limit.
     #[error("{0}")]
     Execution(String),
+    /// Other queries hold the memory that this one needs.
+    #[error("the queries in flight hold all the memory that query.memory_max allows them; ask again in a moment")]
+    Crowded,
     /// The query took longer than `query.timeout`.
     #[error("query timed out, see query.timeout")]
     Timeout,

@@ -9,7 +9,7 @@ use super::calls;
 use super::error::QueryError;
 use super::grid::Grid;
 use super::limits::Budget;
-use super::plan::{Node, RankOp, Source};
+use super::plan::{Call, Node, RankOp, Source};
 use super::rank;
 use super::select::Filled;
 use super::value::{RawSeries, Series, Value, drop_names, is_absent};
@@ -82,10 +82,12 @@ impl<'a> Evaluation<'a> {
                     let mut series = self.vector(inner, grid)?;
                     // Which of equal values stay depends on the order, so it must not be that of partitions.
                     series.sort_by(|a, b| a.labels.cmp(&b.labels));
+                    self.budget.hold(series.len() * grid.count)?;
                     rank::top(&k, *bottom, choice, series).map(Value::Vector)
                 }
                 RankOp::Quantile(q) => {
                     let q = self.scalar(q, grid)?;
+                    self.warn_of_quantiles(&q);
                     Ok(Value::Vector(rank::quantiles(&q, choice, &self.vector(inner, grid)?)))
                 }
                 RankOp::CountValues(name) => {
@@ -94,8 +96,17 @@ impl<'a> Evaluation<'a> {
             },
             Node::Call { function, arguments } => {
                 let arguments = arguments.iter().map(|one| self.node(one, grid)).collect::<Result<Vec<_>, _>>()?;
-                calls::call(function, arguments, grid)
+                if let (Call::HistogramQuantile, Some(Value::Scalar(q))) = (function, arguments.first()) {
+                    self.warn_of_quantiles(q);
+                }
+                calls::call(function, arguments, grid, &self.budget.notes)
             }
+        }
+    }
+
+    fn warn_of_quantiles(&self, column: &[f64]) {
+        for &q in column.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+            self.budget.notes.bad_quantile(q);
         }
     }
 
@@ -151,9 +162,12 @@ impl<'a> Evaluation<'a> {
         for parameter in parameters {
             columns.push(self.scalar(parameter, grid)?);
         }
+        if function.name == "quantile_over_time" {
+            columns.iter().for_each(|column| self.warn_of_quantiles(column));
+        }
         columns.resize(2, Vec::new());
         let parameters = Parameters::Columns([columns.swap_remove(0), columns.swap_remove(0)]);
-        let (series, span) = self.samples(source)?;
+        let (series, span, taken_bytes) = self.samples(source)?;
         let budget = self.budget;
         let slid = fan_out::map(&series, fan_out::RUN, Vec::new, |drops, one| {
             budget.check()?;
@@ -163,31 +177,37 @@ impl<'a> Evaluation<'a> {
             slide.run(&one.samples, drops, &mut values, budget)?;
             Ok(Series { labels: one.labels.clone(), values })
         })?;
+        drop(series);
+        budget.give_bytes(taken_bytes);
         let present: Vec<Series> = slid.into_iter().filter(|one| !one.is_empty()).collect();
         if function.keeps_name { Ok(Value::Vector(present)) } else { drop_names(present, false).map(Value::Vector) }
     }
 
-    /// The samples of a range vector, and where a window over them looks.
-    fn samples(&mut self, source: &Source) -> Result<(Vec<RawSeries>, Span), QueryError> {
+    /// The samples of a range vector, where a window over them looks, and what room they take besides the values that
+    /// are in the account.
+    fn samples(&mut self, source: &Source) -> Result<(Vec<RawSeries>, Span, u64), QueryError> {
         match source {
             Source::Leaf { leaf, span } => match self.take(*leaf) {
-                Some(Filled::Raw(series)) => Ok((series, *span)),
+                Some(Filled::Raw(series)) => Ok((series, *span, 0)),
                 _ => unreachable!("the planner makes the leaves of ranges raw and refers to each once"),
             },
-            Source::Subquery { grid: None, span, .. } => Ok((Vec::new(), *span)),
+            Source::Subquery { grid: None, span, .. } => Ok((Vec::new(), *span, 0)),
             Source::Subquery { inner, grid: Some(grid), span } => {
                 let series = match self.node(inner, grid)? {
                     Value::Scalar(values) => vec![Series { labels: super::labels::Labels::empty(), values }],
                     Value::Vector(series) => series,
                 };
-                Ok((series.into_iter().map(|one| to_samples(one, grid)).collect(), *span))
+                // A time and a value for each, beside the columns they come from.
+                let taken_bytes = (series.len() * grid.count * size_of::<(i64, f64)>()) as u64;
+                self.budget.take_bytes(taken_bytes)?;
+                Ok((series.into_iter().map(|one| to_samples(one, grid)).collect(), *span, taken_bytes))
             }
         }
     }
 
     /// The samples of a range vector at one instant; what an instant query of a range selector answers.
     pub(crate) fn matrix(&mut self, source: &Source, time_ms: i64) -> Result<Vec<RawSeries>, QueryError> {
-        let (mut series, span) = self.samples(source)?;
+        let (mut series, span, _) = self.samples(source)?;
         let end_ms = span.shift.look(time_ms);
         for one in &mut series {
             let seen = bounds(&one.samples.times, end_ms.saturating_sub(span.range_ms), end_ms, span.semantics);

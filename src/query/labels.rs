@@ -7,6 +7,7 @@
 //!
 //! Invariants: names strictly ascend; no value is empty; equal sets have equal bytes.
 
+use super::limits::Semantics;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
@@ -217,6 +218,11 @@ pub(crate) fn is_label_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
         && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+/// Whether an expression may give a label this name: Prometheus 3 takes any text.
+pub(crate) fn may_name_label(name: &str, semantics: Semantics) -> bool {
+    is_label_name(name) || (semantics == Semantics::LeftOpen && !name.is_empty())
 }
 
 fn push(out: &mut Vec<u8>, name: &str, value: &str) {

@@ -6,6 +6,8 @@
 //! query ends within one slice.
 
 use super::error::QueryError;
+use super::notes::Notebook;
+use super::room::Share;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -42,6 +44,8 @@ pub struct QueryLimits {
     pub max_concurrent: usize,
     /// Longest time from request to answer, in milliseconds, waiting included.
     pub timeout_ms: u64,
+    /// Most bytes that all queries together may hold in memory.
+    pub memory_max_bytes: u64,
 }
 
 impl Default for QueryLimits {
@@ -57,6 +61,7 @@ impl Default for QueryLimits {
             semantics: Semantics::Closed,
             max_concurrent: 20,
             timeout_ms: 120_000,
+            memory_max_bytes: 1 << 30,
         }
     }
 }
@@ -82,13 +87,32 @@ impl Cancel {
 pub(crate) struct Budget<'a> {
     pub(crate) limits: &'a QueryLimits,
     cancel: &'a Cancel,
+    /// What the query takes of the room that all share; none where it is alone.
+    share: Option<&'a Share>,
     read: AtomicU64,
     held: AtomicU64,
+    /// What the answer will have to say besides its values.
+    pub(crate) notes: Notebook,
 }
 
+/// A value in memory.
+const VALUE_BYTES: u64 = size_of::<f64>() as u64;
+
 impl<'a> Budget<'a> {
+    /// The budget of a query that shares its memory with no other.
+    #[cfg(test)]
     pub(crate) fn new(limits: &'a QueryLimits, cancel: &'a Cancel) -> Self {
-        Self { limits, cancel, read: AtomicU64::new(0), held: AtomicU64::new(0) }
+        Self::with(limits, cancel, None)
+    }
+
+    /// The budget of a query beside others.
+    pub(crate) fn sharing(limits: &'a QueryLimits, cancel: &'a Cancel, share: &'a Share) -> Self {
+        Self::with(limits, cancel, Some(share))
+    }
+
+    fn with(limits: &'a QueryLimits, cancel: &'a Cancel, share: Option<&'a Share>) -> Self {
+        let (read, held) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { limits, cancel, share, read, held, notes: Notebook::default() }
     }
 
     /// Fails once the query was cancelled.
@@ -116,12 +140,25 @@ impl<'a> Budget<'a> {
                  step, or raise query.max_samples"
             )));
         }
-        Ok(())
+        self.take_bytes(values as u64 * VALUE_BYTES)
+    }
+
+    /// Accounts for memory that holds no values of the query's result: buffers, labels, lists of series.
+    pub(crate) fn take_bytes(&self, bytes: u64) -> Result<(), QueryError> {
+        self.share.map_or(Ok(()), |share| share.take(bytes))
+    }
+
+    /// Accounts for such memory that was freed.
+    pub(crate) fn give_bytes(&self, bytes: u64) {
+        if let Some(share) = self.share {
+            share.give(bytes);
+        }
     }
 
     /// Accounts for values that were freed.
     pub(crate) fn release(&self, values: usize) {
         self.held.fetch_sub(values as u64, Ordering::Relaxed);
+        self.give_bytes(values as u64 * VALUE_BYTES);
     }
 
     /// How many values are accounted for.
@@ -131,7 +168,8 @@ impl<'a> Budget<'a> {
 
     /// Sets the account back to `values` once intermediate results were freed.
     pub(crate) fn settle(&self, values: u64) {
-        self.held.store(values, Ordering::Relaxed);
+        let before = self.held.swap(values, Ordering::Relaxed);
+        self.give_bytes(before.saturating_sub(values) * VALUE_BYTES);
     }
 }
 

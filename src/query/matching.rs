@@ -82,7 +82,7 @@ pub(crate) fn operate(
     let ones = signatures(one, &matching.choice);
     let manys = signatures(many, &matching.choice);
     refuse_shared_instants(&ones, one, many, swapped, steps)?;
-    let mut results = Vec::new();
+    let mut results: Vec<Series> = Vec::new();
     let mut keys: Vec<(usize, &Labels)> = manys.iter().map(|(key, indices)| (indices[0], key)).collect();
     keys.sort_unstable_by_key(|(first, _)| *first);
     for (_, key) in keys {
@@ -98,8 +98,11 @@ pub(crate) fn operate(
                 results.push(Series { labels, values });
             }
         }
-        if matching.cardinality == Cardinality::OneToOne && manys[key].len() > 1 {
-            refuse_overlap(&results[start..], steps)?;
+        if manys[key].len() > 1 {
+            match matching.cardinality {
+                Cardinality::OneToOne => refuse_overlap(&results[start..], steps)?,
+                _ => refuse_equal(&results[start..])?,
+            }
         }
     }
     unite(results, true)
@@ -113,25 +116,51 @@ fn refuse_shared_instants(
     swapped: bool,
     steps: usize,
 ) -> Result<(), QueryError> {
-    let mut shared: Vec<(&Labels, &Vec<usize>)> = ones.iter().filter(|(_, indices)| indices.len() > 1).collect();
+    let shared: Vec<(&Labels, &Vec<usize>)> = ones.iter().filter(|(_, indices)| indices.len() > 1).collect();
     if shared.is_empty() {
         return Ok(());
     }
-    // The same query over the same data fails with the same message.
-    shared.sort_unstable_by_key(|(_, indices)| indices[0]);
     let asked = presence(many, steps);
+    let by_labels = |a: &usize, b: &usize| one[*a].labels.cmp(&one[*b].labels);
+    // Named is the meeting that Prometheus comes upon first: at the earliest instant, in the order of labels.
+    let mut first: Option<(usize, usize, usize, &Labels)> = None;
     for (signature, indices) in shared {
+        let mut indices = indices.clone();
+        indices.sort_unstable_by(by_labels);
         let mut holder: Vec<Option<usize>> = vec![None; steps];
-        for &index in indices {
+        for index in indices {
             for (step, _) in one[index].values.iter().enumerate().filter(|(i, v)| asked[*i] && !is_absent(**v)) {
-                if let Some(other) = holder[step].replace(index) {
-                    let side = if swapped { "left" } else { "right" };
-                    return Err(QueryError::Execution(format!(
-                        "found duplicate series for the match group {signature} on the {side} hand-side of the \
-                         operation: [{}, {}]; many-to-many matching not allowed: matching labels must be unique on \
-                         one side",
-                        one[index].labels, one[other].labels
-                    )));
+                let Some(other) = holder[step].replace(index) else { continue };
+                let is_earlier = |&(at, met, _, _): &(usize, usize, usize, &Labels)| {
+                    step.cmp(&at).then_with(|| by_labels(&index, &met)).is_lt()
+                };
+                if first.as_ref().is_none_or(is_earlier) {
+                    first = Some((step, index, other, signature));
+                }
+            }
+        }
+    }
+    let Some((_, index, other, signature)) = first else { return Ok(()) };
+    let side = if swapped { "left" } else { "right" };
+    Err(QueryError::Execution(format!(
+        "found duplicate series for the match group {signature} on the {side} hand-side of the operation: [{}, {}];\
+         many-to-many matching not allowed: matching labels must be unique on one side",
+        one[index].labels, one[other].labels
+    )))
+}
+
+/// Fails where series of the "many" side that met the same partner became equal.
+fn refuse_equal(results: &[Series]) -> Result<(), QueryError> {
+    let mut sorted: Vec<&Series> = results.iter().collect();
+    sorted.sort_unstable_by(|a, b| a.labels.as_bytes().cmp(b.labels.as_bytes()));
+    for equal in sorted.chunk_by(|a, b| a.labels == b.labels).filter(|equal| equal.len() > 1) {
+        let mut taken = vec![false; equal[0].values.len()];
+        for one in equal {
+            for (taken, _) in taken.iter_mut().zip(&one.values).filter(|(_, value)| !is_absent(**value)) {
+                if std::mem::replace(taken, true) {
+                    return Err(QueryError::execution(
+                        "multiple matches for labels: grouping labels must ensure unique matches",
+                    ));
                 }
             }
         }

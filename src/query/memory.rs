@@ -8,10 +8,12 @@ use super::evaluate::Evaluation;
 use super::grid::Grid;
 use super::labels::Labels;
 use super::limits::{Budget, Cancel, QueryLimits, Semantics};
+use super::notes::Notes;
 use super::plan::Plan;
 use super::select::{Each, Filled, fill_leaves};
 use super::window::bounds;
 use super::{parse, planner};
+use std::cell::RefCell;
 use storage::Pieces;
 use storage::sample::Samples;
 
@@ -20,6 +22,8 @@ use storage::sample::Samples;
 pub(super) struct Memory {
     pub(super) series: Vec<(Labels, Samples)>,
     pub(super) limits: QueryLimits,
+    /// Those of the newest answer.
+    pub(super) notes: RefCell<Notes>,
 }
 
 impl Memory {
@@ -39,7 +43,9 @@ impl Memory {
         let plan = planner::plan(&parsed, Grid::instant(time_ms), time_ms, &self.limits)?;
         let cancel = Cancel::default();
         let budget = Budget::new(&self.limits, &cancel);
-        finish_instant(&plan, Evaluation::new(self.fill(&plan, &budget)?, &budget))
+        let answer = finish_instant(&plan, Evaluation::new(self.fill(&plan, &budget)?, &budget));
+        self.notes.replace(budget.notes.take());
+        answer
     }
 
     pub(super) fn range(&self, expression: &str, times: RangeTimes) -> Result<Answer, QueryError> {
@@ -47,7 +53,9 @@ impl Memory {
         let plan = planner::plan(&parsed, range_grid(times, &self.limits)?, times.end_ms, &self.limits)?;
         let cancel = Cancel::default();
         let budget = Budget::new(&self.limits, &cancel);
-        finish_range(&plan, Evaluation::new(self.fill(&plan, &budget)?, &budget))
+        let answer = finish_range(&plan, Evaluation::new(self.fill(&plan, &budget)?, &budget));
+        self.notes.replace(budget.notes.take());
+        answer
     }
 
     fn fill(&self, plan: &Plan, budget: &Budget<'_>) -> Result<Vec<Filled>, QueryError> {

@@ -18,10 +18,13 @@ mod error;
 mod grid;
 mod labels;
 mod limits;
+mod notes;
 mod number;
+mod room;
 mod value;
 
 mod dialect;
+mod go_regex;
 mod parse;
 mod plan;
 mod planner;
@@ -45,14 +48,18 @@ mod answer;
 mod evaluate;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, AnswerColumns, AnswerSeries, RangeTimes, instant, is_absent, range};
+pub use answer::{Answer, AnswerColumns, AnswerSeries, Answered, RangeTimes, instant, is_absent, range};
 pub use error::QueryError;
 pub use labels::Labels;
-pub(crate) use labels::is_label_name;
+pub(crate) use labels::may_name_label;
 pub use limits::{Cancel, QueryLimits, Semantics};
+pub use notes::Notes;
 pub use number::{push_plain, push_sample_value, push_seconds};
 pub use parse::{matchers, prettify};
+pub use room::{Room, Share};

@@ -72,6 +72,10 @@ pub fn push_sample_value(out: &mut String, value: f64) {
     if !value.is_finite() || magnitude == 0.0 || (1e-6..1e21).contains(&magnitude) {
         return push_plain(out, value);
     }
+    push_with_exponent(out, value);
+}
+
+fn push_with_exponent(out: &mut String, value: f64) {
     let text = format!("{value:e}");
     let (digits, exponent) = text.split_once('e').expect("the e format always has an exponent");
     let (sign, exponent) = match exponent.strip_prefix('-') {
@@ -79,6 +83,15 @@ pub fn push_sample_value(out: &mut String, value: f64) {
         None => ('+', exponent),
     };
     write!(out, "{digits}e{sign}{exponent:0>2}").expect("a String takes every write");
+}
+
+/// Appends a number as messages of Go have it (`%v`): plain, but with an exponent below 1e-4 and from 1e6 on.
+pub(crate) fn push_general(out: &mut String, value: f64) {
+    let magnitude = value.abs();
+    if !value.is_finite() || magnitude == 0.0 || (1e-4..1e6).contains(&magnitude) {
+        return push_plain(out, value);
+    }
+    push_with_exponent(out, value);
 }
 
 /// Appends milliseconds as seconds, with three decimals unless they are all zero.
@@ -219,6 +232,13 @@ mod tests {
             (0.0, "0"),
         ] {
             assert_eq!(written(push_sample_value, value), text);
+        }
+    }
+
+    #[test]
+    fn messages_have_exponents_from_a_million_on() {
+        for (value, text) in [(1.5, "1.5"), (123_456.0, "123456"), (1e6, "1e+06"), (1e-5, "1e-05"), (-0.5, "-0.5")] {
+            assert_eq!(written(push_general, value), text);
         }
     }
 

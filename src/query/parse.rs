@@ -7,12 +7,14 @@
 
 use super::dialect;
 use super::error::QueryError;
-use super::limits::{QueryLimits, Semantics};
+use super::go_regex;
+use super::limits::QueryLimits;
 use promql_parser::label::MatchOp as ParsedOp;
 use promql_parser::parser::value::ValueType;
 use promql_parser::parser::{self, Expr, Function};
 use std::panic;
 use std::sync::Once;
+use storage::StoreError;
 use storage::label_index::Matcher;
 use storage::series::NAME_LABEL;
 
@@ -32,8 +34,9 @@ pub(crate) fn expression(text: &str, limits: &QueryLimits) -> Result<Expr, Query
         )));
     }
     register_functions();
-    match panic::catch_unwind(|| parser::parse(text)) {
-        Ok(Ok(expression)) => match dialect::refusal(text).filter(|_| limits.semantics == Semantics::Closed) {
+    let plain = dialect::without_raw_strings(text);
+    match panic::catch_unwind(|| parser::parse(&plain)) {
+        Ok(Ok(expression)) => match dialect::refusal(&plain, limits.semantics) {
             None => Ok(expression),
             Some(what) => Err(QueryError::BadData(format!("parse error: {what}"))),
         },
@@ -69,14 +72,24 @@ pub(crate) fn selector_matchers(selector: &parser::VectorSelector) -> Result<Vec
         matchers.push(match &parsed.op {
             ParsedOp::Equal => Matcher::equal(name, value),
             ParsedOp::NotEqual => Matcher::not_equal(name, value),
-            // Go takes `a{b}` literally, Rust does not; the parser has rewritten such expressions.
-            ParsedOp::Re(regex) => Matcher::regex(name, value).or_else(|_| Matcher::regex(name, regex.as_str()))?,
-            ParsedOp::NotRe(regex) => {
-                Matcher::not_regex(name, value).or_else(|_| Matcher::not_regex(name, regex.as_str()))?
-            }
+            ParsedOp::Re(regex) => rust_regex(Matcher::regex, name, value, regex.as_str())?,
+            ParsedOp::NotRe(regex) => rust_regex(Matcher::not_regex, name, value, regex.as_str())?,
         });
     }
     Ok(matchers)
+}
+
+/// The matcher of an expression in Go's dialect; `rewritten` is what the parser made of one that Rust does not read,
+/// such as `a{b}`, which Go takes literally.
+fn rust_regex(
+    matcher: fn(&str, &str) -> Result<Matcher, StoreError>,
+    name: &str,
+    value: &str,
+    rewritten: &str,
+) -> Result<Matcher, QueryError> {
+    let translated = go_regex::translated(value)
+        .map_err(|what| QueryError::BadData(format!("parse error: error parsing regexp: {what}")))?;
+    Ok(matcher(name, &translated).or_else(|_| matcher(name, rewritten))?)
 }
 
 /// At least as large as the depth of the syntax tree: every level needs a bracket, an operator or a keyword of its own.

@@ -21,8 +21,9 @@ use promql_parser::parser::{
 };
 use std::time::{Duration, SystemTime};
 
-/// Most instants at which a subquery evaluates its expression: a year of minutes is half a million.
-const SUBQUERY_INSTANTS_MAX: i64 = 1_000_000;
+/// Most instants at which a subquery evaluates its expression: a year of minutes is half a million, a column of as many
+/// as this takes 40 MB.
+const SUBQUERY_INSTANTS_MAX: i64 = 5_000_000;
 
 /// Builds the plan of an expression on a grid. `end_ms` is the end asked for, which no instant need meet.
 pub(crate) fn plan(expression: &Expr, grid: Grid, end_ms: i64, limits: &QueryLimits) -> Result<Plan, QueryError> {
@@ -104,7 +105,7 @@ impl Planner<'_> {
 
     pub(super) fn span(&self, selector: &MatrixSelector) -> Result<Span, QueryError> {
         Ok(Span {
-            range_ms: millis(selector.range),
+            range_ms: millis(selector.range)?,
             shift: self.shift(selector.vs.at.as_ref(), selector.vs.offset.as_ref())?,
             semantics: self.limits.semantics,
         })
@@ -119,8 +120,8 @@ impl Planner<'_> {
         };
         let offset_ms = match offset {
             None => 0,
-            Some(Offset::Pos(duration)) => millis(*duration),
-            Some(Offset::Neg(duration)) => -millis(*duration),
+            Some(Offset::Pos(duration)) => millis(*duration)?,
+            Some(Offset::Neg(duration)) => -millis(*duration)?,
         };
         Ok(Shift { at_ms, offset_ms })
     }
@@ -139,11 +140,11 @@ impl Planner<'_> {
 
     fn subquery(&mut self, subquery: &SubqueryExpr, grid: Grid) -> Result<Source, QueryError> {
         let span = Span {
-            range_ms: millis(subquery.range),
+            range_ms: millis(subquery.range)?,
             shift: self.shift(subquery.at.as_ref(), subquery.offset.as_ref())?,
             semantics: self.limits.semantics,
         };
-        let step_ms = subquery.step.map_or(self.limits.subquery_step_ms, millis).max(1);
+        let step_ms = subquery.step.map_or(Ok(self.limits.subquery_step_ms), millis)?.max(1);
         let from_ms = span.shift.look(grid.start_ms).saturating_sub(span.range_ms);
         let to_ms = span.shift.look(grid.end_ms());
         if to_ms.saturating_sub(from_ms) / step_ms > SUBQUERY_INSTANTS_MAX {
@@ -283,9 +284,12 @@ fn fold_op(token: TokenId) -> Option<FoldOp> {
     })
 }
 
-fn millis(duration: Duration) -> i64 {
-    // Far beyond any stored time, and far from overflowing when added to one.
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX).min(i64::MAX / 4)
+/// Whole milliseconds, of which there are no more than of nanoseconds in Go's durations: 292 years.
+fn millis(duration: Duration) -> Result<i64, QueryError> {
+    match i64::try_from(duration.as_nanos()) {
+        Ok(nanos) => Ok(nanos / 1_000_000),
+        Err(_) => Err(QueryError::bad_data("parse error: duration out of range")),
+    }
 }
 
 fn epoch_ms(time: SystemTime) -> Result<i64, QueryError> {
@@ -294,7 +298,8 @@ fn epoch_ms(time: SystemTime) -> Result<i64, QueryError> {
         Err(before) => (before.duration(), -1),
     };
     match i64::try_from(distance.as_millis()) {
-        Ok(_) => Ok(sign * millis(distance)),
+        // Far beyond any stored time, and far from overflowing when added to one.
+        Ok(distance_ms) => Ok(sign * distance_ms.min(i64::MAX / 4)),
         Err(_) => Err(QueryError::bad_data("timestamp out of bounds for @ modifier")),
     }
 }

@@ -7,6 +7,7 @@ use super::functions::labels::{Join, Replace};
 use super::functions::{self, dates};
 use super::grid::Grid;
 use super::labels::{LabelChoice, Labels};
+use super::limits::Semantics;
 use super::parse;
 use super::plan::{Call, LeafWork, Node};
 use super::planner::{Planner, text, unwrapped};
@@ -53,7 +54,7 @@ impl Planner<'_> {
             "absent" => Call::Absent(absent_labels(arguments[0])?),
             "absent_over_time" => return self.absent_over_time(arguments[0], grid),
             "label_replace" | "label_join" | "sort_by_label" | "sort_by_label_desc" => {
-                let function = label_function(name, &arguments)?;
+                let function = label_function(name, &arguments, self.limits.semantics)?;
                 return self.plain(function, &arguments[..1], grid);
             }
             _ if functions::wants_native_histograms(name) => {
@@ -120,11 +121,11 @@ fn check_types(call: &parser::Call, arguments: &[&Expr]) -> Result<(), QueryErro
     Ok(())
 }
 
-fn label_function(name: &str, arguments: &[&Expr]) -> Result<Call, QueryError> {
+fn label_function(name: &str, arguments: &[&Expr], semantics: Semantics) -> Result<Call, QueryError> {
     let texts = arguments[1..].iter().map(|argument| text(argument)).collect::<Result<Vec<_>, _>>()?;
     Ok(match name {
-        "label_replace" => Call::Replace(Replace::new(&texts[0], &texts[1], &texts[2], &texts[3])?),
-        "label_join" => Call::Join(Join::new(&texts[0], &texts[1], texts[2..].to_vec())?),
+        "label_replace" => Call::Replace(Replace::new([&texts[0], &texts[1], &texts[2], &texts[3]], semantics)?),
+        "label_join" => Call::Join(Join::new(&texts[0], &texts[1], texts[2..].to_vec(), semantics)?),
         "sort_by_label" => Call::SortByLabel { names: texts, descending: false },
         _ => Call::SortByLabel { names: texts, descending: true },
     })

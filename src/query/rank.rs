@@ -7,9 +7,9 @@
 
 use super::error::QueryError;
 use super::functions::quantile;
-use super::labels::{LabelChoice, Labels, is_label_name};
+use super::labels::{LabelChoice, Labels, may_name_label};
 use super::limits::Budget;
-use super::number::push_plain;
+use super::number::{push_general, push_plain};
 use super::value::{ABSENT, Series, is_absent};
 use std::collections::HashMap;
 
@@ -72,7 +72,9 @@ pub(crate) fn top(
 
 fn whole(k: f64) -> Result<usize, QueryError> {
     if k.is_nan() || k.abs() >= i64::MAX as f64 {
-        return Err(QueryError::Execution(format!("the parameter {k} of topk or bottomk is no whole number in range")));
+        let mut text = "Scalar value ".to_owned();
+        push_general(&mut text, k);
+        return Err(QueryError::Execution(text + " overflows int64"));
     }
     Ok(if k < 1.0 { 0 } else { k as usize })
 }
@@ -167,8 +169,8 @@ pub(crate) fn count_values(
     series: &[Series],
     budget: &Budget<'_>,
 ) -> Result<Vec<Series>, QueryError> {
-    if !is_label_name(name) {
-        return Err(QueryError::Execution(format!("invalid label name {name:?} in count_values()")));
+    if !may_name_label(name, budget.limits.semantics) {
+        return Err(QueryError::Execution(format!("invalid label name {name:?}")));
     }
     let choice = if choice.keeps() {
         LabelChoice::only(choice.names().iter().cloned().chain([name.to_owned()]).collect())

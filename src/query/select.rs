@@ -16,17 +16,21 @@ use super::labels::Labels;
 use super::limits::Budget;
 use super::plan::{Leaf, LeafWork, Plan};
 use super::value::{RawSeries, Series, drop_names, is_absent};
-use super::window::{Slide, bounds, strip_stale};
+use super::window::{Parameters, Slide, bounds, strip_stale};
 use super::{digest, fan_out};
 use storage::label_index::Matcher;
 use storage::sample::Samples;
-use storage::series::SeriesRef;
+use storage::series::{NAME_LABEL, SeriesRef};
 use storage::{Pieces, ReadBuffers, SelectedSeries, Store};
 
 /// Most series of a run, so that runs of a store of ten thousand are whole partitions.
 const RUN_SERIES_MAX: i64 = 256;
 /// A run of so many series over this span holds a few MiB of compressed chunks; longer spans get shorter runs.
 const RUN_SPAN_MS: i64 = 6 * 3_600_000;
+/// A sample in the buffers: as read, and perhaps once more without staleness markers.
+const SAMPLE_BYTES: usize = 2 * size_of::<(i64, f64)>();
+/// What a series takes besides its values: its place in lists, and labels that it has for itself.
+const SERIES_BYTES: u64 = 64;
 /// Runs whose folds are held beside each other before they are joined.
 const RUNS_AT_ONCE: usize = 64;
 
@@ -62,6 +66,8 @@ pub(crate) fn fill(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Ve
                 series.len()
             )));
         }
+        let listed_bytes = (series.len() * size_of::<SelectedSeries>()) as u64;
+        budget.take_bytes(listed_bytes)?;
         let leaves: Vec<&Leaf> = reading.leaves.iter().map(|&leaf| &plan.leaves[leaf]).collect();
         let runs = runs(&series, to_ms.saturating_sub(from_ms));
         let read = |run: &&[SelectedSeries], each: &mut Each<'_>| {
@@ -75,6 +81,7 @@ pub(crate) fn fill(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Ve
             outcome
         };
         let results = fill_leaves(&leaves, reading.times, &runs, read, budget)?;
+        budget.give_bytes(listed_bytes);
         for (&leaf, result) in reading.leaves.iter().zip(results) {
             filled[leaf] = Some(result);
         }
@@ -142,10 +149,12 @@ pub(crate) fn fill_leaves<R: Sync>(
                 buffers.start();
                 for (leaf, sink) in leaves.iter().zip(&mut part) {
                     work(leaf, times, pieces, buffers, budget)?;
+                    remark_on(leaf, labels, &buffers.column, budget);
                     sink.take(labels, buffers, budget)?;
                 }
                 Ok(())
             })?;
+            budget.give_bytes(std::mem::take(&mut buffers.taken_bytes));
             Ok(part)
         })?;
         for part in worked {
@@ -168,6 +177,8 @@ struct Buffers {
     drops: Vec<u32>,
     /// What a leaf made of the series.
     column: Vec<f64>,
+    /// Room taken for the longest series so far.
+    taken_bytes: u64,
 }
 
 impl Buffers {
@@ -184,6 +195,11 @@ impl Buffers {
         if !self.is_read {
             pieces.read(from_ms, to_ms, &mut self.samples);
             budget.read(self.samples.len())?;
+            let bytes = (SAMPLE_BYTES * self.samples.len()) as u64;
+            if bytes > self.taken_bytes {
+                budget.take_bytes(bytes - self.taken_bytes)?;
+                self.taken_bytes = bytes;
+            }
             self.has_stale = self.samples.values.iter().fold(false, |any, &value| any | is_absent(value));
             self.is_read = true;
         }
@@ -228,6 +244,25 @@ fn work(
     Ok(())
 }
 
+/// Says so where a counter's function meets what has not the name of one, or a quantile is none.
+fn remark_on(leaf: &Leaf, labels: &Labels, column: &[f64], budget: &Budget<'_>) {
+    let LeafWork::Range { function, parameters, .. } = &leaf.work else { return };
+    if let ("quantile_over_time", Parameters::Fixed([q, _])) = (function.name, parameters)
+        && !(0.0..=1.0).contains(q)
+        && column.iter().any(|&value| !is_absent(value))
+    {
+        budget.notes.bad_quantile(*q);
+    }
+    if !function.is_rate_of_counter() {
+        return;
+    }
+    let name = labels.get(NAME_LABEL);
+    let is_counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end)) || name.is_empty();
+    if !is_counter && column.iter().any(|&value| !is_absent(value)) {
+        budget.notes.no_counter(name);
+    }
+}
+
 fn without_stale<'a>(samples: &Samples, clean: &'a mut Samples) -> &'a Samples {
     clean.times.clone_from(&samples.times);
     clean.values.clone_from(&samples.values);
@@ -256,6 +291,7 @@ impl Sink {
             Self::Columns(all) => {
                 if buffers.column.iter().any(|&value| !is_absent(value)) {
                     budget.hold(buffers.column.len())?;
+                    budget.take_bytes(SERIES_BYTES + labels.as_bytes().len() as u64)?;
                     all.push(Series { labels: labels.clone(), values: buffers.column.as_slice().to_vec() });
                 }
             }

@@ -156,10 +156,13 @@ fn conflicts_are_errors() {
     for (expression, part) in [
         ("hits + on (host) hits", "many-to-many matching not allowed"),
         ("hits + on (job) level", "many-to-one matching must be explicit"),
-        ("hits * on (job) group_left (host) level * on (job) group_left () level", "same labelset"),
+        (
+            "hits * on (job) group_left (host) level * on (job) group_left () level",
+            "grouping labels must ensure unique",
+        ),
         ("label_replace(hits, \"host\", \"x\", \"host\", \".*\")", "same labelset"),
         ("holt_winters(level[1m], 2, 0.5)", "smoothing factor"),
-        ("topk(NaN, level)", "topk"),
+        ("topk(NaN, level)", "Scalar value NaN overflows int64"),
     ] {
         let found = at(expression);
         assert!(found.contains(part) && found.starts_with("error"), "{expression}: {found}");

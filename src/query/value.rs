@@ -69,7 +69,7 @@ pub(crate) fn unite(series: Vec<Series>, joined: bool) -> Result<Vec<Series>, Qu
                 united.push(one);
             }
             Entry::Occupied(place) if joined => overlay(&mut united[*place.get()], &one)?,
-            Entry::Occupied(_) => return Err(duplicate(&one.labels)),
+            Entry::Occupied(_) => return Err(duplicate()),
         }
     }
     Ok(united)
@@ -80,14 +80,15 @@ fn overlay(under: &mut Series, over: &Series) -> Result<(), QueryError> {
         if is_absent(*low) {
             *low = high;
         } else if !is_absent(high) {
-            return Err(duplicate(&over.labels));
+            return Err(duplicate());
         }
     }
     Ok(())
 }
 
-fn duplicate(labels: &Labels) -> QueryError {
-    QueryError::Execution(format!("vector cannot contain metrics with the same labelset: {labels} occurs twice"))
+/// In the words of Prometheus.
+fn duplicate() -> QueryError {
+    QueryError::execution("vector cannot contain metrics with the same labelset")
 }
 
 /// Drops the metric's name from every series.

@@ -71,6 +71,13 @@ pub(crate) struct RangeFunction {
     pub(crate) check: Option<Check>,
 }
 
+impl RangeFunction {
+    /// Whether it means the rate of a counter, and nothing else.
+    pub(crate) fn is_rate_of_counter(&self) -> bool {
+        matches!(self.name, "rate" | "increase")
+    }
+}
+
 /// Where a range function looks at each instant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Span {

@@ -56,7 +56,9 @@ fn differing(expression: &str, theirs: &Answer, ours: &Answer) -> Option<String>
         ));
     }
     if a["status"] == "error" {
-        return None;
+        // What the parser says is its own; what the data are to blame for is said in the same words.
+        let differs = a["errorType"] == "execution" && said(&a) != said(&b);
+        return differs.then(|| format!("{}\n   ours {}", a["error"], b["error"]));
     }
     let (a, b) = (&a["data"], &b["data"]);
     if a["resultType"] != b["resultType"] {
@@ -69,6 +71,12 @@ fn differing(expression: &str, theirs: &Answer, ours: &Answer) -> Option<String>
             (!same).then(|| format!("{}, ours {}", a["result"], b["result"]))
         }
     }
+}
+
+/// The words of an error, without the two series that it names of many that clash.
+fn said(answer: &Value) -> &str {
+    let words = text(&answer["error"]);
+    words.split_once(" hand-side of the operation: [").map_or(words, |(before, _)| before)
 }
 
 fn differing_series(expression: &str, theirs: &Value, ours: &Value) -> Option<String> {

@@ -531,6 +531,15 @@ const SINGLE: &[&str] = &[
     "time",
 ];
 
+/// One expression a line: what is easier to read without another language's quotes around it.
+const CORNERS: &str = include_str!("corners.txt");
+
+/// The expressions of a text, where signs stand for the breaks that a line cannot hold.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = String> {
+    let expressions = text.lines().filter(|line| !line.starts_with("##"));
+    expressions.map(|line| line.replace('⏎', "\n").replace('⇥', "\t").replace('␍', "\r"))
+}
+
 /// Everything above, the products multiplied out.
 pub(crate) fn all() -> Vec<String> {
     let put = |template: &str, place: &str, part: &str| template.replace(place, part);
@@ -550,5 +559,6 @@ pub(crate) fn all() -> Vec<String> {
             format!("sum by (job) (up) {op} ignoring (instance) group_right up"),
         ]
     });
-    ranges.chain(vectors).chain(operators).chain(SINGLE.iter().map(|&text| text.to_owned())).collect()
+    let single = SINGLE.iter().map(|&text| text.to_owned());
+    ranges.chain(vectors).chain(operators).chain(single).chain(lines(CORNERS)).collect()
 }

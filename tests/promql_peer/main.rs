@@ -1,13 +1,17 @@
-//! The language against Debian's prometheus: the same samples are written to both, both are asked the same, and the
-//! answers must be the same, errors included.
+//! The language and the API against Debian's prometheus: the same samples are written to both, both are asked the same,
+//! and the answers must be the same, errors included. And what queries may cost, of the running program.
 //!
-//! `PROMQL_PEER_SEED` and `PROMQL_PEER_RANDOM` choose other expressions, and more of them, than the run in `./test`.
+//! `PROMQL_PEER_SEED` and `PROMQL_PEER_RANDOM` choose other expressions, and more of them, than the run in `./test`;
+//! `PROMQL_PEER_FILE` names a file of expressions, one a line, to be asked instead.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bounds;
+mod clients;
+mod command;
 mod compare;
 mod expressions;
 mod fixture;
@@ -76,9 +80,14 @@ fn answers_are_those_of_prometheus() {
     let mut dice = Dice::new(setting("PROMQL_PEER_SEED", SEED));
     let made_up = setting("PROMQL_PEER_RANDOM", RANDOM as u64);
     let random = (0..made_up).map(|i| dice.vector(1 + i as usize % 4));
+    let own = std::env::var_os("PROMQL_PEER_FILE").map(|file| std::fs::read_to_string(file).unwrap());
+    let asked: Vec<String> = match &own {
+        Some(text) => expressions::lines(text).collect(),
+        None => expressions::all().into_iter().chain(random).collect(),
+    };
     let mut differences = Vec::new();
     let (mut expressions, mut answers) = (0, 0);
-    for expression in expressions::all().into_iter().chain(random) {
+    for expression in asked {
         expressions += 1;
         for when in times() {
             answers += 1;
@@ -88,8 +97,11 @@ fn answers_are_those_of_prometheus() {
             }
         }
     }
+    differences.extend(clients::differences(&sides.theirs, &server.url("/prometheus")));
+    differences.extend(clients::promtool_differences(&sides.theirs, &server.url("/prometheus")));
+    command::shows_every_form(&server);
     println!("{expressions} expressions, {answers} answers");
-    assert!(expressions > 1000);
+    assert!(expressions > 2500 || own.is_some());
     assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }
 

@@ -42,6 +42,11 @@ pub(crate) fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<A
     headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send(body).and_then(read)
 }
 
+/// POST of a form; an error only when nothing answers.
+pub(crate) fn post_form(url: &str, parameters: &[(&str, &str)]) -> Result<Answer, Error> {
+    agent().post(url).send_form(parameters.iter().copied()).and_then(read)
+}
+
 /// DELETE; an error only when nothing answers.
 pub(crate) fn delete(url: &str) -> Result<Answer, Error> {
     agent().delete(url).call().and_then(read)

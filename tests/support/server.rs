@@ -92,6 +92,21 @@ impl Server {
         assert!(set.expect("prlimit comes with util-linux").success(), "{limit}");
     }
 
+    /// The most memory the server has had so far, in MiB.
+    pub(crate) fn peak_memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()));
+        let status = status.expect("our own child has a status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux keeps the peak");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number of KiB") / 1024
+    }
+
+    /// A figure of the page of metrics, without labels.
+    pub(crate) fn figure(&self, name: &str) -> f64 {
+        let page = super::http::get(&self.url("/metrics"), &[]).expect("the server answers").body;
+        let value = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name}:\n{page}")).parse().expect("a number")
+    }
+
     /// How many files and sockets the server has open.
     pub(crate) fn open_files(&self) -> usize {
         let listed = std::fs::read_dir(format!("/proc/{}/fd", self.process.pid()));

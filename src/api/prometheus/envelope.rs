@@ -6,9 +6,9 @@
 //! Not here: how numbers are spelled (see `query::push_sample_value`).
 
 use super::out::Out;
-use crate::query::{Answer, AnswerColumns, AnswerSeries, Labels, QueryError, is_absent};
+use crate::query::{Answer, AnswerColumns, AnswerSeries, Labels, Notes, QueryError, is_absent};
 use crate::query::{push_plain, push_sample_value, push_seconds};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::fmt::Write;
 
@@ -27,17 +27,21 @@ pub(super) type Reply = Box<dyn FnOnce(&mut Out) + Send>;
 
 /// A successful answer around `data`, which writes one JSON value.
 pub(super) fn reply(data: impl FnOnce(&mut Out) + Send + 'static) -> Reply {
-    reply_with(&[], data)
+    reply_with(Notes::default(), data)
 }
 
-/// A successful answer with warnings.
-pub(super) fn reply_with(warnings: &'static [&'static str], data: impl FnOnce(&mut Out) + Send + 'static) -> Reply {
+/// A successful answer with warnings and remarks.
+pub(super) fn reply_with(notes: Notes, data: impl FnOnce(&mut Out) + Send + 'static) -> Reply {
     Box::new(move |out| {
         out.push_str("{\"status\":\"success\",\"data\":");
         data(out);
-        if !warnings.is_empty() {
-            out.push_str(",\"warnings\":");
-            push_list(out, warnings, |out, warning| push_text(out, warning));
+        for (name, texts) in [("warnings", &notes.warnings), ("infos", &notes.infos)] {
+            if !texts.is_empty() {
+                out.push_str(",\"");
+                out.push_str(name);
+                out.push_str("\":");
+                push_list(out, texts, |out, text| push_text(out, text));
+            }
         }
         out.push('}');
     })
@@ -73,6 +77,7 @@ impl From<QueryError> for ApiError {
                 (StatusCode::BAD_REQUEST, "bad_data")
             }
             QueryError::Execution(_) => (StatusCode::UNPROCESSABLE_ENTITY, "execution"),
+            QueryError::Crowded => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             QueryError::Timeout => (StatusCode::SERVICE_UNAVAILABLE, "timeout"),
             QueryError::Canceled | QueryError::Store(storage::StoreError::Stopped) => {
                 (StatusCode::SERVICE_UNAVAILABLE, "canceled")
@@ -88,7 +93,11 @@ impl IntoResponse for ApiError {
         let mut body = format!("{{\"status\":\"error\",\"errorType\":\"{}\",\"error\":", self.kind);
         push_text(&mut body, &self.message);
         body.push('}');
-        (self.status, Json(body)).into_response()
+        let mut response = (self.status, Json(body)).into_response();
+        if self.kind == "unavailable" {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 
@@ -308,7 +317,8 @@ mod tests {
     #[test]
     fn warnings_stand_beside_the_data() {
         let mut out = Out::whole();
-        reply_with(&["cut"], |out| out.push_str("[]"))(&mut out);
-        assert_eq!(out.into_text(), r#"{"status":"success","data":[],"warnings":["cut"]}"#);
+        let notes = Notes { warnings: ["cut".to_owned()].into(), infos: ["a".to_owned(), "b".to_owned()].into() };
+        reply_with(notes, |out| out.push_str("[]"))(&mut out);
+        assert_eq!(out.into_text(), r#"{"status":"success","data":[],"warnings":["cut"],"infos":["a","b"]}"#);
     }
 }

@@ -10,7 +10,7 @@ use super::envelope::{ApiError, Json, Reply, push_labels, push_list, push_text, 
 use super::out::Out;
 use super::parameters::Parameters;
 use super::run::run;
-use crate::query::{Cancel, Labels, QueryError, Semantics, is_label_name};
+use crate::query::{Cancel, Labels, Notes, QueryError, Semantics, Share, may_name_label};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use std::collections::BTreeSet;
@@ -21,6 +21,9 @@ use storage::{SelectedSeries, Store};
 
 /// A range that ends less than this before the present reaches it.
 const PRESENT_MS: i64 = 3_600_000;
+
+/// Whether somebody still waits, and what may be held.
+type Bounds<'a> = (&'a Cancel, &'a Share);
 
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -44,7 +47,7 @@ impl Scope {
     }
 
     /// Series that satisfy any of the selectors and have a sample in the range, each once.
-    fn series(&self, store: &Store, cancel: &Cancel) -> Result<Vec<SelectedSeries>, QueryError> {
+    fn series(&self, store: &Store, (cancel, share): Bounds<'_>) -> Result<Vec<SelectedSeries>, QueryError> {
         let all = [vec![Matcher::not_equal(NAME_LABEL, "")]];
         let selectors = if self.matchers.is_empty() { &all[..] } else { &self.matchers };
         let mut found = Vec::new();
@@ -52,7 +55,9 @@ impl Scope {
             if cancel.is_cancelled() {
                 return Err(QueryError::Canceled);
             }
+            let before = found.len();
             found.extend(store.find(selector, self.times_ms.0, self.times_ms.1, &|| cancel.is_cancelled())?);
+            share.take(((found.len() - before) * size_of::<SelectedSeries>()) as u64)?;
         }
         if selectors.len() > 1 {
             found.sort_unstable_by_key(|one| one.series);
@@ -69,8 +74,8 @@ pub(super) async fn series(State(shared): State<Arc<Shared>>, request: Request) 
     if scope.matchers.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    run(&shared, None, move |shared, cancel| {
-        let found = scope.series(&shared.api.store, cancel)?;
+    run(&shared, None, move |shared, bounds| {
+        let found = scope.series(&shared.api.store, bounds)?;
         Ok(limited(found, scope.limit, |out, one| push_labels(out, &Labels::from_key(one.key))))
     })
     .await
@@ -80,11 +85,11 @@ pub(super) async fn series(State(shared): State<Arc<Shared>>, request: Request) 
 pub(super) async fn labels(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
     let scope = Scope::read(&parameters, &shared)?;
-    run(&shared, None, move |shared, cancel| {
+    run(&shared, None, move |shared, bounds| {
         let names = if scope.is_open {
-            shared.api.store.label_names_until(&scope.matchers, &|| cancel.is_cancelled())?
+            shared.api.store.label_names_until(&scope.matchers, &|| bounds.0.is_cancelled())?
         } else {
-            let found = scope.series(&shared.api.store, cancel)?;
+            let found = scope.series(&shared.api.store, bounds)?;
             let names: BTreeSet<&str> = found.iter().flat_map(|one| series::labels(&one.key)).map(|(n, _)| n).collect();
             names.into_iter().map(str::to_owned).collect()
         };
@@ -100,27 +105,31 @@ pub(super) async fn values(
     request: Request,
 ) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
-    if !is_label_name(&name) {
+    if !may_name_label(&name, shared.api.query.semantics) {
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
     let scope = Scope::read(&parameters, &shared)?;
-    run(&shared, None, move |shared, cancel| {
+    run(&shared, None, move |shared, bounds| {
         let values = if scope.is_open {
-            shared.api.store.label_values_until(&name, &scope.matchers, &|| cancel.is_cancelled())?
+            shared.api.store.label_values_until(&name, &scope.matchers, &|| bounds.0.is_cancelled())?
         } else {
-            let found = scope.series(&shared.api.store, cancel)?;
+            let found = scope.series(&shared.api.store, bounds)?;
             let values: BTreeSet<&str> = found.iter().filter_map(|one| series::label(&one.key, &name)).collect();
             values.into_iter().map(str::to_owned).collect()
         };
+        bounds.1.take(values.iter().map(|value: &String| (value.len() + size_of::<String>()) as u64).sum())?;
         Ok(limited(values, scope.limit, |out, value| push_text(out, &value)))
     })
     .await
 }
 
 fn limited<T: Send + 'static>(mut items: Vec<T>, limit: usize, push: impl Fn(&mut Out, T) + Send + 'static) -> Reply {
-    let warnings: &[&str] = if limit < items.len() { &[TRUNCATED] } else { &[] };
+    let mut notes = Notes::default();
+    if limit < items.len() {
+        notes.warnings.insert(TRUNCATED.to_owned());
+    }
     items.truncate(limit);
-    reply_with(warnings, move |out| push_list(out, items, push))
+    reply_with(notes, move |out| push_list(out, items, push))
 }
 
 /// Types and help texts of metrics: none.

@@ -16,7 +16,7 @@ mod run;
 
 pub(in crate::api) use parameters::parse_duration_ms;
 
-use crate::query::QueryLimits;
+use crate::query::{QueryLimits, Room};
 use axum::Router;
 use axum::routing::get;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub struct PrometheusApi {
     pub store: Store,
     /// What a query may cost.
     pub query: QueryLimits,
+    /// The memory that all queries share.
+    pub room: Arc<Room>,
     /// The version that `status/buildinfo` reports.
     pub version: &'static str,
     /// The present, in milliseconds since the epoch.
@@ -42,6 +44,8 @@ struct Shared {
     api: PrometheusApi,
     /// One permit per query that may run.
     permits: Arc<Semaphore>,
+    /// One at a time of the queries that found no room in memory tries again.
+    turns: Semaphore,
 }
 
 /// The routes of the API.
@@ -57,7 +61,7 @@ pub fn router(api: PrometheusApi) -> Router {
         .route("/label/{name}/values", get(metadata::values))
         .route("/metadata", get(metadata::metadata))
         .route("/status/buildinfo", get(metadata::buildinfo))
-        .with_state(Arc::new(Shared { api, permits }))
+        .with_state(Arc::new(Shared { api, permits, turns: Semaphore::new(1) }))
 }
 
 #[cfg(test)]

@@ -3,9 +3,11 @@
 //!
 //! Not here: what is written (see `envelope`).
 //!
-//! Invariants: at most `PIECES_MAX + 1` pieces exist at a time; a reader that takes none for `STALL` is given up; an
-//! answer that was not finished ends its connection with an error, so that nobody takes it for whole.
+//! Invariants: at most `PIECES_MAX + 1` pieces exist at a time; a reader that takes none for `STALL` is given up, and one
+//! that has made the answer wait for longer than a query may take; an answer that was not finished ends its connection
+//! with an error, so that nobody takes it for whole.
 
+use crate::clock;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -48,6 +50,8 @@ pub(super) struct Out {
     begin: Option<oneshot::Sender<Begun>>,
     pieces: Option<mpsc::Sender<Piece>>,
     is_gone: bool,
+    /// How much longer the connection may make the answer wait.
+    patience: Duration,
 }
 
 impl Deref for Out {
@@ -67,12 +71,12 @@ impl DerefMut for Out {
 impl Out {
     /// A text that stays in memory, for answers known to be short.
     pub(super) fn whole() -> Self {
-        Self { text: String::new(), begin: None, pieces: None, is_gone: false }
+        Self { text: String::new(), begin: None, pieces: None, is_gone: false, patience: Duration::ZERO }
     }
 
-    /// A text whose beginning goes to `begin`.
-    pub(super) fn to(begin: oneshot::Sender<Begun>) -> Self {
-        Self { begin: Some(begin), ..Self::whole() }
+    /// A text whose beginning goes to `begin`, and whose rest may wait so long for the connection.
+    pub(super) fn to(begin: oneshot::Sender<Begun>, patience: Duration) -> Self {
+        Self { begin: Some(begin), patience, ..Self::whole() }
     }
 
     /// The text so far.
@@ -101,7 +105,9 @@ impl Out {
 
     fn send(&mut self, piece: Piece) {
         let Some(pieces) = self.pieces.as_ref().filter(|_| !self.is_gone) else { return };
-        let sent = Handle::current().block_on(tokio::time::timeout(STALL, pieces.send(piece)));
+        let before = clock::monotonic();
+        let sent = Handle::current().block_on(tokio::time::timeout(STALL.min(self.patience), pieces.send(piece)));
+        self.patience = self.patience.saturating_sub(before.elapsed());
         self.is_gone = !matches!(sent, Ok(Ok(())));
     }
 

@@ -83,8 +83,16 @@ impl Parameters {
     }
 }
 
+/// The ends of time as clients of Prometheus spell them, within what a query may ask for.
+const UTMOST: [(&str, i64); 2] =
+    [("-292273086-05-16T16:47:06Z", i64::MIN / 1024), ("292277025-08-18T07:12:54.999999999Z", i64::MAX / 1024)];
+
 /// Seconds since the epoch with decimals, or RFC 3339.
 fn parse_time_ms(text: &str) -> Option<i64> {
+    // What Prometheus' own client sends for the least and the largest time there is; no calendar goes so far.
+    if let Some((_, time_ms)) = UTMOST.iter().find(|(known, _)| *known == text) {
+        return Some(*time_ms);
+    }
     if let Ok(seconds) = text.parse::<f64>() {
         // Beyond this the product no longer fits milliseconds.
         return (seconds.abs() < 9e15).then(|| seconds_to_ms(seconds));
@@ -142,6 +150,8 @@ mod tests {
             ("1e3", Some(1_000_000)),
             ("2023-11-14T22:13:20Z", Some(1_700_000_000_000)),
             ("2023-11-14T23:13:20.5+01:00", Some(1_700_000_000_500)),
+            ("-292273086-05-16T16:47:06Z", Some(i64::MIN / 1024)),
+            ("292277025-08-18T07:12:54.999999999Z", Some(i64::MAX / 1024)),
             ("now", None),
             ("NaN", None),
             ("1e300", None),

@@ -3,10 +3,10 @@
 //! Not here: how a query is run beside others (see `run`).
 
 use super::Shared;
-use super::envelope::{ApiError, push_answer, push_text, reply};
+use super::envelope::{ApiError, push_answer, push_text, reply, reply_with};
 use super::parameters::Parameters;
 use super::run::run;
-use crate::query::{self, QueryError, QueryLimits, RangeTimes};
+use crate::query::{self, Answered, QueryError, QueryLimits, RangeTimes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use std::sync::Arc;
@@ -17,9 +17,10 @@ pub(super) async fn instant(State(shared): State<Arc<Shared>>, request: Request)
     let expression = expression(&parameters)?;
     let time_ms = parameters.time_ms("time")?.unwrap_or_else(shared.api.now_ms);
     let limits = limits(&shared, &parameters)?;
-    run(&shared, parameters.duration_ms("timeout")?, move |shared, cancel| {
-        let answer = query::instant(&shared.api.store, &expression, time_ms, &limits, cancel).map_err(named)?;
-        Ok(reply(|out| push_answer(out, answer)))
+    run(&shared, parameters.duration_ms("timeout")?, move |shared, bounds| {
+        let Answered { answer, notes } =
+            query::instant(&shared.api.store, &expression, time_ms, &limits, bounds).map_err(named)?;
+        Ok(reply_with(notes, |out| push_answer(out, answer)))
     })
     .await
 }
@@ -41,9 +42,10 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -
         return Err(ApiError::bad_parameter("step", what));
     }
     let limits = limits(&shared, &parameters)?;
-    run(&shared, parameters.duration_ms("timeout")?, move |shared, cancel| {
-        let answer = query::range(&shared.api.store, &expression, times, &limits, cancel).map_err(named)?;
-        Ok(reply(|out| push_answer(out, answer)))
+    run(&shared, parameters.duration_ms("timeout")?, move |shared, bounds| {
+        let Answered { answer, notes } =
+            query::range(&shared.api.store, &expression, times, &limits, bounds).map_err(named)?;
+        Ok(reply_with(notes, |out| push_answer(out, answer)))
     })
     .await
 }

@@ -3,14 +3,15 @@
 //! Not here: what is run, how its text reaches the connection (see `out`).
 //!
 //! Invariant: a permit is held until the blocking thread is done, not until the answer was given up, so that queries
-//! which have timed out and are about to stop still count.
+//! which have timed out and are about to stop still count. The same holds for a query's share of the memory.
 
 use super::Shared;
 use super::envelope::{ApiError, Reply};
-use super::out::{self, Out};
-use crate::query::{Cancel, QueryError};
+use super::out::{self, Begun, Out};
+use crate::query::{Cancel, QueryError, Share};
 use axum::response::Response;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -23,12 +24,15 @@ impl Drop for CancelOnDrop {
     }
 }
 
+/// How long a query waits between two attempts to find room, once it is first in turn.
+const ROOM_PAUSE: Duration = Duration::from_millis(20);
+
 /// Runs `work` on a blocking thread once a permit is free, and begins to answer; all within `timeout_ms`, or the
-/// configured limit if less.
+/// configured limit if less. One that finds no room in memory waits for its turn and is run again.
 pub(super) async fn run(
     shared: &Arc<Shared>,
     timeout_ms: Option<i64>,
-    work: impl FnOnce(&Shared, &Cancel) -> Result<Reply, QueryError> + Send + 'static,
+    work: impl Fn(&Shared, (&Cancel, &Share)) -> Result<Reply, QueryError> + Send + Sync + 'static,
 ) -> Result<Response, ApiError> {
     let most_ms = shared.api.query.timeout_ms;
     let timeout_ms = timeout_ms.map_or(most_ms, |ms| most_ms.min(ms.max(0) as u64));
@@ -37,28 +41,52 @@ pub(super) async fn run(
     }
     let cancel = Cancel::default();
     let guard = CancelOnDrop(cancel.clone());
-    let shared = Arc::clone(shared);
-    let running = async move {
-        let permit = Arc::clone(&shared.permits).acquire_owned().await.expect("the semaphore is never closed");
-        let (begin, begun) = oneshot::channel();
-        let blocking = tokio::task::spawn_blocking(move || {
-            let _held_until_done = permit;
-            let mut out = Out::to(begin);
-            work(&shared, &cancel)?(&mut out);
-            out.finish();
-            Ok::<_, QueryError>(())
-        });
-        match begun.await {
-            Ok(begun) => Ok(begun),
-            // Nothing was begun, so the thread has failed and says why.
-            Err(_) => match blocking.await {
-                Ok(Err(error)) => Err(ApiError::from(error)),
-                _ => Err(ApiError::internal("the query failed unexpectedly")),
-            },
+    let (work, is_crowded) = (Arc::new(work), AtomicBool::new(false));
+    let running = async {
+        let mut turn = None;
+        loop {
+            match attempt(shared, &cancel, &work).await? {
+                Some(begun) => return Ok::<_, ApiError>(begun),
+                None if turn.is_some() => tokio::time::sleep(ROOM_PAUSE).await,
+                None => {
+                    is_crowded.store(true, Ordering::Relaxed);
+                    turn = Some(shared.turns.acquire().await.expect("the semaphore is never closed"));
+                }
+            }
         }
     };
-    match tokio::time::timeout(Duration::from_millis(timeout_ms), running).await {
+    let begun = tokio::time::timeout(Duration::from_millis(timeout_ms), running).await;
+    match begun {
         Ok(begun) => Ok(out::response(begun?, guard)),
+        Err(_) if is_crowded.load(Ordering::Relaxed) => Err(QueryError::Crowded.into()),
         Err(_) => Err(QueryError::Timeout.into()),
+    }
+}
+
+/// The beginning of the answer, or none when other queries hold the memory that it needs.
+async fn attempt(
+    shared: &Arc<Shared>,
+    cancel: &Cancel,
+    work: &Arc<impl Fn(&Shared, (&Cancel, &Share)) -> Result<Reply, QueryError> + Send + Sync + 'static>,
+) -> Result<Option<Begun>, ApiError> {
+    let permit = Arc::clone(&shared.permits).acquire_owned().await.expect("the semaphore is never closed");
+    let (begin, begun) = oneshot::channel();
+    let (shared, cancel, work) = (Arc::clone(shared), cancel.clone(), Arc::clone(work));
+    let blocking = tokio::task::spawn_blocking(move || {
+        let _held_until_done = permit;
+        let share = shared.api.room.share();
+        let mut out = Out::to(begin, Duration::from_millis(shared.api.query.timeout_ms));
+        work(&shared, (&cancel, &share))?(&mut out);
+        out.finish();
+        Ok::<_, QueryError>(())
+    });
+    match begun.await {
+        Ok(begun) => Ok(Some(begun)),
+        // Nothing was begun, so the thread has failed and says why.
+        Err(_) => match blocking.await {
+            Ok(Err(QueryError::Crowded)) => Ok(None),
+            Ok(Err(error)) => Err(ApiError::from(error)),
+            _ => Err(ApiError::internal("the query failed unexpectedly")),
+        },
     }
 }

@@ -1,7 +1,7 @@
 //! The API over an empty store: forms of answers, and what bad parameters are answered with.
 
 use super::{PrometheusApi, router};
-use crate::query::QueryLimits;
+use crate::query::{QueryLimits, Room};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
@@ -20,7 +20,8 @@ fn store() -> Store {
 }
 
 fn api(query: QueryLimits) -> Router {
-    router(PrometheusApi { store: store(), query, version: "1.2.3", now_ms: || 1_700_000_000_000 })
+    let room = Room::new(query.memory_max_bytes);
+    router(PrometheusApi { store: store(), query, room, version: "1.2.3", now_ms: || 1_700_000_000_000 })
 }
 
 async fn ask(router: Router, request: Request<Body>) -> (StatusCode, Value) {
@@ -98,6 +99,22 @@ async fn what_cannot_be_executed_is_422_and_what_takes_too_long_503() {
     let slow = "/query?query=sum_over_time(sum_over_time(vector(1)[12h:1s])[12h:1s])";
     let (status, body) = ask(api(hasty), Request::get(slow).body(Body::empty()).unwrap()).await;
     assert_eq!((status, &body["errorType"]), (StatusCode::SERVICE_UNAVAILABLE, &"timeout".into()));
+}
+
+#[tokio::test]
+async fn a_query_too_large_for_the_memory_of_all_is_422() {
+    let narrow = QueryLimits { memory_max_bytes: 4096, ..QueryLimits::default() };
+    let large = "/query_range?query=vector(1)%2Bvector(2)&start=0&end=10000&step=1";
+    let (status, body) = ask(api(narrow), Request::get(large).body(Body::empty()).unwrap()).await;
+    assert_eq!((status, &body["errorType"]), (StatusCode::UNPROCESSABLE_ENTITY, &"execution".into()));
+    assert!(body["error"].as_str().unwrap().contains("query.memory_max"), "{body}");
+}
+
+#[tokio::test]
+async fn answers_say_what_is_odd_about_them() {
+    let (_, body) = get("/query?query=quantile(1.5,vector(1))").await;
+    assert_eq!(body["warnings"][0], "PromQL warning: quantile value should be between 0 and 1, got 1.5");
+    assert_eq!(get("/query?query=quantile(0.5,vector(1))").await.1["warnings"], Value::Null);
 }
 
 #[tokio::test]

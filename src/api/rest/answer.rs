@@ -100,7 +100,7 @@ impl From<QueryError> for ApiError {
         match error {
             QueryError::BadData(what) => Self::field("match", what),
             QueryError::Execution(what) => Self::unprocessable(what),
-            QueryError::Timeout | QueryError::Canceled => Self::unavailable(error.to_string()),
+            QueryError::Timeout | QueryError::Canceled | QueryError::Crowded => Self::unavailable(error.to_string()),
             QueryError::Store(error) => error.into(),
         }
     }

@@ -3,8 +3,13 @@
 //! Not here: native histograms; the plan refuses their functions by name.
 
 use crate::query::labels::{LabelChoice, Labels};
+use crate::query::notes::Notebook;
 use crate::query::value::{ABSENT, Series, is_absent};
 use std::collections::HashMap;
+use storage::series::NAME_LABEL;
+
+/// A fall by less than this part of a count is a rounding of rates.
+const ROUNDING: f64 = 1e-12;
 
 /// Upper bound and cumulative count.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -14,12 +19,16 @@ struct Bucket {
 }
 
 /// The quantile at each instant, one series per set of labels without `le` and name.
-pub(crate) fn quantiles(q: &[f64], buckets: &[Series]) -> Vec<Series> {
+pub(crate) fn quantiles(q: &[f64], buckets: &[Series], notes: &Notebook) -> Vec<Series> {
     let choice = LabelChoice::all_but(vec!["le".to_owned()]);
     let mut places: HashMap<Labels, usize> = HashMap::new();
     let mut groups: Vec<(Labels, Vec<(f64, &Series)>)> = Vec::new();
     for series in buckets {
-        let Ok(upper) = series.labels.get("le").parse::<f64>() else { continue };
+        let bound = series.labels.get("le");
+        let Ok(upper) = bound.parse::<f64>() else {
+            notes.bad_bucket(series.labels.get(NAME_LABEL), bound);
+            continue;
+        };
         let labels = choice.of(&series.labels);
         let place = *places.entry(labels.clone()).or_insert_with(|| {
             groups.push((labels, Vec::new()));
@@ -27,23 +36,29 @@ pub(crate) fn quantiles(q: &[f64], buckets: &[Series]) -> Vec<Series> {
         });
         groups[place].1.push((upper, series));
     }
-    groups.into_iter().map(|(labels, members)| Series { labels, values: column(q, members) }).collect()
+    groups.into_iter().map(|(labels, members)| Series { labels, values: column(q, members, notes) }).collect()
 }
 
-fn column(q: &[f64], mut members: Vec<(f64, &Series)>) -> Vec<f64> {
+fn column(q: &[f64], mut members: Vec<(f64, &Series)>, notes: &Notebook) -> Vec<f64> {
     members.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut has_fallen = false;
     let mut buckets = Vec::with_capacity(members.len());
     let at = |(step, &q): (usize, &f64)| {
         buckets.clear();
         let present = members.iter().map(|(upper, series)| Bucket { upper: *upper, count: series.values[step] });
         buckets.extend(present.filter(|bucket| !is_absent(bucket.count)));
-        if buckets.is_empty() { ABSENT } else { quantile(q, &mut buckets) }
+        if buckets.is_empty() { ABSENT } else { quantile(q, &mut buckets, &mut has_fallen) }
     };
-    q.iter().enumerate().map(at).collect()
+    let column = q.iter().enumerate().map(at).collect();
+    if has_fallen {
+        notes.falling_buckets(members.first().map_or("", |(_, series)| series.labels.get(NAME_LABEL)));
+    }
+    column
 }
 
-/// The `q`-quantile of buckets ascending by bound; reorders nothing, but merges and levels the counts in place.
-fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> f64 {
+/// The `q`-quantile of buckets ascending by bound; reorders nothing, but merges and levels the counts in place, and says
+/// whether they had to be levelled by more than a rounding.
+fn quantile(q: f64, buckets: &mut Vec<Bucket>, has_fallen: &mut bool) -> f64 {
     if q.is_nan() {
         return f64::NAN;
     }
@@ -57,7 +72,7 @@ fn quantile(q: f64, buckets: &mut Vec<Bucket>) -> f64 {
         return f64::NAN;
     }
     merge_equal_bounds(buckets);
-    level(buckets);
+    *has_fallen |= level(buckets);
     let last = buckets.len() - 1;
     let observations = buckets[last].count;
     if last == 0 || observations == 0.0 {
@@ -101,16 +116,19 @@ fn merge_equal_bounds(buckets: &mut Vec<Bucket>) {
     });
 }
 
-/// Lifts every count to at least the one before: scrapes and rates can make them fall by a little.
-fn level(buckets: &mut [Bucket]) {
-    let mut most = buckets[0].count;
+/// Lifts every count to at least the one before: scrapes and rates can make them fall by a little. Whether one fell by
+/// more than that.
+fn level(buckets: &mut [Bucket]) -> bool {
+    let (mut most, mut has_fallen) = (buckets[0].count, false);
     for bucket in &mut buckets[1..] {
         if bucket.count > most {
             most = bucket.count;
         } else if bucket.count < most {
+            has_fallen |= most - bucket.count > ROUNDING * most.abs();
             bucket.count = most;
         }
     }
+    has_fallen
 }
 
 #[cfg(test)]
@@ -118,7 +136,7 @@ mod tests {
     use super::*;
 
     fn at(q: f64, pairs: &[(f64, f64)]) -> f64 {
-        quantile(q, &mut pairs.iter().map(|&(upper, count)| Bucket { upper, count }).collect())
+        quantile(q, &mut pairs.iter().map(|&(upper, count)| Bucket { upper, count }).collect(), &mut false)
     }
 
     const INF: f64 = f64::INFINITY;
@@ -153,7 +171,7 @@ mod tests {
             values: values.to_vec(),
         };
         let all = [series("1", &[10.0, ABSENT]), series("+Inf", &[20.0, ABSENT]), series("junk", &[1.0, 1.0])];
-        let result = quantiles(&[0.5, 0.5], &all);
+        let result = quantiles(&[0.5, 0.5], &all, &Notebook::default());
         assert_eq!(result.len(), 1);
         assert_eq!(result[0].labels, Labels::from_pairs([("job", "x")]));
         assert_eq!(result[0].values[0], 1.0);

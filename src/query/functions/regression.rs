@@ -57,9 +57,11 @@ fn line(window: &Window<'_>, origin_ms: i64) -> (f64, f64) {
 }
 
 fn check_factors(parameters: &[f64; 2]) -> Result<(), QueryError> {
-    for (what, factor) in [("smoothing", parameters[0]), ("trend", parameters[1])] {
+    for (what, short, factor) in [("smoothing", "sf", parameters[0]), ("trend", "tf", parameters[1])] {
         if factor <= 0.0 || factor >= 1.0 {
-            return Err(QueryError::Execution(format!("invalid {what} factor, expected 0 < factor < 1, got {factor}")));
+            return Err(QueryError::Execution(format!(
+                "invalid {what} factor. Expected: 0 < {short} < 1, got: {factor:.6}"
+            )));
         }
     }
     Ok(())

@@ -1,0 +1,123 @@
+//! Room in memory for what all queries in flight hold, together.
+//!
+//! A query takes room before it fills it and gives it back as it goes on; what it still has when its [`Share`] is
+//! dropped goes back then. A query does not wait for room with a share in its hands: queries that each hold a part and
+//! wait for the rest would wait for each other. It fails, and whoever asked runs it again.
+//!
+//! Not here: what one query may hold (see `limits`), how many run at once (see `api::prometheus`).
+//!
+//! Invariant: the room taken is the sum of all shares, however queries end.
+
+use super::error::QueryError;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The room, and what happens in it.
+#[derive(Debug)]
+pub struct Room {
+    bytes_max: u64,
+    bytes: AtomicU64,
+    in_flight: AtomicU64,
+    crowded_out: AtomicU64,
+}
+
+impl Room {
+    /// A room of so many bytes.
+    pub fn new(bytes_max: u64) -> Arc<Self> {
+        let zero = || AtomicU64::new(0);
+        Arc::new(Self { bytes_max, bytes: zero(), in_flight: zero(), crowded_out: zero() })
+    }
+
+    /// The share of a query that begins; it holds nothing yet.
+    pub fn share(self: &Arc<Self>) -> Share {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Share { room: Arc::clone(self), bytes: AtomicU64::new(0) }
+    }
+
+    /// Bytes that queries hold now.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Queries in flight now.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Evaluations so far that found no room.
+    pub fn crowded_out(&self) -> u64 {
+        self.crowded_out.load(Ordering::Relaxed)
+    }
+}
+
+/// What one query has taken of the room.
+#[derive(Debug)]
+pub struct Share {
+    room: Arc<Room>,
+    bytes: AtomicU64,
+}
+
+impl Share {
+    /// Takes room.
+    ///
+    /// # Errors
+    /// When there is not so much left; what was asked for counts as taken until the share is dropped.
+    pub fn take(&self, bytes: u64) -> Result<(), QueryError> {
+        let own = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let all = self.room.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let max = self.room.bytes_max;
+        if all <= max {
+            return Ok(());
+        }
+        self.room.crowded_out.fetch_add(1, Ordering::Relaxed);
+        if own > max {
+            return Err(QueryError::Execution(format!(
+                "the query needs more than the {max} bytes that all queries together may hold; ask for fewer series, a \
+                 shorter range or a larger step, or raise query.memory_max"
+            )));
+        }
+        Err(QueryError::Crowded)
+    }
+
+    /// Gives room back.
+    pub fn give(&self, bytes: u64) {
+        let before =
+            self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |own| Some(own.saturating_sub(bytes)));
+        let given = before.map_or(0, |own| own.min(bytes));
+        self.room.bytes.fetch_sub(given, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.room.bytes.fetch_sub(*self.bytes.get_mut(), Ordering::Relaxed);
+        self.room.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_share_the_room_and_give_it_back() {
+        let room = Room::new(100);
+        let (first, second) = (room.share(), room.share());
+        assert!(first.take(60).is_ok() && second.take(40).is_ok());
+        assert!(matches!(second.take(1), Err(QueryError::Crowded)));
+        first.give(30);
+        assert_eq!((room.bytes(), room.in_flight(), room.crowded_out()), (71, 2, 1));
+        drop(second);
+        assert_eq!((room.bytes(), room.in_flight()), (30, 1));
+        first.give(1000);
+        assert_eq!(room.bytes(), 0);
+    }
+
+    #[test]
+    fn a_query_that_is_too_large_by_itself_is_told_so() {
+        let room = Room::new(100);
+        let error = room.share().take(101).unwrap_err().to_string();
+        assert!(error.contains("query.memory_max"), "{error}");
+        assert_eq!((room.bytes(), room.in_flight()), (0, 0));
+    }
+}
