@@ -6,6 +6,7 @@
 //! Invariant: a claim that could not be measured is a miss that says why, never a line that is left out.
 
 mod api;
+mod beside;
 mod day;
 mod fleet;
 mod freshness;
@@ -30,10 +31,10 @@ use crate::target::our_server;
 /// What the command `claims` takes.
 #[derive(Debug, Args)]
 pub(crate) struct ClaimsArgs {
-    /// Only these: fleet, freshness, freshness-100k, training, api, day, memory
+    /// Only these: fleet, freshness, freshness-100k, training, api, beside, day, memory
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// Run those that last a fixed time (fleet, freshness, api) for this long instead of a minute to five
+    /// Run those that last a fixed time (fleet, freshness, api, beside) for this long instead of a minute to five
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<f64>,
     /// Print JSON
@@ -120,12 +121,13 @@ struct Measurement {
     measure: fn(&Bench) -> Result<Vec<Claim>>,
 }
 
-const MEASUREMENTS: [Measurement; 7] = [
+const MEASUREMENTS: [Measurement; 8] = [
     Measurement { name: "fleet", row: "PROD-001", measure: fleet::measure },
     Measurement { name: "freshness", row: "PERF-003, PERF-004", measure: freshness::at_6k },
     Measurement { name: "freshness-100k", row: "PERF-004", measure: freshness::at_100k },
     Measurement { name: "training", row: "PERF-005", measure: training::measure },
     Measurement { name: "api", row: "PERF-006", measure: api::measure },
+    Measurement { name: "beside", row: "PERF-006", measure: beside::measure },
     Measurement { name: "day", row: "PERF-007, PERF-008, PERF-009", measure: day::measure },
     Measurement { name: "memory", row: "PERF-008", measure: memory::measure },
 ];
