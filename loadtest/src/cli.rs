@@ -241,6 +241,9 @@ pub(crate) struct StatsdArgs {
     /// Metrics per second [default: flat out]
     #[arg(long, value_name = "METRICS_PER_S")]
     pub(crate) rate: Option<f64>,
+    /// Sockets and threads that send in parallel
+    #[arg(long, default_value_t = 1)]
+    pub(crate) senders: usize,
     /// Find the highest rate without a loss instead, by halving between rates of short runs
     #[arg(long, conflicts_with = "rate")]
     pub(crate) limit: bool,

@@ -1,16 +1,17 @@
 //! The command `statsd`: sends prebuilt datagrams of counters and compares the sums that the server stored with those
 //! that were sent.
 //!
-//! Not here: other types of metrics (the server's own tests), the layout of figures (see `report`).
+//! Not here: other types of metrics (the server's own tests), the layout of figures (see `report`), what is sent and how
+//! (see `datagrams`), the search for the highest rate (see `limit`).
 //!
-//! Invariants: all datagrams exist before the clock starts, and are the same for the same seed; values are whole and
-//! small, so that every sum is exact in a double, whatever the order. Processor time is taken when the last observation
-//! is accounted for and again when the sums are there, before they are read for the comparison.
+//! Invariant: processor time is taken when the last observation is accounted for and again when the sums are there,
+//! before they are read for the comparison.
+
+mod datagrams;
+mod limit;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt::Write;
-use std::net::UdpSocket;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -26,70 +27,13 @@ use crate::report::{Table, figures, grouped, mib, print_json};
 use crate::server_process::{Program, ScratchDir, Server};
 use crate::target::our_server;
 
-/// Datagrams prebuilt at most; a longer run sends them again.
-const PREBUILT_METRICS_MAX: usize = 2_000_000;
+use datagrams::{Datagrams, NAME, series_name};
+
 /// A server that has accounted for nothing new for this long has got all that it will get.
 const QUIET: Duration = Duration::from_secs(1);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Windows end by then, and what they held can be read.
 const STORED_TIMEOUT: Duration = Duration::from_secs(90);
-/// Rates tried first, seconds of each, and how often the step is halved once one was too high.
-const LIMIT_FROM: f64 = 500_000.0;
-const LIMIT_SECONDS: f64 = 3.0;
-const LIMIT_STEPS: usize = 5;
-const NAME: &str = "loadtest.requests";
-
-/// The datagrams of a run and what they add up to.
-#[derive(Debug)]
-struct Datagrams {
-    payloads: Vec<Vec<u8>>,
-    /// Series and value of every metric, in the order sent.
-    metrics: Vec<(u32, u32)>,
-    per_packet: usize,
-}
-
-impl Datagrams {
-    /// `series` in turn, so that all are live at all times; values and sample rates by the seed.
-    fn build(args: &StatsdArgs) -> Datagrams {
-        let per_packet = args.per_packet;
-        let wanted = args.metrics.min(PREBUILT_METRICS_MAX).max(args.series.min(args.metrics));
-        let count = wanted.div_ceil(per_packet);
-        let mut state = args.seed;
-        let mut next = || {
-            // Knuth's linear congruential generator: its high digits are good enough for a load.
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as u32
-        };
-        let mut metrics = Vec::with_capacity(count * per_packet);
-        let mut payloads = Vec::with_capacity(count);
-        for packet in 0..count {
-            let mut text = String::new();
-            for line in 0..per_packet {
-                let series = ((packet * per_packet + line) % args.series) as u32;
-                let value = next() % 100 + 1;
-                // A metric in ten is sampled at a rate whose inverse is whole.
-                let (rate, scale) = if next() % 10 == 0 { ("|@0.25", 4) } else { ("", 1) };
-                // Writing into a string cannot fail.
-                let _ = writeln!(text, "{}:{value}|c{rate}", series_name(series));
-                metrics.push((series, value * scale));
-            }
-            text.pop();
-            payloads.push(text.into_bytes());
-        }
-        Datagrams { payloads, metrics, per_packet }
-    }
-
-    /// Sum of every series over the first `packets` datagrams of the cycle.
-    fn sums(&self, packets: usize, series: usize) -> Vec<f64> {
-        let mut sums = vec![0.0; series];
-        let (cycles, rest) = (packets / self.payloads.len(), packets % self.payloads.len());
-        for (at, (series, value)) in self.metrics.iter().enumerate() {
-            let times = cycles + usize::from(at / self.per_packet < rest);
-            sums[*series as usize] += f64::from(*value) * times as f64;
-        }
-        sums
-    }
-}
 
 /// What sending datagrams gave.
 #[derive(Debug, Serialize)]
@@ -128,7 +72,8 @@ impl StatsdReport {
 /// # Errors
 /// When the server cannot be started or reached.
 pub(crate) fn run(args: &StatsdArgs) -> Result<bool> {
-    ensure!(args.series > 0 && args.metrics > 0 && args.per_packet > 0, "counts must be at least 1");
+    let counts = [args.series, args.metrics, args.per_packet, args.senders];
+    ensure!(counts.iter().all(|count| *count > 0), "counts must be at least 1");
     ensure!(args.rate.is_none_or(|rate| rate.is_finite() && rate > 0.0), "rate must be above 0 metrics a second");
     let datagrams = Datagrams::build(args);
     let scratch = ScratchDir::new()?;
@@ -136,7 +81,7 @@ pub(crate) fn run(args: &StatsdArgs) -> Result<bool> {
     extra.extend(["--statsd-listen", "127.0.0.1:0"].map(OsString::from));
     let server = Server::start(&Program::InfraWatch(binary, extra), &scratch.path().join("data"))?;
     if args.limit {
-        return limit(args, &datagrams, &server);
+        return limit::run(args, &datagrams, &server);
     }
     let report = measure(args, &datagrams, &server)?;
     if args.json {
@@ -153,7 +98,8 @@ fn measure(args: &StatsdArgs, datagrams: &Datagrams, server: &Server) -> Result<
     let sent = packets * args.per_packet;
     let before_s = cpu_s(server.pid())?;
     let watch = Stopwatch::start();
-    send(datagrams, packets, args.rate, server.statsd().context("the server hears no StatsD")?)?;
+    let address = server.statsd().context("the server hears no StatsD")?;
+    datagrams.send(packets, args.rate, args.senders, address)?;
     let elapsed_s = watch.elapsed_s();
     let counted =
         settled(&mut client, server.address(), Counted::default(), |now| now.accounts.received == sent as i64)?;
@@ -186,20 +132,6 @@ fn measure(args: &StatsdArgs, datagrams: &Datagrams, server: &Server) -> Result<
         cpu_s_per_million_after_windows: wrong.map(|(_, stored_s)| (stored_s - before_s) / millions),
         peak_rss_bytes: peak_rss_bytes(server.pid())?,
     })
-}
-
-/// Sends datagrams in turn, at a rate of metrics a second or flat out.
-fn send(datagrams: &Datagrams, packets: usize, rate: Option<f64>, address: &str) -> Result<()> {
-    let socket = UdpSocket::bind("127.0.0.1:0").context("open a socket")?;
-    socket.connect(address).with_context(|| format!("connect to {address}"))?;
-    let watch = Stopwatch::start();
-    for (number, payload) in datagrams.payloads.iter().cycle().take(packets).enumerate() {
-        if let Some(rate) = rate {
-            watch.sleep_until(Duration::from_secs_f64((number * datagrams.per_packet) as f64 / rate));
-        }
-        socket.send(payload).with_context(|| format!("send to {address}"))?;
-    }
-    Ok(())
 }
 
 /// What the server counts.
@@ -237,71 +169,6 @@ pub(crate) fn settled(
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-}
-
-/// One rate that was tried.
-#[derive(Debug, Serialize)]
-struct Tried {
-    metrics_per_s: f64,
-    /// What the sender reached, which is less than asked for where it is the slower side.
-    sent_per_s: f64,
-    lost: i64,
-    cpu_s_per_million: f64,
-}
-
-/// Doubles the rate until something is lost or the sender cannot follow, then halves the step between `STEPS` times.
-fn limit(args: &StatsdArgs, datagrams: &Datagrams, server: &Server) -> Result<bool> {
-    let (mut best, mut worst, mut rate) = (None::<Tried>, f64::INFINITY, LIMIT_FROM);
-    let mut steps = 0;
-    while steps < LIMIT_STEPS {
-        let tried = attempt(args, datagrams, server, rate)?;
-        if !args.json {
-            let Tried { sent_per_s, lost, cpu_s_per_million, .. } = &tried;
-            let cpu_s = figures(*cpu_s_per_million);
-            println!(
-                "{:>12} metrics/s asked, {:>12} sent: {lost} lost, {cpu_s} CPU-s per million",
-                rate as i64, *sent_per_s as i64
-            );
-        }
-        let followed = tried.sent_per_s > 0.9 * rate;
-        if tried.lost == 0 {
-            let better = best.as_ref().is_none_or(|best| tried.sent_per_s > best.sent_per_s);
-            best = if better { Some(tried) } else { best };
-            if !followed {
-                break;
-            }
-            rate = if worst.is_finite() { (rate + worst) / 2.0 } else { rate * 2.0 };
-        } else {
-            worst = rate;
-            rate = best.as_ref().map_or(rate / 2.0, |best| (best.metrics_per_s + worst) / 2.0);
-        }
-        steps += usize::from(worst.is_finite());
-    }
-    match (&best, args.json) {
-        (Some(best), true) => print_json(best)?,
-        (Some(best), false) => println!("without a loss: {} metrics/s", best.sent_per_s as i64),
-        (None, _) => println!("every rate lost something"),
-    }
-    Ok(best.is_some())
-}
-
-fn attempt(args: &StatsdArgs, datagrams: &Datagrams, server: &Server, rate: f64) -> Result<Tried> {
-    let mut client = Client::new(server.address());
-    let before = settled(&mut client, server.address(), Counted::default(), |_| false)?;
-    let packets = (rate * LIMIT_SECONDS) as usize / args.per_packet;
-    let sent = (packets * args.per_packet) as i64;
-    let cpu_before_s = cpu_s(server.pid())?;
-    let watch = Stopwatch::start();
-    send(datagrams, packets, Some(rate), server.statsd().context("the server hears no StatsD")?)?;
-    let elapsed_s = watch.elapsed_s();
-    let counted = settled(&mut client, server.address(), before, |now| now.accounts.received == sent)?;
-    let cpu_s = cpu_s(server.pid())? - cpu_before_s;
-    Ok(Tried {
-        metrics_per_s: rate,
-        sent_per_s: sent as f64 / elapsed_s,
-        lost: sent - counted.accounts.received,
-        cpu_s_per_million: cpu_s / (counted.accounts.received.max(1) as f64 / 1e6),
-    })
 }
 
 /// Waits until the sums of all series are there or should be, and names those that are not as expected; also the
@@ -353,10 +220,6 @@ fn compare(stored: &BTreeMap<String, f64>, expected: &[f64]) -> Vec<String> {
     wrong.collect()
 }
 
-fn series_name(number: u32) -> String {
-    format!("{NAME}.s{number:06}")
-}
-
 /// The figures below one another.
 fn text(report: &StatsdReport) -> String {
     let mut table = Table::new([String::new(), "infrawatch".to_owned()]);
@@ -380,43 +243,6 @@ fn text(report: &StatsdReport) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn args(series: usize, metrics: usize, per_packet: usize) -> StatsdArgs {
-        StatsdArgs {
-            series,
-            metrics,
-            per_packet,
-            rate: None,
-            limit: false,
-            seed: 1,
-            json: false,
-            server: None,
-            server_args: vec![],
-        }
-    }
-
-    #[test]
-    fn the_same_seed_gives_the_same_datagrams() {
-        let (one, two) = (Datagrams::build(&args(7, 100, 20)), Datagrams::build(&args(7, 100, 20)));
-        assert_eq!(one.payloads, two.payloads);
-        assert_ne!(one.payloads, Datagrams::build(&StatsdArgs { seed: 2, ..args(7, 100, 20) }).payloads);
-        assert_eq!((one.payloads.len(), one.metrics.len()), (5, 100));
-    }
-
-    #[test]
-    fn sums_are_those_of_the_lines_as_often_as_they_are_sent() {
-        let datagrams = Datagrams::build(&args(3, 6, 2));
-        let mut expected = [0.0; 3];
-        for number in [0, 1, 2, 0, 1] {
-            for line in std::str::from_utf8(&datagrams.payloads[number]).unwrap().lines() {
-                let (name, rest) = line.split_once(':').unwrap();
-                let series: usize = name[name.len() - 6..].parse().unwrap();
-                let value: f64 = rest.split('|').next().unwrap().parse().unwrap();
-                expected[series] += if rest.ends_with("@0.25") { value * 4.0 } else { value };
-            }
-        }
-        assert_eq!(datagrams.sums(5, 3), expected);
-    }
 
     #[test]
     fn a_sum_that_is_missing_or_different_is_named() {
