@@ -338,6 +338,12 @@ pub struct ScoringCounters {
     pub skipped_at_ms: AtomicI64,
     /// Of each shard, the age in milliseconds of its oldest stored sample that waits to be scored.
     pub lag_ms: [AtomicU64; SHARDS_MAX],
+    /// Of each shard, how many steps down its ladder it stands: 1 slow work waits, 2 fewer detectors judge.
+    pub steps: [AtomicU64; SHARDS_MAX],
+    /// Steps taken down.
+    pub steps_down: AtomicU64,
+    /// Steps taken up again.
+    pub steps_up: AtomicU64,
     /// Series whose model was lost to a panic and is learned anew.
     pub panics: AtomicU64,
     /// Times a run of anomalous samples found no room at the book and was told later.
@@ -359,6 +365,9 @@ impl Default for ScoringCounters {
             skipped: AtomicU64::new(0),
             skipped_at_ms: AtomicI64::new(0),
             lag_ms: std::array::from_fn(|_| AtomicU64::new(0)),
+            steps: std::array::from_fn(|_| AtomicU64::new(0)),
+            steps_down: AtomicU64::new(0),
+            steps_up: AtomicU64::new(0),
             panics: AtomicU64::new(0),
             runs_waited: AtomicU64::new(0),
             runs_lost: AtomicU64::new(0),
@@ -373,6 +382,11 @@ impl ScoringCounters {
     /// Age in milliseconds of the oldest stored sample that waits to be scored.
     pub fn lag_ms_max(&self) -> u64 {
         self.lag_ms.iter().map(|lag_ms| lag_ms.load(Ordering::Relaxed)).max().unwrap_or(0)
+    }
+
+    /// How many steps down the ladder the shard stands that is the furthest down.
+    pub fn step_max(&self) -> u64 {
+        self.steps.iter().map(|step| step.load(Ordering::Relaxed)).max().unwrap_or(0)
     }
 }
 

@@ -30,6 +30,7 @@ mod prepare;
 mod voting;
 
 pub use baseline::{FoundSeason, Season, Stage};
+pub use detect::Effort;
 pub use ensemble::{DETECTORS, Family, Vote, Votes};
 pub use judge::{Direction, Settings};
 pub use kind::Kind;

@@ -8,7 +8,7 @@
 //! Cost: some fourteen cache lines a sample; at most [`STATE_BYTES_MAX`] a series (`benches/score.rs` gives ns a sample).
 
 use super::baseline::{Baseline, DAY_MS, Expectation, PROFILE_BYTES};
-use super::detect::{Context, Detectors, Readings};
+use super::detect::{Context, Detectors, Effort, Readings};
 use super::ensemble::{Votes, score};
 use super::judge::{Case, FLAG_LINE, Judge, Word};
 use super::kind::KindInference;
@@ -155,6 +155,11 @@ impl SeriesModel {
 
     /// Judges a sample against everything before it, then learns it. Time is in milliseconds since 1970 UTC.
     pub fn observe(&mut self, time_ms: i64, value: f64) -> Verdict {
+        self.observe_with(time_ms, value, Effort::All)
+    }
+
+    /// The same with as much effort as there is time for; every detector learns the sample, whether it judges or not.
+    pub fn observe_with(&mut self, time_ms: i64, value: f64, effort: Effort) -> Verdict {
         if value.is_nan() || value.abs() > MAGNITUDE_MAX {
             return Verdict::silent(time_ms);
         }
@@ -173,12 +178,12 @@ impl SeriesModel {
         };
         let has_neighbour = matches!(arrival, Arrival::Next(_));
         if kind != Kind::Counter {
-            return self.judge(time_ms, value, has_neighbour);
+            return self.judge(time_ms, value, has_neighbour, effort);
         }
         match self.counter.rate(value, passed_ms).filter(|rate| rate.is_finite()) {
             Some(rate) => {
                 let rate_seconds = Some(passed_ms as f64 / 1000.0);
-                Verdict { rate_seconds, ..self.judge(time_ms, rate, has_neighbour) }
+                Verdict { rate_seconds, ..self.judge(time_ms, rate, has_neighbour, effort) }
             }
             None => Verdict::silent(time_ms),
         }
@@ -206,7 +211,7 @@ impl SeriesModel {
     }
 
     #[inline]
-    fn judge(&mut self, time_ms: i64, value: f64, has_neighbour: bool) -> Verdict {
+    fn judge(&mut self, time_ms: i64, value: f64, has_neighbour: bool, effort: Effort) -> Verdict {
         let magnitude = self.magnitude;
         self.magnitude = (magnitude * MAGNITUDE_FADE).max(value.abs());
         let per_day = DAY_MS as f64 / self.steps.step_ms();
@@ -222,6 +227,7 @@ impl SeriesModel {
             knows_a_day: baseline.knows_a_day(),
             window: per_day.clamp(WINDOW.0, WINDOW.1) as f32,
             samples: self.detectors.samples(),
+            effort,
         };
         let budget = self.budget();
         let readings = self.detectors.read(&context);

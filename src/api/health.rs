@@ -124,13 +124,23 @@ fn analysis(scoring: &ScoringCounters, now_ms: i64) -> Component {
         [&scoring.skipped, &scoring.panics, &scoring.save_failures].map(|counter| counter.load(Ordering::Relaxed));
     let skipped_at_ms = scoring.skipped_at_ms.load(Ordering::Relaxed);
     let is_skipping = skipped > 0 && now_ms - skipped_at_ms < SKIPPED_LATELY_MS;
+    let step = scoring.step_max();
     let (status, detail) = match () {
         () if is_skipping => ("degraded", format!("too many samples to score: {skipped} were stored and not scored")),
+        () if step > 0 => ("degraded", format!("{} ms behind: {}", scoring.lag_ms_max(), left_out(step))),
         () if panics > 0 => ("degraded", format!("{panics} series lost their model to a failure and learn anew")),
         () if failures > 0 => ("degraded", format!("models could not be written down {failures} times")),
         () => ("healthy", format!("{} ms behind", scoring.lag_ms_max())),
     };
     Component { name: "analysis", status, detail }
+}
+
+/// What is left out so many steps down the ladder.
+fn left_out(step: u64) -> &'static str {
+    match step {
+        1 => "models are not written down",
+        _ => "models are not written down and one detector of each family judges",
+    }
 }
 
 /// The worst of the components'.
@@ -161,6 +171,11 @@ mod tests {
             [1000, 60_999, 61_000].map(|now| analysis(&scoring, now).status),
             ["degraded", "degraded", "healthy"]
         );
+        scoring.steps[3].store(2, Ordering::Relaxed);
+        let on_the_ladder = analysis(&scoring, 61_000);
+        assert_eq!(on_the_ladder.status, "degraded");
+        assert!(on_the_ladder.detail.contains("one detector of each family"), "{}", on_the_ladder.detail);
+        scoring.steps[3].store(0, Ordering::Relaxed);
         scoring.panics.store(1, Ordering::Relaxed);
         assert_eq!(analysis(&scoring, 1_000_000).status, "degraded");
     }

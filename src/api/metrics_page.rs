@@ -237,6 +237,8 @@ impl MetricsPage {
         let plain = [
             ("infrawatch_scored_total", "Samples scored and learned.", &counters.scored),
             ("infrawatch_scoring_skipped_total", "Samples stored and not scored for want of room.", &counters.skipped),
+            ("infrawatch_scoring_steps_down_total", "Times scoring gave up a share of its work.", &counters.steps_down),
+            ("infrawatch_scoring_steps_up_total", "Times it took a share back.", &counters.steps_up),
             ("infrawatch_scoring_panics_total", "Series whose model was lost to a failure.", &counters.panics),
             ("infrawatch_anomaly_runs_waited_total", "Times a run found no room at the book.", &counters.runs_waited),
             ("infrawatch_anomaly_runs_lost_total", "Runs that were never told for want of room.", &counters.runs_lost),
@@ -255,6 +257,12 @@ impl MetricsPage {
         let lag = "infrawatch_scoring_lag_seconds";
         out.gauge(lag, "Age of the oldest stored sample that waits to be scored.");
         out.sample(lag, &[], counters.lag_ms_max() as f64 / 1000.0);
+        let step = "infrawatch_scoring_step";
+        out.gauge(
+            step,
+            "What scoring leaves out: 0 nothing, 1 writing models down, 2 also all but one detector a family.",
+        );
+        out.sample(step, &[], counters.step_max());
     }
 
     fn store(&self, out: &mut Exposition) {

@@ -3,6 +3,7 @@
 mod accounting;
 mod batch;
 mod distinct;
+mod ladder;
 mod models_file;
 mod observations;
 mod peers;

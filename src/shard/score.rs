@@ -8,12 +8,13 @@
 //! live; a model is loaded once however many samples its series has; nobody is waited for: a run that finds no room is
 //! told again at the next tick.
 
+use super::ladder::Step;
 use super::models_file::{self, ModelsFileError, ModelsWriter};
 use super::questions::{ModelBoard, Summary};
 use super::series_slots::{SeriesSlots, Slot};
 use super::set_aside::{LOOK_AT_ONCE_MS, SetAside};
 use crate::analysis::fan_out::FanOut;
-use crate::analysis::{Settings, Verdict};
+use crate::analysis::{Effort, Settings, Verdict};
 use crate::anomaly::run::{AnomalyRun, RunTracker};
 use crate::self_metrics::SelfMetrics;
 use crossbeam_channel::{Sender, TrySendError};
@@ -99,6 +100,8 @@ pub(super) struct Moment {
     pub(super) now_ms: i64,
     /// By the store's newest sample.
     pub(super) event_ms: i64,
+    /// How much is done.
+    pub(super) step: Step,
 }
 
 /// A run that goes on.
@@ -173,14 +176,15 @@ impl PartitionModels {
         expired.iter().for_each(|id| self.forget(context, *id));
         let caught_up = errand != Errand::CatchUp || self.catch_up(context);
         if caught_up {
-            self.score(context, pending);
+            self.score(context, pending, moment.step.effort());
             self.close_silent(context, moment);
         }
         self.tell(context);
         self.show(context);
         self.count(context);
         let is_due = self.unsaved >= SAVE_SAMPLES.max(SAVE_SAMPLES_A_SERIES * self.series) || self.has_many_idle();
-        if self.is_loaded && (is_due || errand == Errand::Save && self.unsaved > 0) {
+        let may_save = is_due && moment.step == Step::All;
+        if self.is_loaded && (may_save || errand == Errand::Save && self.unsaved > 0) {
             match self.save(context) {
                 Ok(()) => context.metrics.scoring.saves.fetch_add(1, Ordering::Relaxed),
                 Err(error) => {
@@ -203,7 +207,7 @@ impl PartitionModels {
     }
 
     /// Scores samples in their order, series by series.
-    fn score(&mut self, context: &ScoringContext, pending: &[Pending]) {
+    fn score(&mut self, context: &ScoringContext, pending: &[Pending], effort: Effort) {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
         order.extend((0u64..).zip(pending).map(|(at, sample)| u64::from(sample.id) << 32 | at));
@@ -215,11 +219,8 @@ impl PartitionModels {
             black_box(together.iter().filter_map(|group| group.first()).map(touch).fold(0, u64::wrapping_add));
             for group in together.iter().filter(|group| !group.is_empty()) {
                 let samples = group.iter().map(|at| &pending[*at as u32 as usize]);
-                self.score_series(
-                    context,
-                    (group[0] >> 32) as u32,
-                    samples.map(|sample| (sample.time_ms, sample.value)),
-                );
+                let samples = samples.map(|sample| (sample.time_ms, sample.value));
+                self.score_series(context, (group[0] >> 32) as u32, samples, effort);
             }
         }
         self.order = order;
@@ -231,10 +232,11 @@ impl PartitionModels {
         context: &ScoringContext,
         id: u32,
         samples: impl Iterator<Item = (i64, f64)>,
+        effort: Effort,
     ) {
         let Some(slot) = self.take(context, id) else { return self.learn_anew(context, id) };
         let is_new = matches!(slot, Slot::Vacant);
-        let scored = catch_unwind(AssertUnwindSafe(|| self.score_slot(context, id, slot, samples)));
+        let scored = catch_unwind(AssertUnwindSafe(|| self.score_slot(context, id, slot, samples, effort)));
         match scored {
             Ok((slot, summary)) => {
                 self.series += u64::from(is_new && !matches!(slot, Slot::Vacant));
@@ -255,6 +257,7 @@ impl PartitionModels {
         id: u32,
         mut slot: Slot,
         samples: impl Iterator<Item = (i64, f64)>,
+        effort: Effort,
     ) -> (Slot, Option<Summary>) {
         let mut run = (!self.trackers.is_empty()).then(|| self.trackers.remove(&id)).flatten().map(|f| f.run);
         let (mut scored, mut last) = (0, None);
@@ -269,7 +272,7 @@ impl PartitionModels {
             }
             before_ms = time_ms;
             scored += 1;
-            let verdict = slot.observe(time_ms, value, &context.settings);
+            let verdict = slot.observe_with(time_ms, value, effort, &context.settings);
             if let Some(verdict) = verdict.as_ref().filter(|verdict| verdict.is_anomaly || run.is_some()) {
                 let told = self.follow(context, id, run.get_or_insert_default(), (value, verdict), slot.is_run_open());
                 self.note(context, told);
@@ -385,7 +388,7 @@ impl PartitionModels {
                 match context.store.read(selected.series, last_ms.saturating_add(1), i64::MAX, &mut samples) {
                     Ok(()) => {
                         let columns = samples.times.iter().copied().zip(samples.values.iter().copied());
-                        self.score_series(context, id, columns);
+                        self.score_series(context, id, columns, Effort::All);
                     }
                     Err(error) => tracing::error!(%error, "samples of a series cannot be read and are not learned"),
                 }

@@ -15,6 +15,7 @@
 //!
 //! Cost: one push of 24 bytes a sample, one sort key a sample at the tick, one hand-over a partition and tick.
 
+use super::ladder::{Behind, Ladder};
 use super::score::{Errand, Moment, PartitionModels, Pending, ScoringContext};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
@@ -63,8 +64,10 @@ pub(super) struct Scoring {
     shard: usize,
     sides: Vec<Side>,
     local: [u8; PARTITIONS],
-    /// Samples that may still be added.
+    /// Samples that may still be added, and the most that may wait.
     room: usize,
+    room_max: usize,
+    ladder: Ladder,
     back: Sender<Lent>,
     returned: Receiver<Lent>,
     lent: usize,
@@ -91,6 +94,8 @@ impl Scoring {
             sides,
             local,
             room,
+            room_max: room,
+            ladder: Ladder::default(),
             back,
             returned,
             lent: 0,
@@ -165,6 +170,33 @@ impl Scoring {
         let oldest = self.sides.iter().filter_map(|side| side.lent_since_ms.or(side.since_ms)).min();
         let lag_ms = oldest.map_or(0, |oldest_ms| (now_ms - oldest_ms).max(0));
         counters.lag_ms[self.shard].store(lag_ms as u64, Ordering::Relaxed);
+        self.look_at_ladder(now_ms);
+    }
+
+    /// Moves on the ladder by what is live: catching up after a start takes its time, and takes all detectors.
+    fn look_at_ladder(&mut self, now_ms: i64) {
+        if self.sides.iter().any(|side| side.is_behind) {
+            return;
+        }
+        let oldest = self.sides.iter().filter_map(|side| side.lent_since_ms.or(side.since_ms)).min();
+        let lag_ms = oldest.map_or(0, |oldest_ms| (now_ms - oldest_ms).max(0));
+        let before = self.ladder.step();
+        if self.ladder.look(now_ms, &Behind { lag_ms, room: (self.room, self.room_max) }) {
+            let step = self.ladder.step();
+            let counters = &self.context.metrics.scoring;
+            counters.steps[self.shard].store(step as u64, Ordering::Relaxed);
+            let moves = if step > before { &counters.steps_down } else { &counters.steps_up };
+            moves.fetch_add(1, Ordering::Relaxed);
+            match step > before {
+                true => tracing::warn!(
+                    shard = self.shard,
+                    lag_ms,
+                    ?step,
+                    "scoring is behind and gives up a share of its work"
+                ),
+                false => tracing::info!(shard = self.shard, ?step, "scoring has caught up and takes a share back"),
+            }
+        }
     }
 
     /// Lends a partition's models unless they are lent already.
@@ -181,7 +213,8 @@ impl Scoring {
         }
         side.lent_since_ms = side.since_ms.take();
         let expired = std::mem::take(&mut side.expired);
-        let (context, moment) = (self.context.clone(), Moment { now_ms: self.now_ms, event_ms: self.event_ms });
+        let (context, moment) =
+            (self.context.clone(), Moment { now_ms: self.now_ms, event_ms: self.event_ms, step: self.ladder.step() });
         self.lent += 1;
         self.context.threads.lend(&self.back, move || {
             let is_done = models.work(&context, errand, &pending, &expired, moment);

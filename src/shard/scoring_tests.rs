@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::analysis::fan_out::FanOut;
-use crate::analysis::{SeriesModel, Settings};
+use crate::analysis::{Effort, SeriesModel, Settings};
 use crate::anomaly::run::AnomalyRun;
 use crate::shard::series_slots::Slot;
 use crate::shard::{ModelBoard, Summary};
@@ -272,6 +272,69 @@ fn samples_beyond_the_room_are_skipped_and_counted_and_room_comes_back() {
     running.append(&points(100..120));
     running.settle();
     assert_eq!(running.counters(), [1800, 3000, 0]);
+    running.close();
+}
+
+/// Steps that a shard goes down because samples wait for so long, and what it does meanwhile.
+#[test]
+fn scoring_that_lags_gives_up_slow_work_then_detectors_and_takes_them_back_in_time() {
+    let dir = tempdir().unwrap();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    let scoring = |running: &Running| {
+        let counters = &running.context.metrics.scoring;
+        (counters.step_max(), counters.saves.load(Ordering::Relaxed))
+    };
+    // One series, and more samples than models are written down after.
+    let second = |at: i64| (0, START_MS + at * 1000, value(0, at));
+    let mut model = SeriesModel::new(None, Settings::default());
+    let mut last = None;
+    let (mut at, mut now_ms) = (0, running.now_ms);
+    let mut lag = |running: &mut Running, samples: i64, lag_ms: i64, effort: Effort| {
+        running.scoring.begin(now_ms);
+        running.append(&(at..at + samples).map(second).collect::<Vec<_>>());
+        now_ms += lag_ms;
+        running.scoring.tick(now_ms, running.store.newest_ms());
+        running.scoring.take_all_back();
+        for (_, time_ms, value) in (at..at + samples).map(second) {
+            last = Some(model.observe_with(time_ms, value, effort));
+        }
+        at += samples;
+        assert_eq!(running.board()[&0], Summary::new(&model, &last.unwrap()), "after {at} samples");
+        now_ms += TICK_MS;
+    };
+    lag(&mut running, 100, 2500, Effort::All);
+    assert_eq!(scoring(&running), (1, 0), "what is slow waits");
+    lag(&mut running, 140_000, 2500, Effort::All);
+    assert_eq!(scoring(&running), (2, 0), "models are not written down, although it is time to");
+    lag(&mut running, 100, 300, Effort::OneOfAFamily);
+    for _ in 0..100 {
+        lag(&mut running, 1, 0, Effort::OneOfAFamily);
+    }
+    assert_eq!(scoring(&running), (1, 0), "ten seconds without a lag");
+    for _ in 0..100 {
+        lag(&mut running, 1, 0, Effort::All);
+    }
+    assert_eq!(scoring(&running), (0, 0));
+    lag(&mut running, 1, 0, Effort::All);
+    assert_eq!(scoring(&running), (0, 1));
+    assert_eq!(running.counters()[1], 0, "nothing was skipped");
+    let moves = [&running.context.metrics.scoring.steps_down, &running.context.metrics.scoring.steps_up];
+    assert_eq!(moves.map(|counter| counter.load(Ordering::Relaxed)), [2, 2]);
+    running.close();
+}
+
+#[test]
+fn catching_up_after_a_start_takes_its_time_with_all_detectors() {
+    let dir = fed();
+    fs::remove_dir_all(dir.path().join("models")).unwrap();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.scoring.tick(START_MS, running.store.newest_ms());
+    running.scoring.tick(START_MS + 60_000, running.store.newest_ms());
+    running.now_ms = START_MS + 120_000;
+    running.settle();
+    assert_eq!(running.board(), all_expected(800));
+    assert_eq!(running.context.metrics.scoring.steps_down.load(Ordering::Relaxed), 0);
     running.close();
 }
 

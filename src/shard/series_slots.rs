@@ -11,7 +11,7 @@
 //! no trace, so observing a sample twice is harmless.
 
 use super::set_aside::Place;
-use crate::analysis::{SeriesModel, Settings, Verdict};
+use crate::analysis::{Effort, SeriesModel, Settings, Verdict};
 use std::sync::Arc;
 
 /// Samples that are kept as they are.
@@ -88,8 +88,20 @@ impl Slot {
 
     /// Takes the next sample; the verdict on it, once there is a model. One that was set aside must be brought back first.
     pub(super) fn observe(&mut self, time_ms: i64, value: f64, settings: &Arc<Settings>) -> Option<Verdict> {
+        self.observe_with(time_ms, value, Effort::All, settings)
+    }
+
+    /// The same with as much effort as there is time for.
+    #[inline]
+    pub(super) fn observe_with(
+        &mut self,
+        time_ms: i64,
+        value: f64,
+        effort: Effort,
+        settings: &Arc<Settings>,
+    ) -> Option<Verdict> {
         match self {
-            Self::Model(model) => return Some(model.observe(time_ms, value)),
+            Self::Model(model) => return Some(model.observe_with(time_ms, value, effort)),
             Self::Away(_) => debug_assert!(false, "a model that was set aside is brought back before it is asked"),
             _ if !value.is_finite() => return None,
             Self::Vacant => *self = Self::Few(Few::of(time_ms, value)),

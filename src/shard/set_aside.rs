@@ -7,7 +7,7 @@
 
 use super::score::{PartitionModels, RAISE_ANEW_MS, SILENT_STEPS, ScoringContext};
 use super::series_slots::Slot;
-use crate::analysis::{SeriesModel, Settings};
+use crate::analysis::{Effort, SeriesModel, Settings};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl PartitionModels {
         match context.store.read(SeriesRef::new(self.number, id), i64::MIN, i64::MAX, &mut samples) {
             Ok(()) => {
                 let columns = samples.times.iter().copied().zip(samples.values.iter().copied());
-                self.score_series(context, id, columns);
+                self.score_series(context, id, columns, Effort::All);
             }
             Err(error) => tracing::error!(%error, "samples of a series cannot be read and are not learned"),
         }

@@ -17,6 +17,16 @@ use super::calibrate::{Calibrators, Scores};
 use super::ensemble::{DETECTORS, Family};
 use serde::{Deserialize, Serialize};
 
+/// How many detectors judge.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Effort {
+    /// All of them.
+    #[default]
+    All,
+    /// One of each family, for when there is no time for more; the others abstain and go on learning.
+    OneOfAFamily,
+}
+
 /// A sample's residual and what detectors may know about it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Context {
@@ -34,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) window: f32,
     /// Samples learned before this one: see [`Detectors::samples`].
     pub(crate) samples: u32,
+    /// How many detectors judge.
+    pub(crate) effort: Effort,
 }
 
 impl Context {
@@ -113,6 +125,10 @@ impl Detectors {
     /// Every detector's reading of a sample.
     #[inline]
     pub(crate) fn read(&self, context: &Context) -> Readings {
+        if context.effort == Effort::OneOfAFamily {
+            let (robust, seasonal) = (self.robust.read(context), self.profile.read(context));
+            return [None, robust, None, seasonal, self.step_change.read(context), None];
+        }
         [
             self.zscore.read(context),
             self.robust.read(context),

@@ -2,6 +2,21 @@
 
 use super::*;
 
+#[test]
+fn with_little_time_one_detector_of_each_family_judges_and_all_learn() {
+    let mut detectors = Detectors::default();
+    let lean = |detectors: &Detectors| Context { effort: Effort::OneOfAFamily, ..context(0.5, detectors) };
+    (0..100).for_each(|_| detectors.learn(&lean(&detectors)));
+    let judging = |context: &Context| {
+        let readings = detectors.read(context);
+        (0..DETECTORS).filter(|at| readings[*at].is_some()).map(|at| NAMES[at]).collect::<Vec<_>>()
+    };
+    assert_eq!(judging(&context(0.5, &detectors)), NAMES);
+    let few = judging(&lean(&detectors));
+    let families = |of: &[(&str, Family)], family| of.iter().filter(|(_, found)| *found == family).count();
+    assert!(NAMES.iter().all(|(_, family)| families(&few, *family) == 1), "{few:?}");
+}
+
 fn context(residual: f32, detectors: &Detectors) -> Context {
     Context {
         residual,
@@ -11,6 +26,7 @@ fn context(residual: f32, detectors: &Detectors) -> Context {
         knows_a_day: true,
         window: 256.0,
         samples: detectors.samples(),
+        effort: Effort::All,
     }
 }
 
