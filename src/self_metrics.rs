@@ -57,6 +57,8 @@ pub enum Rejection {
     Unreadable,
     /// Native histograms are not supported.
     NativeHistogram,
+    /// Exemplars are not kept.
+    Exemplar,
     /// Not in the form that its source expects.
     Malformed,
     /// A type of metric that is not known.
@@ -79,7 +81,7 @@ pub enum Rejection {
 
 impl Rejection {
     /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Conflict,
         Self::InFuture,
         Self::TooOld,
@@ -89,6 +91,7 @@ impl Rejection {
         Self::SeriesLimit,
         Self::Unreadable,
         Self::NativeHistogram,
+        Self::Exemplar,
         Self::Malformed,
         Self::UnknownType,
         Self::BadEvent,
@@ -112,6 +115,7 @@ impl Rejection {
             Self::SeriesLimit => "series_limit",
             Self::Unreadable => "unreadable",
             Self::NativeHistogram => "native_histogram",
+            Self::Exemplar => "exemplar",
             Self::Malformed => "malformed",
             Self::UnknownType => "unknown_type",
             Self::BadEvent => "bad_event",
@@ -136,6 +140,7 @@ impl Rejection {
             Self::SeriesLimit => "the store holds as many series as storage.max_series allows",
             Self::Unreadable => "what is stored at that time cannot be read",
             Self::NativeHistogram => "native histograms are not supported",
+            Self::Exemplar => "exemplars are not kept, so do not send them",
             Self::Malformed => "not in the form that is expected",
             Self::UnknownType => "the type is not known",
             Self::BadEvent => "not an event",
@@ -413,8 +418,6 @@ pub struct SelfMetrics {
     pub bad_requests: AtomicU64,
     /// Of the series of remote write senders that are known again.
     pub known_series: KnownSeriesCounters,
-    /// Exemplars stepped over.
-    pub exemplars_ignored: AtomicU64,
     /// Times at which counters were made, stepped over.
     pub created_ignored: AtomicU64,
     /// Of the StatsD listener and of windows.

@@ -20,6 +20,7 @@ use crate::http_server::{self, Peer, Ready};
 use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSettings};
 use crate::ingest::statsd_stream::{self, PieceSender};
 use crate::ingest::{Bodies, BodyLimits, Lanes, StatsdSocket, json_push, remote_write};
+use crate::metric_metadata::MetricBook;
 use crate::query::{QueryLimits, Room, Semantics};
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
@@ -157,15 +158,18 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
         in_flight_bytes: config.http.max_in_flight_bytes as usize,
     };
     let bodies = Arc::new(Bodies::new(limits));
+    let (told, metrics) = (running.told.clone(), running.metrics.clone());
     let known_bytes_max = config.remote_write.known_series_bytes as usize;
-    let write = remote_write::router(running.lanes.clone(), running.metrics.clone(), bodies.clone(), known_bytes_max);
+    let write = remote_write::router(running.lanes.clone(), metrics, told.clone(), bodies.clone(), known_bytes_max);
     let future_ms = config.storage.future.as_millis() as i64;
     let push = json_push::router(running.lanes.clone(), running.metrics.clone(), bodies, future_ms);
     let version = env!("CARGO_PKG_VERSION");
     let query = query_limits(&config.query);
     let room = Room::new(query.memory_max_bytes);
     let (queries, now_ms) = (room.clone(), clock::now_ms as fn() -> i64);
-    let read = prometheus::router(PrometheusApi { store: store.clone(), query, room, version, now_ms });
+    let (store_of_read, told_to_read) = (store.clone(), told.clone());
+    let read =
+        prometheus::router(PrometheusApi { store: store_of_read, told: told_to_read, query, room, version, now_ms });
     let prometheus = write.merge(compress::gzip(read));
     let (book, board) = (running.book.clone(), running.board.clone());
     let metrics = running.metrics.clone();
@@ -173,6 +177,7 @@ fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started
     let health = health::Health { store: store_of_health, book, board, metrics, stopping, started_ms, now_ms };
     let page = metrics_page::MetricsPage {
         metrics: running.metrics.clone(),
+        told,
         store: store.clone(),
         book: running.book.clone(),
         board: running.board.clone(),
@@ -304,6 +309,7 @@ struct Running {
     shards: Vec<ShardHandle>,
     lanes: Lanes,
     metrics: Arc<SelfMetrics>,
+    told: Arc<MetricBook>,
     statsd: Statsd,
     book: Book,
     /// Where shards tell their runs; kept for as long as shards may start.
@@ -325,7 +331,8 @@ impl Running {
         let board = Arc::new(ModelBoard::default());
         let pool = BatchPool::new(config.shards.queue_batches);
         let windows = window_settings(&config.statsd);
-        let scoring = scoring(config, cores(), &opened.store, &metrics, &board, &runs)?;
+        let told = Arc::new(MetricBook::default());
+        let scoring = scoring(config, cores(), &opened.store, (&metrics, &told), &board, &runs)?;
         let mut queues = Vec::new();
         let mut shards = Vec::new();
         let peers = Peers::among(opened.shards.len());
@@ -338,7 +345,7 @@ impl Running {
         let lanes = Lanes::new(queues, pool);
         let statsd = Statsd::start(&config.statsd, statsd, &lanes, &metrics)?;
         let (store, threads) = (opened.store, opened.threads);
-        Ok(Self { store, threads, shards, lanes, metrics, statsd, book, runs, book_thread, board })
+        Ok(Self { store, threads, shards, lanes, metrics, told, statsd, book, runs, book_thread, board })
     }
 
     /// The shards end when the keeper, which asks them for their state, and the last lane are gone.
@@ -360,7 +367,7 @@ fn scoring(
     config: &Config,
     cores: usize,
     store: &Store,
-    metrics: &Arc<SelfMetrics>,
+    (metrics, told): (&Arc<SelfMetrics>, &Arc<MetricBook>),
     board: &Arc<ModelBoard>,
     runs: &Sender<AnomalyRun>,
 ) -> Result<Option<Arc<ScoringContext>>> {
@@ -375,6 +382,7 @@ fn scoring(
         threads,
         board: board.clone(),
         metrics: metrics.clone(),
+        told: told.clone(),
         runs: runs.clone(),
         dir,
         settings: Arc::new(model_settings(config)),

@@ -4,7 +4,7 @@
 
 mod support;
 
-use protocols::remote_write::{WriteRequestBuilder, WriteRequestV2Builder};
+use protocols::remote_write::{MetricKind, WriteRequestBuilder, WriteRequestV2Builder};
 use serde_json::Value;
 use std::time::{SystemTime, UNIX_EPOCH};
 use support::http::{Answer, get, get_json, post};
@@ -187,7 +187,7 @@ fn the_second_version_is_stored_and_says_what_was_written() {
     };
     let mut good = WriteRequestV2Builder::default();
     good.series(&[("__name__", "up"), ("job", "a")], &[(now - 1000, 1.0), (now, 2.5)], 0, 0);
-    good.series(&[("job", "b"), ("__name__", "up")], &[(now, STALE)], 0, 3);
+    good.series(&[("job", "b"), ("__name__", "up")], &[(now, STALE)], 0, 0);
     for _ in 0..2 {
         let answer = send(&good);
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
@@ -198,20 +198,71 @@ fn the_second_version_is_stored_and_says_what_was_written() {
     }
     assert_eq!(values(&server, "up{job=\"a\"}"), ["1", "2.5"]);
     let page = get(&server.url("/metrics"), &[]).unwrap().body;
-    assert!(page.contains("infrawatch_exemplars_ignored_total 6\n"), "{page}");
+    assert!(page.contains("infrawatch_created_timestamps_ignored_total 0\n"), "{page}");
 
     let mut partly = WriteRequestV2Builder::default();
     partly.series(&[("__name__", "up"), ("job", "a")], &[(now, 3.0)], 0, 0);
     partly.series(&[("job", "a")], &[(now, 1.0)], 0, 0);
     partly.series(&[("__name__", "latency")], &[], 2, 0);
+    partly.series(&[("__name__", "linked")], &[(now, 4.0)], 0, 3);
     partly.series(&[("__name__", "good")], &[(now, 7.0)], 0, 0);
     let answer = send(&partly);
-    assert_eq!((answer.status, written(&answer, "samples"), written(&answer, "histograms")), (400, Some(1), Some(0)));
-    for reason in ["1 conflict", "1 no_name", "2 native_histogram"] {
+    assert_eq!((answer.status, written(&answer, "samples"), written(&answer, "histograms")), (400, Some(2), Some(0)));
+    assert_eq!(written(&answer, "exemplars"), Some(0));
+    for reason in ["1 conflict", "1 no_name", "2 native_histogram", "3 exemplar"] {
         assert!(answer.body.contains(reason), "{reason}: {}", answer.body);
     }
-    assert_eq!(values(&server, "good"), ["7"]);
+    assert_eq!((values(&server, "good"), values(&server, "linked")), (vec!["7".to_owned()], vec!["4".to_owned()]));
+    assert_eq!(counter(&server, "infrawatch_rejected_total", "reason=\"exemplar\""), 3);
     assert_law(&server);
+}
+
+#[test]
+fn what_is_said_of_metrics_is_answered_and_kept_apart_from_samples() {
+    let server = Server::start();
+    let mut first = WriteRequestBuilder::default();
+    first.metadata(MetricKind::Counter, "reads_total", "Bytes read.", "bytes");
+    let mut body = Vec::new();
+    first.compress(&mut body);
+    assert_eq!(send(&server, &body).status, 204);
+    let mut second = WriteRequestV2Builder::default();
+    second.describe(MetricKind::Summary, "How long.", "seconds");
+    second.series(&[("__name__", "latency_count")], &[(now_ms(), 3.0)], 0, 0);
+    second.compress(&mut body);
+    assert_eq!(post(&server.url("/api/v1/write"), &[PROTOBUF_V2, SNAPPY], &body).unwrap().status, 204);
+    let told = get_json(&server.url("/api/v1/metadata"), &[]);
+    let expected = serde_json::json!({
+        "reads_total": [{ "type": "counter", "help": "Bytes read.", "unit": "bytes" }],
+        "latency": [{ "type": "summary", "help": "How long.", "unit": "seconds" }],
+    });
+    assert_eq!(told["data"], expected, "{told}");
+    assert_eq!(counter(&server, "infrawatch_received_total", "remote_write"), 1);
+    assert_law(&server);
+}
+
+/// As VictoriaMetrics' agent does, which asks first.
+#[test]
+fn a_sender_that_asks_may_compress_by_zstd() {
+    let server = Server::start();
+    let now = now_ms();
+    let question = server.url("/api/v1/write?get_vm_proto_version=1");
+    let answers = [get(&question, &[]).unwrap(), post(&question, &[PROTOBUF, SNAPPY], b"").unwrap()];
+    assert!(answers.iter().all(|answer| (answer.status, answer.body.as_str()) == (200, "1")), "{answers:?}");
+    let mut request = WriteRequestBuilder::default();
+    request.series(&[("__name__", "up")], &[(now, 1.0)]);
+    let send =
+        |frame: &[u8]| post(&server.url("/api/v1/write"), &[PROTOBUF, ("Content-Encoding", "zstd")], frame).unwrap();
+    let frame = zstd(request.as_bytes());
+    assert_eq!(send(&frame[..frame.len() - 1]).status, 400);
+    assert_eq!(send(&frame).status, 204);
+    assert_eq!(values(&server, "up"), ["1"]);
+    assert_law(&server);
+}
+
+/// A frame of zstd with one block as it is: magic, one segment with one byte of length, the block's header.
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    let len = u8::try_from(bytes.len()).unwrap();
+    [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, len][..], &[len << 3 | 1, len >> 5, 0], bytes].concat()
 }
 
 /// A snappy block of one literal.

@@ -17,6 +17,9 @@ pub enum ParseError {
     /// The body is not one whole snappy block.
     #[error("body is not a snappy block")]
     NotSnappy,
+    /// The body is not one whole frame of zstd.
+    #[error("body is not a frame of zstd")]
+    NotZstd,
     /// A number or a fixed-width value ends early.
     #[error("message ends inside the value at byte {offset}")]
     Truncated {

@@ -4,6 +4,7 @@
 
 use super::{anomaly_metrics, process};
 use crate::anomaly::book::Book;
+use crate::metric_metadata::MetricBook;
 use crate::query::Room;
 use crate::self_metrics::{Drop, Rejection, SelfMetrics, Source, SourceCounters};
 use crate::shard::questions::ModelBoard;
@@ -25,6 +26,8 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub struct MetricsPage {
     /// The counters.
     pub metrics: Arc<SelfMetrics>,
+    /// What senders said of metrics.
+    pub told: Arc<MetricBook>,
     /// The store's figures.
     pub store: Store,
     /// The anomalies.
@@ -172,8 +175,9 @@ impl MetricsPage {
         out.counter("infrawatch_bad_requests_total", "Write requests refused whole, before any sample was seen.");
         out.sample("infrawatch_bad_requests_total", &[], self.metrics.bad_requests.load(Ordering::Relaxed));
         self.known_series(out);
-        out.counter("infrawatch_exemplars_ignored_total", "Exemplars stepped over.");
-        out.sample("infrawatch_exemplars_ignored_total", &[], self.metrics.exemplars_ignored.load(Ordering::Relaxed));
+        let told = "infrawatch_metadata_refused_total";
+        out.counter(told, "Times what was said of a metric family found no room or was no text.");
+        out.sample(told, &[], self.told.refused());
         let created = "infrawatch_created_timestamps_ignored_total";
         out.counter(created, "Times at which counters were made, sent by remote write 2.0 and stepped over.");
         out.sample(created, &[], self.metrics.created_ignored.load(Ordering::Relaxed));

@@ -19,8 +19,17 @@ const ANYONE: [&str; 3] = ["config", "self_metrics", "clock"];
 const EVERYTHING: &[&str] = &["*"];
 
 /// `series_file` because a time is read by one rule, whether it stands in a file or in a request.
-const API: &[&str] =
-    &["http_server", "query", "shard::questions", "anomaly", "alert", "analysis", "storage", "series_file"];
+const API: &[&str] = &[
+    "http_server",
+    "query",
+    "shard::questions",
+    "anomaly",
+    "alert",
+    "analysis",
+    "storage",
+    "series_file",
+    "metric_metadata",
+];
 
 /// The most exact name of a file's module counts: `cli::serve` before `cli`. Paths into other crates start with the
 /// crate's name, so `storage::series` is identity only.
@@ -34,12 +43,13 @@ const ROOMS: &[Room] = &[
     room("config", &["storage::series"], false),
     room("logging", &[], true),
     room("self_metrics", &[], true),
+    room("metric_metadata", &[], false),
     room("analysis", &[], false),
     room("series_file", &[], false),
     room("synthetic", &[], false),
     room("anomaly", &["analysis", "storage::series"], true),
-    room("shard", &["storage", "analysis", "anomaly::run"], true),
-    room("ingest", &["protocols", "storage::series", "shard", "series_file"], true),
+    room("shard", &["storage", "analysis", "anomaly::run", "metric_metadata"], true),
+    room("ingest", &["protocols", "storage::series", "shard", "series_file", "metric_metadata"], true),
     room("query", &["shard::questions", "storage"], true),
     room("alert", &["analysis", "storage::series"], true),
     room("rules", &["query", "alert::book", "ingest::lane"], true),

@@ -7,6 +7,7 @@ mod known_series;
 mod lane;
 mod outcome;
 pub mod remote_write;
+mod remote_write_metadata;
 mod statsd_gatherer;
 pub mod statsd_listener;
 mod statsd_socket;

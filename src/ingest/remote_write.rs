@@ -15,16 +15,20 @@ use super::body::{Bodies, BodyError};
 use super::known_series::KnownSeries;
 use super::lane::{Lane, Lanes};
 use super::outcome::{self, NotStored};
+use super::remote_write_metadata::{Teller, tell};
 use super::translate::{Translated, remote_write_series, remote_write_series_v2};
+use crate::metric_metadata::MetricBook;
 use crate::self_metrics::{SelfMetrics, Source};
 use crate::shard::{BytesPool, Tally, rejections};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use protocols::remote_write::{Schema, SeriesWalk, headers, schema, symbols, time_series_v2};
+use protocols::remote_write::{
+    Schema, SeriesWalk, decompress, decompress_zstd, headers, schema, symbols, time_series_v2,
+};
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -42,20 +46,43 @@ const RETRY_AFTER_S: &str = "1";
 pub struct RemoteWrite {
     lanes: Lanes,
     metrics: Arc<SelfMetrics>,
+    told: Arc<MetricBook>,
     bodies: Arc<Bodies>,
     decompressed: BytesPool,
     known: KnownSeries,
 }
 
 /// The routes that take remote write; of the series met, keys of so many bytes are kept to know them again.
-pub fn router(lanes: Lanes, metrics: Arc<SelfMetrics>, bodies: Arc<Bodies>, known_bytes_max: usize) -> Router {
+pub fn router(
+    lanes: Lanes,
+    metrics: Arc<SelfMetrics>,
+    told: Arc<MetricBook>,
+    bodies: Arc<Bodies>,
+    known_bytes_max: usize,
+) -> Router {
     let decompressed = BytesPool::new(BUFFERS_MAX);
     let known = KnownSeries::new(known_bytes_max, metrics.clone());
-    let state = Arc::new(RemoteWrite { lanes, metrics, bodies, decompressed, known });
-    Router::new().route("/write", post(write)).route("/push", post(write)).with_state(state)
+    let state = Arc::new(RemoteWrite { lanes, metrics, told, bodies, decompressed, known });
+    let write = || post(write).get(handshake);
+    Router::new().route("/write", write()).route("/push", write()).with_state(state)
 }
 
-async fn write(State(state): State<Arc<RemoteWrite>>, headers: HeaderMap, body: Body) -> Response {
+async fn handshake(RawQuery(query): RawQuery) -> Response {
+    match asks_for_vm_version(query.as_deref()) {
+        true => headers::VM_VERSION.into_response(),
+        false => (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "POST")]).into_response(),
+    }
+}
+
+async fn write(
+    State(state): State<Arc<RemoteWrite>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    if asks_for_vm_version(query.as_deref()) {
+        return headers::VM_VERSION.into_response();
+    }
     match state.receive(&headers, body).await {
         Ok(response) => response,
         Err(refusal) => {
@@ -67,9 +94,15 @@ async fn write(State(state): State<Arc<RemoteWrite>>, headers: HeaderMap, body: 
     }
 }
 
+/// Whether a request is VictoriaMetrics' agent asking whether it may compress by zstd; such a one has no body.
+fn asks_for_vm_version(query: Option<&str>) -> bool {
+    let names = query.unwrap_or("").split('&').map(|parameter| parameter.split('=').next());
+    names.into_iter().any(|name| name == Some(headers::VM_HANDSHAKE))
+}
+
 impl RemoteWrite {
     async fn receive(&self, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
-        let schema = check_headers(headers)?;
+        let (schema, decompress) = check_headers(headers)?;
         let (body, _room) = self.bodies.read(headers, body).await.map_err(|error| match error {
             BodyError::TooLarge(bytes) => Refusal::TooLarge(bytes),
             BodyError::Slow => Refusal::Slow,
@@ -77,19 +110,31 @@ impl RemoteWrite {
         })?;
         let mut request = self.decompressed.take();
         let limit_bytes = self.bodies.limits().decompressed_bytes;
-        let decompressed = protocols::remote_write::decompress(&body, limit_bytes, &mut request);
+        let decompressed = decompress(&body, limit_bytes, &mut request);
         let request = self.decompressed.share(request);
         decompressed.map_err(Refusal::Malformed)?;
         drop(body);
         let mut lane = self.lanes.lane();
         lane.lend(request.clone());
         let translated = match schema {
-            Schema::V1 => translate(&request, &self.known, &mut lane).await?,
-            Schema::V2 => translate_v2(&request, &mut lane).await?,
+            Schema::V1 => self.translate(&request, &mut lane).await?,
+            Schema::V2 => translate_v2(&request, &mut lane, &self.told).await?,
         };
-        self.metrics.exemplars_ignored.fetch_add(translated.exemplars, Ordering::Relaxed);
         self.metrics.created_ignored.fetch_add(translated.created, Ordering::Relaxed);
         Ok(self.store(lane, &translated, &request).await)
+    }
+
+    async fn translate(&self, request: &[u8], lane: &mut Lane) -> Result<Translated, Refusal> {
+        let mut keys = KeyBuilder::default();
+        let mut translated = Translated::default();
+        let mut walk = SeriesWalk::new(request);
+        while translate_slice(&mut walk, &self.known, &mut keys, lane, &mut translated)? {
+            tokio::task::yield_now().await;
+        }
+        if walk.passed_metadata() {
+            tell(request, &self.told).map_err(Refusal::Malformed)?;
+        }
+        Ok(translated)
     }
 
     /// Hands the lane's batches over and waits until all are durable or refused.
@@ -109,16 +154,6 @@ impl RemoteWrite {
     }
 }
 
-async fn translate(request: &[u8], known: &KnownSeries, lane: &mut Lane) -> Result<Translated, Refusal> {
-    let mut keys = KeyBuilder::default();
-    let mut translated = Translated::default();
-    let mut walk = SeriesWalk::new(request);
-    while translate_slice(&mut walk, known, &mut keys, lane, &mut translated)? {
-        tokio::task::yield_now().await;
-    }
-    Ok(translated)
-}
-
 /// Translates up to [`SLICE_SERIES`] series; whether there are more.
 fn translate_slice(
     walk: &mut SeriesWalk<'_>,
@@ -135,14 +170,16 @@ fn translate_slice(
     Ok(true)
 }
 
-async fn translate_v2(request: &[u8], lane: &mut Lane) -> Result<Translated, Refusal> {
+async fn translate_v2(request: &[u8], lane: &mut Lane, told: &MetricBook) -> Result<Translated, Refusal> {
     let symbols = symbols(request).map_err(Refusal::Malformed)?;
+    let mut teller = Teller::new(told, &symbols);
     let mut keys = KeyBuilder::default();
     let mut translated = Translated::default();
     let mut parsed = 0;
     for series in time_series_v2(request) {
         let series = series.map_err(Refusal::Malformed)?;
         remote_write_series_v2(&series, &symbols, &mut keys, lane, &mut translated);
+        teller.tell(&series);
         parsed += 1;
         if parsed % SLICE_SERIES == 0 {
             tokio::task::yield_now().await;
@@ -151,15 +188,20 @@ async fn translate_v2(request: &[u8], lane: &mut Lane) -> Result<Translated, Ref
     Ok(translated)
 }
 
-/// The schema that the headers ask for; the version header says nothing beyond the content type.
-fn check_headers(headers: &HeaderMap) -> Result<Schema, Refusal> {
+type Decompress = fn(&[u8], usize, &mut Vec<u8>) -> Result<(), protocols::ParseError>;
+
+/// Schema and decompression that the headers ask for; the version header says nothing beyond the content type.
+fn check_headers(headers: &HeaderMap) -> Result<(Schema, Decompress), Refusal> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("").trim();
     let encoding = text(header::CONTENT_ENCODING);
-    if !encoding.eq_ignore_ascii_case(headers::CONTENT_ENCODING) {
-        return Err(Refusal::Encoding(encoding.to_owned()));
-    }
+    let decompress: Decompress = match () {
+        () if encoding.eq_ignore_ascii_case(headers::CONTENT_ENCODING) => decompress,
+        () if encoding.eq_ignore_ascii_case(headers::CONTENT_ENCODING_ZSTD) => decompress_zstd,
+        () => return Err(Refusal::Encoding(encoding.to_owned())),
+    };
     let content_type = text(header::CONTENT_TYPE);
-    schema(content_type).ok_or_else(|| Refusal::ContentType(content_type.to_owned()))
+    let schema = schema(content_type).ok_or_else(|| Refusal::ContentType(content_type.to_owned()))?;
+    Ok((schema, decompress))
 }
 
 /// 204 when everything is stored, else 400 with what is not and why.
@@ -195,7 +237,7 @@ fn answer_for(tally: &Tally, translated: &Translated) -> Response {
 /// Why a whole request is not answered with success.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
-    #[error("content encoding must be snappy, not {0:?}")]
+    #[error("content encoding must be snappy or zstd, not {0:?}")]
     Encoding(String),
     #[error(
         "content type must be application/x-protobuf, alone or with proto=prometheus.WriteRequest or proto=io.prometheus.write.v2.Request, not {0:?}"

@@ -22,17 +22,25 @@ const CONTAINER_LABEL: &str = "container_id";
 /// What translating a request came to.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Translated {
-    /// Observations seen, native histograms among them.
+    /// Observations seen, native histograms and exemplars among them.
     pub(super) received: u64,
     /// Observations refused here, by reason.
     pub(super) rejected: Vec<(Rejection, u64)>,
-    /// Exemplars stepped over.
-    pub(super) exemplars: u64,
     /// Times at which counters were made, stepped over.
     pub(super) created: u64,
 }
 
 impl Translated {
+    /// Counts what no place is kept for: a sender must not take it for written.
+    #[inline]
+    fn refuse_unkept(&mut self, histograms: usize, exemplars: usize) {
+        if histograms + exemplars > 0 {
+            self.received += (histograms + exemplars) as u64;
+            self.reject(Rejection::NativeHistogram, histograms as u64);
+            self.reject(Rejection::Exemplar, exemplars as u64);
+        }
+    }
+
     fn reject(&mut self, reason: Rejection, count: u64) {
         if count == 0 {
             return;
@@ -53,10 +61,9 @@ pub(super) fn remote_write_series(
     lane: &mut Lane,
     translated: &mut Translated,
 ) {
-    let (samples, histograms) = (series.sample_count() as u64, series.histogram_count() as u64);
-    translated.received += samples + histograms;
-    translated.exemplars += series.exemplar_count() as u64;
-    translated.reject(Rejection::NativeHistogram, histograms);
+    let samples = series.sample_count() as u64;
+    translated.received += samples;
+    translated.refuse_unkept(series.histogram_count(), series.exemplar_count());
     if samples == 0 {
         return;
     }
@@ -88,11 +95,10 @@ pub(super) fn remote_write_series_v2(
     lane: &mut Lane,
     translated: &mut Translated,
 ) {
-    let (samples, histograms) = (series.sample_count() as u64, series.histogram_count() as u64);
-    translated.received += samples + histograms;
-    translated.exemplars += series.exemplar_count() as u64;
+    let samples = series.sample_count() as u64;
+    translated.received += samples;
+    translated.refuse_unkept(series.histogram_count(), series.exemplar_count());
     translated.created += series.created_count() as u64;
-    translated.reject(Rejection::NativeHistogram, histograms);
     if samples == 0 {
         return;
     }

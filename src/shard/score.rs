@@ -14,8 +14,9 @@ use super::questions::{ModelBoard, Summary};
 use super::series_slots::{SeriesSlots, Slot};
 use super::set_aside::{LOOK_AT_ONCE_MS, SetAside};
 use crate::analysis::fan_out::FanOut;
-use crate::analysis::{Effort, Settings, Verdict};
+use crate::analysis::{Effort, Kind, SeriesModel, Settings, Verdict};
 use crate::anomaly::run::{AnomalyRun, RunTracker};
+use crate::metric_metadata::{MetricBook, MetricType};
 use crate::self_metrics::SelfMetrics;
 use crossbeam_channel::{Sender, TrySendError};
 use std::collections::HashMap;
@@ -62,6 +63,8 @@ pub struct ScoringContext {
     pub board: Arc<ModelBoard>,
     /// Our counters.
     pub metrics: Arc<SelfMetrics>,
+    /// What senders said of metrics, for the kinds of new models.
+    pub told: Arc<MetricBook>,
     /// Where runs are told; bounded.
     pub runs: Sender<AnomalyRun>,
     /// The folder of the models' files, which exists.
@@ -272,7 +275,7 @@ impl PartitionModels {
             }
             before_ms = time_ms;
             scored += 1;
-            let verdict = slot.observe_with(time_ms, value, effort, &context.settings);
+            let verdict = slot.observe_with(time_ms, value, effort, || self.new_model(context, id));
             if let Some(verdict) = verdict.as_ref().filter(|verdict| verdict.is_anomaly || run.is_some()) {
                 let told = self.follow(context, id, run.get_or_insert_default(), (value, verdict), slot.is_run_open());
                 self.note(context, told);
@@ -293,6 +296,18 @@ impl PartitionModels {
             Slot::Model(model) => last.map(|(score, votes)| Summary::of(model, score, &votes)),
         };
         (slot, summary)
+    }
+
+    /// A model that knows nothing but what was said of its metric.
+    fn new_model(&self, context: &ScoringContext, id: u32) -> SeriesModel {
+        let key = context.store.key(SeriesRef::new(self.number, id));
+        let said = key.as_deref().and_then(|key| context.told.of_series(label(key, NAME_LABEL)?));
+        let kind = match said {
+            Some(MetricType::Counter) => Some(Kind::Counter),
+            Some(MetricType::Gauge) => Some(Kind::Gauge),
+            _ => None,
+        };
+        SeriesModel::new(kind, context.settings.clone())
     }
 
     /// Tells a run the verdict on its series' next sample; the run as it stands, if that is news.

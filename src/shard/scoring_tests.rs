@@ -4,8 +4,9 @@
 
 use super::*;
 use crate::analysis::fan_out::FanOut;
-use crate::analysis::{Effort, SeriesModel, Settings};
+use crate::analysis::{Effort, Kind, SeriesModel, Settings};
 use crate::anomaly::run::AnomalyRun;
+use crate::metric_metadata::MetricType;
 use crate::shard::series_slots::Slot;
 use crate::shard::{ModelBoard, Summary};
 use std::collections::BTreeMap;
@@ -69,6 +70,7 @@ impl Running {
             threads: FanOut::new(2).unwrap(),
             board: Arc::new(ModelBoard::default()),
             metrics: Arc::default(),
+            told: Arc::default(),
             runs: sender,
             dir: dir.join("models"),
             settings: Arc::default(),
@@ -273,6 +275,21 @@ fn samples_beyond_the_room_are_skipped_and_counted_and_room_comes_back() {
     running.settle();
     assert_eq!(running.counters(), [1800, 3000, 0]);
     running.close();
+}
+
+/// What falls is no counter, unless that was said.
+#[test]
+fn a_new_model_knows_what_senders_said_of_its_metric() {
+    for (said, expected) in [(MetricType::Counter, Kind::Counter), (MetricType::Unknown, Kind::Gauge)] {
+        let dir = tempdir().unwrap();
+        let mut running = Running::open(dir.path(), 1_000_000);
+        running.context.told.tell(b"load", said, b"", b"");
+        running.settle();
+        running.append(&points(0..30));
+        running.settle();
+        assert_eq!(running.board()[&0].kind, expected);
+        running.close();
+    }
 }
 
 /// Steps that a shard goes down because samples wait for so long, and what it does meanwhile.

@@ -88,17 +88,17 @@ impl Slot {
 
     /// Takes the next sample; the verdict on it, once there is a model. One that was set aside must be brought back first.
     pub(super) fn observe(&mut self, time_ms: i64, value: f64, settings: &Arc<Settings>) -> Option<Verdict> {
-        self.observe_with(time_ms, value, Effort::All, settings)
+        self.observe_with(time_ms, value, Effort::All, || SeriesModel::new(None, settings.clone()))
     }
 
-    /// The same with as much effort as there is time for.
+    /// The same with as much effort as there is time for, and a model that is `new_model` at first.
     #[inline]
     pub(super) fn observe_with(
         &mut self,
         time_ms: i64,
         value: f64,
         effort: Effort,
-        settings: &Arc<Settings>,
+        new_model: impl FnOnce() -> SeriesModel,
     ) -> Option<Verdict> {
         match self {
             Self::Model(model) => return Some(model.observe_with(time_ms, value, effort)),
@@ -111,7 +111,7 @@ impl Slot {
                     return None;
                 }
                 // A model of so few samples flags nothing, so what it says of them is not asked for.
-                let mut model = Box::new(SeriesModel::new(None, settings.clone()));
+                let mut model = Box::new(new_model());
                 few.samples().for_each(|(time_ms, value)| _ = model.observe(time_ms, value));
                 let verdict = model.observe(time_ms, value);
                 *self = Self::Model(model);

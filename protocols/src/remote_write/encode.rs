@@ -5,7 +5,8 @@
 //! Invariant: as Prometheus does, a value or a time of 0 is left out; -0.0 is written, because its bits are not 0.
 
 use super::labels::{LABEL, NAME, VALUE};
-use super::request::TIME_SERIES;
+use super::metadata::{self, MetricKind};
+use super::request::{METADATA, TIME_SERIES};
 use super::series::{SAMPLE, SAMPLE_TIME, SAMPLE_VALUE};
 use super::v2;
 use crate::protobuf::{field_bytes, push_varint, varint_bytes};
@@ -30,6 +31,17 @@ impl WriteRequestBuilder {
         TIME_SERIES.push_header(&mut self.request, labels_bytes + samples_bytes);
         labels.iter().for_each(|&label| push_label(&mut self.request, label));
         samples.iter().for_each(|&sample| push_sample(&mut self.request, sample));
+    }
+
+    /// Adds a metadata record: what a sender knows about a metric family.
+    pub fn metadata(&mut self, kind: MetricKind, family: &str, help: &str, unit: &str) {
+        let mut record = vec![metadata::KIND.byte(), kind as u8];
+        for (tag, text) in [(metadata::FAMILY, family), (metadata::HELP, help), (metadata::UNIT, unit)] {
+            tag.push_header(&mut record, text.len());
+            record.extend_from_slice(text.as_bytes());
+        }
+        METADATA.push_header(&mut self.request, record.len());
+        self.request.extend_from_slice(&record);
     }
 
     /// The request so far, uncompressed.
@@ -59,9 +71,22 @@ pub struct WriteRequestV2Builder {
     symbols: Vec<u8>,
     numbers: HashMap<String, u32>,
     series: Vec<u8>,
+    /// What the series to come say of their metric.
+    metadata: Vec<u8>,
 }
 
 impl WriteRequestV2Builder {
+    /// Has the series to come say this of their metric.
+    pub fn describe(&mut self, kind: MetricKind, help: &str, unit: &str) {
+        self.metadata.clear();
+        self.metadata.extend([v2::KIND.byte(), kind as u8]);
+        for (tag, text) in [(v2::HELP_REF, help), (v2::UNIT_REF, unit)] {
+            let symbol = self.symbol(text);
+            self.metadata.push(tag.byte());
+            push_varint(&mut self.metadata, u64::from(symbol));
+        }
+    }
+
     /// Adds a series: labels as `(name, value)`, samples as `(time_ms, value)`, and so many empty native histograms and
     /// exemplars.
     pub fn series(&mut self, labels: &[(&str, &str)], samples: &[(i64, f64)], histograms: usize, exemplars: usize) {
@@ -75,6 +100,10 @@ impl WriteRequestV2Builder {
         samples.iter().for_each(|&sample| push_sample(&mut series, sample));
         (0..histograms).for_each(|_| v2::HISTOGRAM.push_header(&mut series, 0));
         (0..exemplars).for_each(|_| v2::EXEMPLAR.push_header(&mut series, 0));
+        if !self.metadata.is_empty() {
+            v2::METADATA.push_header(&mut series, self.metadata.len());
+            series.extend_from_slice(&self.metadata);
+        }
         v2::SERIES.push_header(&mut self.series, series.len());
         self.series.extend_from_slice(&series);
     }

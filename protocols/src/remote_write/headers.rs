@@ -8,8 +8,17 @@ pub const CONTENT_TYPE_V1: &str = "application/x-protobuf";
 /// Content type of a version 2.0 body.
 pub const CONTENT_TYPE_V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 
-/// The only content encoding there is: snappy block format, not framed.
+/// The content encoding of the protocol: snappy block format, not framed.
 pub const CONTENT_ENCODING: &str = "snappy";
+
+/// The content encoding that VictoriaMetrics' agent prefers: a frame of zstd.
+pub const CONTENT_ENCODING_ZSTD: &str = "zstd";
+
+/// The query parameter by which that agent asks whether it may send it; the answer is [`VM_VERSION`].
+pub const VM_HANDSHAKE: &str = "get_vm_proto_version";
+
+/// The version of the agent's protocol that is spoken: zstd instead of snappy, else the same.
+pub const VM_VERSION: &str = "1";
 
 /// The header in which a sender names the protocol version; the schema is chosen by content type alone.
 pub const VERSION: &str = "x-prometheus-remote-write-version";

@@ -9,10 +9,10 @@
 use crate::ParseError;
 use crate::protobuf::{Reader, Tag};
 
-const KIND: Tag = Tag::varint(1);
-const FAMILY: Tag = Tag::length_delimited(2);
-const HELP: Tag = Tag::length_delimited(4);
-const UNIT: Tag = Tag::length_delimited(5);
+pub(super) const KIND: Tag = Tag::varint(1);
+pub(super) const FAMILY: Tag = Tag::length_delimited(2);
+pub(super) const HELP: Tag = Tag::length_delimited(4);
+pub(super) const UNIT: Tag = Tag::length_delimited(5);
 const KNOWN: &[u32] = &[1, 2, 4, 5];
 
 /// What kind of metric a family is.

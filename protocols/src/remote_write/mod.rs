@@ -29,7 +29,7 @@ mod request;
 mod series;
 mod v2;
 
-pub use body::decompress;
+pub use body::{decompress, decompress_zstd};
 pub use encode::{WriteRequestBuilder, WriteRequestV2Builder};
 pub use headers::{Schema, schema};
 pub use labels::Labels;

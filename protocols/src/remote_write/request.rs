@@ -15,25 +15,30 @@ use crate::ParseError;
 use crate::protobuf::{Reader, Tag};
 
 pub(super) const TIME_SERIES: Tag = Tag::length_delimited(1);
-const METADATA: Tag = Tag::length_delimited(3);
+pub(super) const METADATA: Tag = Tag::length_delimited(3);
 const KNOWN: &[u32] = &[1, 3];
 
 /// The series of a decompressed request, in its order.
 #[inline]
 pub fn time_series(request: &[u8]) -> impl Iterator<Item = Result<TimeSeries<'_>, ParseError>> {
-    walk(request, TIME_SERIES, TimeSeries::parse)
+    let mut walk = Walk::new(request);
+    std::iter::from_fn(move || walk.next(TIME_SERIES, TimeSeries::parse))
+}
+
+/// The metadata records of a decompressed request, in its order.
+pub fn metadata(request: &[u8]) -> impl Iterator<Item = Result<Metadata<'_>, ParseError>> {
+    let mut walk = Walk::new(request);
+    std::iter::from_fn(move || walk.next(METADATA, Metadata::parse))
 }
 
 /// The same series for a reader that has met most of them before: it is asked of each what of it is known already.
 #[derive(Debug)]
-pub struct SeriesWalk<'a> {
-    fields: Reader<'a>,
-}
+pub struct SeriesWalk<'a>(Walk<'a>);
 
 impl<'a> SeriesWalk<'a> {
     /// At the first series of a decompressed request.
     pub fn new(request: &'a [u8]) -> Self {
-        Self { fields: Reader::new(request) }
+        Self(Walk::new(request))
     }
 
     /// The next series; none at the end and after an error. `known_bytes` is shown what the series consists of and says
@@ -44,49 +49,57 @@ impl<'a> SeriesWalk<'a> {
         &mut self,
         known_bytes: impl FnOnce(&'a [u8]) -> usize,
     ) -> Option<Result<TimeSeries<'a>, ParseError>> {
-        let parse = |message: Reader<'a>| {
+        self.0.next(TIME_SERIES, |message| {
             let known_bytes = known_bytes(message.rest());
             TimeSeries::parse_behind(message, known_bytes)
-        };
-        let item = next_message(&mut self.fields, TIME_SERIES).and_then(|message| message.map(parse).transpose());
+        })
+    }
+
+    /// Whether it has stepped over metadata records so far.
+    pub fn passed_metadata(&self) -> bool {
+        self.0.passed_others
+    }
+}
+
+/// Steps from one message of a kind to the next; after an error there are no more.
+#[derive(Debug)]
+struct Walk<'a> {
+    fields: Reader<'a>,
+    passed_others: bool,
+}
+
+impl<'a> Walk<'a> {
+    fn new(request: &'a [u8]) -> Self {
+        Self { fields: Reader::new(request), passed_others: false }
+    }
+
+    #[inline]
+    fn next<T>(
+        &mut self,
+        wanted: Tag,
+        parse: impl FnOnce(Reader<'a>) -> Result<T, ParseError>,
+    ) -> Option<Result<T, ParseError>> {
+        let item = self.next_message(wanted).and_then(|message| message.map(parse).transpose());
         if item.is_err() {
             self.fields = Reader::new(&[]);
         }
         item.transpose()
     }
-}
 
-/// The metadata records of a decompressed request, in its order.
-pub fn metadata(request: &[u8]) -> impl Iterator<Item = Result<Metadata<'_>, ParseError>> {
-    walk(request, METADATA, Metadata::parse)
-}
-
-#[inline]
-fn walk<'a, T>(
-    request: &'a [u8],
-    wanted: Tag,
-    parse: impl Fn(Reader<'a>) -> Result<T, ParseError>,
-) -> impl Iterator<Item = Result<T, ParseError>> {
-    let mut fields = Reader::new(request);
-    std::iter::from_fn(move || {
-        let item = next_message(&mut fields, wanted).and_then(|message| message.map(&parse).transpose());
-        if item.is_err() {
-            fields = Reader::new(&[]);
+    #[inline]
+    fn next_message(&mut self, wanted: Tag) -> Result<Option<Reader<'a>>, ParseError> {
+        while let Some(tag) = self.fields.tag()? {
+            match tag {
+                _ if tag == wanted => return self.fields.message().map(Some),
+                TIME_SERIES | METADATA => {
+                    self.passed_others = true;
+                    self.fields.skip(tag)?;
+                }
+                _ => self.fields.skip_unknown(tag, KNOWN)?,
+            }
         }
-        item.transpose()
-    })
-}
-
-#[inline]
-fn next_message<'a>(fields: &mut Reader<'a>, wanted: Tag) -> Result<Option<Reader<'a>>, ParseError> {
-    while let Some(tag) = fields.tag()? {
-        match tag {
-            _ if tag == wanted => return fields.message().map(Some),
-            TIME_SERIES | METADATA => fields.skip(tag)?,
-            _ => fields.skip_unknown(tag, KNOWN)?,
-        }
+        Ok(None)
     }
-    Ok(None)
 }
 
 #[cfg(test)]
@@ -101,6 +114,10 @@ mod tests {
         assert_eq!(time_series(MIXED).map(|series| series.is_ok()).collect::<Vec<_>>(), [true]);
         assert_eq!(metadata(MIXED).map(|record| record.is_ok()).collect::<Vec<_>>(), [true]);
         assert_eq!(time_series(&[]).count(), 0);
+        let mut walk = SeriesWalk::new(MIXED);
+        assert!(!walk.passed_metadata());
+        assert!(walk.next_series(|_| 0).is_some() && walk.next_series(|_| 0).is_none());
+        assert!(walk.passed_metadata());
     }
 
     #[test]

@@ -32,13 +32,13 @@ const ONE_REF: Tag = Tag::varint(1);
 const SAMPLE: Tag = Tag::length_delimited(2);
 pub(super) const HISTOGRAM: Tag = Tag::length_delimited(3);
 pub(super) const EXEMPLAR: Tag = Tag::length_delimited(4);
-const METADATA: Tag = Tag::length_delimited(5);
+pub(super) const METADATA: Tag = Tag::length_delimited(5);
 const CREATED: Tag = Tag::varint(6);
 const SERIES_KNOWN: &[u32] = &[1, 2, 3, 4, 5, 6];
 
-const KIND: Tag = Tag::varint(1);
-const HELP_REF: Tag = Tag::varint(3);
-const UNIT_REF: Tag = Tag::varint(4);
+pub(super) const KIND: Tag = Tag::varint(1);
+pub(super) const HELP_REF: Tag = Tag::varint(3);
+pub(super) const UNIT_REF: Tag = Tag::varint(4);
 const METADATA_KNOWN: &[u32] = &[1, 3, 4];
 
 /// Symbols a request may have: 16 MiB of memory. Prometheus sends some thousands.
@@ -53,6 +53,12 @@ impl<'a> Symbols<'a> {
     #[inline]
     pub fn get(&self, at: u32) -> Option<&'a [u8]> {
         self.0.get(at as usize).copied()
+    }
+
+    /// How many there are.
+    #[expect(clippy::len_without_is_empty, reason = "the empty text is always there")]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 }
 

@@ -3,7 +3,7 @@
 //! Without `match[]`, and with a range that reaches the present, labels come straight from the published index, which
 //! is what Prometheus does with the labels of its head; otherwise they are those of series with a sample in the range.
 //!
-//! Not here: metadata of metrics and exemplars; nothing stores them, so both answers are empty.
+//! Not here: exemplars; nothing stores them, so that answer is empty.
 
 use super::Shared;
 use super::envelope::{ApiError, Json, Reply, push_labels, push_list, push_text, reply_with, success};
@@ -132,10 +132,25 @@ fn limited<T: Send + 'static>(mut items: Vec<T>, limit: usize, push: impl Fn(&mu
     reply_with(notes, move |out| push_list(out, items, push))
 }
 
-/// Types and help texts of metrics: none.
-pub(super) async fn metadata(request: Request) -> Result<Json, ApiError> {
-    Parameters::read(request).await?.limit()?;
-    Ok(success(|out| out.push_str("{}")))
+/// Types, help texts and units of metric families, as senders told them; of one that was told in several ways the last.
+pub(super) async fn metadata(State(shared): State<Arc<Shared>>, request: Request) -> Result<Json, ApiError> {
+    let parameters = Parameters::read(request).await?;
+    let told = shared.api.told.families(parameters.get("metric"), parameters.limit()?);
+    Ok(success(move |out| {
+        out.push('{');
+        for (at, (family, said)) in told.iter().enumerate() {
+            out.push_str(if at == 0 { "" } else { "," });
+            push_text(out, family);
+            out.push_str(":[{\"type\":");
+            push_text(out, said.kind.word());
+            out.push_str(",\"help\":");
+            push_text(out, &said.help);
+            out.push_str(",\"unit\":");
+            push_text(out, &said.unit);
+            out.push_str("}]");
+        }
+        out.push('}');
+    }))
 }
 
 /// Exemplars: none, but the selectors must make sense.

@@ -16,6 +16,7 @@ mod run;
 
 pub(in crate::api) use parameters::parse_duration_ms;
 
+use crate::metric_metadata::MetricBook;
 use crate::query::{QueryLimits, Room};
 use axum::Router;
 use axum::routing::get;
@@ -28,6 +29,8 @@ use tokio::sync::Semaphore;
 pub struct PrometheusApi {
     /// Where the samples are.
     pub store: Store,
+    /// What senders said of metrics.
+    pub told: Arc<MetricBook>,
     /// What a query may cost.
     pub query: QueryLimits,
     /// The memory that all queries share.

@@ -1,12 +1,13 @@
 //! The API over an empty store: forms of answers, and what bad parameters are answered with.
 
 use super::{PrometheusApi, router};
+use crate::metric_metadata::{MetricBook, MetricType};
 use crate::query::{QueryLimits, Room};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
 use serde_json::Value;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use storage::{Opened, Settings, Store};
 use tower::ServiceExt;
 
@@ -21,7 +22,10 @@ fn store() -> Store {
 
 fn api(query: QueryLimits) -> Router {
     let room = Room::new(query.memory_max_bytes);
-    router(PrometheusApi { store: store(), query, room, version: "1.2.3", now_ms: || 1_700_000_000_000 })
+    let told = Arc::new(MetricBook::default());
+    told.tell(b"reads", MetricType::Counter, b"How \"much\".", b"bytes");
+    told.tell(b"up", MetricType::Gauge, b"", b"");
+    router(PrometheusApi { store: store(), told, query, room, version: "1.2.3", now_ms: || 1_700_000_000_000 })
 }
 
 async fn ask(router: Router, request: Request<Body>) -> (StatusCode, Value) {
@@ -125,7 +129,12 @@ async fn lists_are_empty_over_an_empty_store() {
         let (status, body) = get(uri).await;
         assert_eq!((status, &body["data"]), (StatusCode::OK, &serde_json::json!([])), "{uri}");
     }
-    assert_eq!(get("/metadata").await.1["data"], serde_json::json!({}));
+    let reads = serde_json::json!([{ "type": "counter", "help": "How \"much\".", "unit": "bytes" }]);
+    let up = serde_json::json!([{ "type": "gauge", "help": "", "unit": "" }]);
+    assert_eq!(get("/metadata").await.1["data"], serde_json::json!({ "reads": reads, "up": up }));
+    assert_eq!(get("/metadata?metric=up").await.1["data"], serde_json::json!({ "up": up }));
+    assert_eq!(get("/metadata?limit=1").await.1["data"], serde_json::json!({ "reads": reads }));
+    assert_eq!(get("/metadata?metric=none").await.1["data"], serde_json::json!({}));
     assert_eq!(get("/series?match[]=up&start=5&end=4").await.1["data"], serde_json::json!([]));
     let (_, body) = get("/status/buildinfo").await;
     assert_eq!((&body["data"]["version"], &body["data"]["revision"]), (&"2.42.0".into(), &"1.2.3".into()));
