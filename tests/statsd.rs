@@ -9,6 +9,7 @@ mod support;
 use std::io::Write;
 use std::net::{TcpStream, UdpSocket};
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 use support::eventually;
 use support::http::{get, get_json};
 use support::server::Server;
@@ -198,4 +199,69 @@ fn several_sockets_hear_one_address_and_their_sums_meet() {
         |socket: usize| counter(&server, "infrawatch_statsd_datagrams_total", &format!("socket=\"statsd-{socket}\""));
     assert!((0..4).filter(|socket| heard(*socket) > 0.0).count() > 1);
     server.stop();
+}
+
+/// Five client libraries of others, as Debian packages them; each sends what its script in `statsd_clients` says.
+#[test]
+fn client_libraries_of_others_are_understood_to_the_last_line() {
+    let long_window = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/statsd_long_window.toml");
+    let arguments = ["--statsd-listen", "127.0.0.1:0", "--config", long_window];
+    let server = Server::start_with_both(&arguments, &[("INFRAWATCH_STATSD_TCP_LISTEN", "127.0.0.1:0")]);
+    let (udp, tcp) = (port(server.statsd()), port(server.statsd_tcp()));
+    for (program, script, packages) in [
+        ("/usr/bin/python3", "etsy.py", "python3-statsd"),
+        ("/usr/bin/python3", "dogstatsd.py", "python3-aiodogstatsd"),
+        ("node", "lynx.js", "nodejs node-lynx"),
+        ("ruby", "client.rb", "ruby-statsd"),
+        ("perl", "client.pl", "libnet-statsd-perl"),
+    ] {
+        let script = format!("{}/tests/statsd_clients/{script}", env!("CARGO_MANIFEST_DIR"));
+        let mut command = Command::new(program);
+        // Where Debian puts the libraries of node; its version warns of an old call in this one.
+        command.env("NODE_PATH", "/usr/share/nodejs").env("NODE_NO_WARNINGS", "1");
+        let ran = command.args([&script, &udp, &tcp]).output();
+        let output = ran.unwrap_or_else(|error| panic!("install Debian's {packages}: {program}: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{script} (install Debian's {packages}): {}\n{said}", output.status);
+    }
+    settled(&server, 355.0);
+    assert_eq!(counter(&server, "infrawatch_aggregated_total", "source=\"statsd\""), 355.0, "nothing is refused");
+    let server = server.stop().restart();
+    for (series, expected) in [
+        ("py.hits", 80.0),
+        ("py.sampled", 6.0),
+        ("py.level", 45.0),
+        ("py.wait_sum", 100.0),
+        ("py.who", 3.0),
+        ("py.piped", 50.0),
+        ("py.streamed", 10.0),
+        ("dog.hits\",env=\"prod\",host=\"a b", 99.0),
+        ("dog.level\",env=\"prod", 4.5),
+        ("dog.wait_count\",env=\"prod", 4.0),
+        ("dog.size_sum\",env=\"prod", 16.0),
+        ("js.hits", 52.0),
+        ("js.level", 9.0),
+        ("js.wait_max", 25.0),
+        ("js.who", 1.0),
+        ("js.many", 1.0),
+        ("js.more", 5.0),
+        ("rb.hits", 35.0),
+        ("rb.level", 3.0),
+        ("rb.wait_min", 15.0),
+        ("rb.who", 1.0),
+        ("rb.batched", 20.0),
+        ("pl.hits", 25.0),
+        ("pl.level", 6.0),
+        ("pl.wait_count", 1.0),
+    ] {
+        let query = format!("last_over_time({{__name__=\"{series}\"}}[5m])");
+        assert_eq!(value(&server, &query), Some(expected), "{series}");
+    }
+    server.stop();
+}
+
+/// The port of an address.
+fn port(address: impl ToString) -> String {
+    let address = address.to_string();
+    address.rsplit(':').next().unwrap().to_owned()
 }
