@@ -1,10 +1,16 @@
 //! Whatever arrives, a parser answers: it never panics, its work is bounded by the bytes it was given, and what it says
 //! of them holds.
 
+#[path = "support/mutate.rs"]
+mod mutate;
 mod support;
 
+use mutate::mutate;
 use proptest::prelude::*;
-use protocols::remote_write::{TimeSeries, WriteRequestBuilder, decompress, metadata, time_series};
+use protocols::remote_write::{
+    TimeSeries, WriteRequestBuilder, decompress, decompress_zstd, metadata, symbols, time_series, time_series_v2,
+};
+use protocols::statsd::{Lines, Measure, packet};
 use support::{damage, damaged};
 
 const LIMIT_BYTES: usize = 1 << 16;
@@ -109,4 +115,88 @@ proptest! {
             prop_assert_eq!(series.canonical_labels(), expected.as_deref());
         }
     }
+}
+
+/// The lines of a corpus in hexadecimal that are no remarks.
+fn corpus(text: &str) -> Vec<Vec<u8>> {
+    let bytes = |line: &str| {
+        let digits: Vec<_> = line.chars().map(|digit| digit.to_digit(16).expect("hexadecimal") as u8).collect();
+        digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    };
+    text.lines().filter(|line| !line.starts_with('#')).map(bytes).collect()
+}
+
+/// Everything a request of version 2.0 gives, counted.
+fn read_all_v2(request: &[u8]) -> usize {
+    let Ok(symbols) = symbols(request) else { return 0 };
+    let mut items = symbols.len();
+    for series in time_series_v2(request).map_while(Result::ok) {
+        let labels = series.labels(&symbols).count();
+        assert_eq!(labels, series.label_refs().count().div_ceil(2));
+        assert_eq!(series.samples().count(), series.sample_count());
+        items += 1 + labels + series.sample_count() + series.histogram_count() + series.exemplar_count();
+    }
+    items
+}
+
+#[test]
+fn mutated_requests_are_answered() {
+    let requests = corpus(include_str!("corpus/remote_write_v1.hex"));
+    assert!(requests.iter().all(|request| read_all(request) > 0), "the corpus is read");
+    mutate("remote write 1.0", &requests, |request| assert!(read_all(request) <= request.len() / 2));
+}
+
+#[test]
+fn mutated_requests_of_version_two_are_answered() {
+    let requests = corpus(include_str!("corpus/remote_write_v2.hex"));
+    assert!(requests.iter().all(|request| read_all_v2(request) > 0), "the corpus is read");
+    // An unpacked reference takes two bytes and a packed one a byte, so a label takes two at least.
+    mutate("remote write 2.0", &requests, |request| assert!(read_all_v2(request) <= request.len()));
+}
+
+#[test]
+fn mutated_bodies_are_answered() {
+    let bodies = corpus(include_str!("corpus/remote_write_bodies.hex"));
+    let mut out = Vec::new();
+    for body in &bodies {
+        let is_read =
+            decompress_zstd(body, LIMIT_BYTES, &mut out).is_ok() || decompress(body, LIMIT_BYTES, &mut out).is_ok();
+        assert!(is_read, "the corpus is read");
+    }
+    mutate("bodies of remote write", &bodies, |body| {
+        for decompress in [decompress, decompress_zstd] {
+            if decompress(body, LIMIT_BYTES, &mut out).is_ok() {
+                assert!(out.len() <= LIMIT_BYTES);
+                read_all(&out);
+            }
+        }
+        assert!(out.capacity() <= 4 * LIMIT_BYTES);
+    });
+}
+
+#[test]
+fn mutated_datagrams_are_answered() {
+    let datagrams: Vec<_> = include_str!("corpus/statsd.txt").lines().map(|line| line.as_bytes().to_vec()).collect();
+    mutate("StatsD", &datagrams, |datagram| {
+        let (mut read, mut sum) = (0, 0.0);
+        packet(datagram, |line| {
+            read += 1;
+            let Ok(observation) = line else { return };
+            assert!(observation.rate > 0.0 && observation.rate <= 1.0 && !observation.name.is_empty());
+            if let Measure::Count(value) | Measure::Gauge(value) | Measure::Timer(value) = observation.measure {
+                assert!(value.is_finite());
+                sum += value;
+            }
+        });
+        assert!(read <= datagram.len());
+        let mut lines = Lines::of(datagram);
+        while !lines.is_empty() {
+            let before = lines.offset();
+            match lines.plain() {
+                Some(plain) => lines.take(&plain),
+                None => drop(lines.line()),
+            }
+            assert!(lines.offset() > before, "every turn takes something");
+        }
+    });
 }
