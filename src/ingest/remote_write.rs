@@ -283,3 +283,60 @@ impl IntoResponse for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::BodyLimits;
+    use crate::self_metrics::Drop;
+    use crate::shard::{BatchPool, Stored, Submission};
+    use axum::http::Request;
+    use crossbeam_channel::{Receiver, bounded};
+    use protocols::remote_write::WriteRequestBuilder;
+    use tower::ServiceExt;
+
+    /// A receiver in front of a shard that takes nothing by itself, with room for one batch.
+    fn receiver() -> (Router, Receiver<Submission>, Arc<SelfMetrics>) {
+        let (queue, received) = bounded(1);
+        let metrics = Arc::new(SelfMetrics::default());
+        let limits = BodyLimits { body_bytes: 1 << 20, decompressed_bytes: 1 << 20, in_flight_bytes: 64 << 20 };
+        let lanes = Lanes::new(vec![queue], BatchPool::new(1));
+        let router = router(lanes, metrics.clone(), Arc::default(), Arc::new(Bodies::new(limits)), 1 << 20);
+        (router, received, metrics)
+    }
+
+    async fn answer(router: Router, samples: i64) -> (StatusCode, HeaderMap) {
+        let mut request = WriteRequestBuilder::default();
+        request.series(&[("__name__", "up")], &(0..samples).map(|at| (at, 1.0)).collect::<Vec<_>>());
+        let mut body = Vec::new();
+        request.compress(&mut body);
+        let request = Request::post("/write")
+            .header(header::CONTENT_TYPE, headers::CONTENT_TYPE_V1)
+            .header(header::CONTENT_ENCODING, headers::CONTENT_ENCODING)
+            .body(Body::from(body));
+        let (parts, _) = router.oneshot(request.unwrap()).await.unwrap().into_parts();
+        (parts.status, parts.headers)
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_is_said_and_counted_and_holds_nobody_up() {
+        let (router, queue, metrics) = receiver();
+        let first = tokio::spawn(answer(router.clone(), 5));
+        while queue.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..3 {
+            let (status, said) = answer(router.clone(), 7).await;
+            assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(said[header::RETRY_AFTER], RETRY_AFTER_S);
+            assert_eq!(said[headers::SAMPLES_WRITTEN], "0");
+        }
+        let tally = Tally { stored: 5, ..Tally::default() };
+        (queue.recv().unwrap().reply)(Ok(Stored { tally, ..Stored::default() }));
+        let (status, said) = first.await.unwrap();
+        assert_eq!((status, &said[headers::SAMPLES_WRITTEN]), (StatusCode::NO_CONTENT, &"5".parse().unwrap()));
+        let counters = metrics.of(Source::RemoteWrite);
+        assert_eq!((counters.received(), counters.dropped(Drop::QueueFull)), (26, 21));
+        assert!(queue.is_empty(), "what was refused left nothing behind");
+    }
+}
