@@ -42,6 +42,9 @@ const DAMAGE_LISTED_MAX: usize = 100;
 /// Heads sealed in one request to a shard: at about 2 us each it stays below 5 ms.
 const SEAL_SLICE: u32 = 2_000;
 
+/// Rollups that are made before the keeper waits for the journal and writes them, in bytes.
+const ROLLED_BYTES: usize = 4 << 20;
+
 /// Hears how a request to the keeper ended.
 pub type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
@@ -263,15 +266,21 @@ impl Keeper {
     }
 
     fn roll_up_and_sync(&mut self, most: usize, (days, samples): &mut (u64, u64)) -> Result<(), StoreError> {
-        for _ in 0..most {
-            if self.shared.closing.load(Ordering::Relaxed) {
+        while *days < most as u64 && !self.shared.closing.load(Ordering::Relaxed) {
+            let mut made = Vec::new();
+            let mut bytes = 0;
+            while *days < most as u64 && bytes < ROLLED_BYTES {
+                let Some(day) = self.rollups.make_next(&self.shared)? else { break };
+                bytes += day.bytes();
+                *days += 1;
+                *samples += day.samples;
+                made.push(day);
+            }
+            if made.is_empty() {
                 break;
             }
-            let Some(made) = self.rollups.make_next(&self.shared)? else { break };
-            self.make_durable(made.partition())?;
-            *days += 1;
-            *samples += made.samples;
-            self.rollups.write(&self.shared, made)?;
+            self.make_durable()?;
+            made.into_iter().try_for_each(|day| self.rollups.write(&self.shared, day))?;
         }
         if *days > 0 {
             Resolution::ALL.into_iter().try_for_each(|resolution| self.shared.rollups.of(resolution).sync())?;
@@ -279,10 +288,11 @@ impl Keeper {
         Ok(())
     }
 
-    /// Waits until everything that readers see of a partition is in the journal, on disk.
-    fn make_durable(&self, partition: u8) -> Result<(), StoreError> {
-        // Between two batches nothing is appended that is not on its way to the journal.
-        self.ask(partition, |_| ())?;
+    /// Waits until everything that readers see is in the journal, on disk.
+    fn make_durable(&self) -> Result<(), StoreError> {
+        // Between two batches nothing is appended that is not on its way to the journal. A shard's number is that of one of
+        // its partitions.
+        (0..self.shards.len() as u8).try_for_each(|shard| self.ask(shard, |_| ()))?;
         let (answer, answered) = bounded(1);
         // The keeper waits for this answer; it is gone only when the process is ending.
         self.shared.journal.submit(Vec::new(), 0, Box::new(move |result| _ = answer.send(result)));

@@ -4,11 +4,10 @@
 
 mod support;
 
-use crossbeam_channel::bounded;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use storage::{Resolution, Settings, SnapshotReport, StoreError};
+use storage::{Resolution, Settings};
 use support::{Point, Running};
 
 const START_MS: i64 = 1_700_000_000_000;
@@ -21,12 +20,6 @@ fn settings(dir: &Path) -> Settings {
 
 fn points(step: i64) -> Vec<Point> {
     (0..SERIES).map(|series| (series, START_MS + step * STEP_MS, (step * 3 + series as i64) as f64)).collect()
-}
-
-fn snapshot(running: &Running, dir: &Path) -> Result<SnapshotReport, StoreError> {
-    let (done, answered) = bounded(1);
-    running.store.snapshot(dir, Box::new(move |result| done.send(result).unwrap())).unwrap();
-    answered.recv().unwrap()
 }
 
 /// How many steps a store has of every series, all of them whole from the first on.
@@ -68,7 +61,7 @@ fn a_snapshot_under_load_has_all_that_was_acknowledged_before() {
         });
         let taken = (0..3).map(|number| {
             let before = acknowledged.load(Ordering::Acquire);
-            let report = snapshot(&running, &home.path().join(format!("copy-{number}"))).unwrap();
+            let report = running.snapshot(&home.path().join(format!("copy-{number}"))).unwrap();
             assert!(report.files > 64 && report.bytes > 100_000, "{report:?}");
             before
         });
@@ -108,14 +101,14 @@ fn a_snapshot_goes_where_nothing_is_and_not_into_the_store() {
     fs::create_dir(&taken).unwrap();
     fs::write(taken.join("mine"), b"").unwrap();
     for dir in [&taken, &home.path().join("live/inside")] {
-        let error = snapshot(&running, dir).unwrap_err();
+        let error = running.snapshot(dir).unwrap_err();
         assert!(error.to_string().contains(&dir.display().to_string()), "{error}");
     }
     // One that was not finished is begun anew, and an empty directory is no obstacle.
     let dir = home.path().join("copy");
     fs::create_dir_all(home.path().join("copy.partial/blocks")).unwrap();
     fs::create_dir(&dir).unwrap();
-    snapshot(&running, &dir).unwrap();
+    running.snapshot(&dir).unwrap();
     assert!(!home.path().join("copy.partial").exists() && !dir.join("journal").exists());
     assert_eq!(steps(&Running::open(settings(&dir))), 1);
     running.close();

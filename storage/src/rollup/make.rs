@@ -52,9 +52,9 @@ pub(crate) struct Made {
 }
 
 impl Made {
-    /// Whose they are.
-    pub(crate) fn partition(&self) -> u8 {
-        self.due.partition
+    /// How much memory they take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.chunks.iter().flatten().map(|chunk| chunk.bytes.len()).sum()
     }
 }
 

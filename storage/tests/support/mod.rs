@@ -13,7 +13,7 @@ use storage::journal::ReplayReport;
 use storage::label_index::Matcher;
 use storage::sample::Samples;
 use storage::series::{KeyBuilder, SeriesRef, hash};
-use storage::{Opened, Row, Settings, ShardStore, Store, StoreThreads, Tally, route};
+use storage::{Opened, Row, Settings, ShardStore, SnapshotReport, Store, StoreError, StoreThreads, Tally, route};
 
 /// Hash, key, time and value of one sample on its way to a shard.
 type Routed = (u64, Vec<u8>, i64, f64);
@@ -138,6 +138,13 @@ impl Running {
         let (done, answered) = bounded(1);
         self.store.compact(Box::new(move |result| done.send(result).unwrap())).unwrap();
         answered.recv().unwrap().unwrap();
+    }
+
+    /// Copies the store while it runs.
+    pub(crate) fn snapshot(&self, dir: &Path) -> Result<SnapshotReport, StoreError> {
+        let (done, answered) = bounded(1);
+        self.store.snapshot(dir, Box::new(move |result| done.send(result).unwrap())).unwrap();
+        answered.recv().unwrap()
     }
 
     /// Ends it as SIGTERM would.
