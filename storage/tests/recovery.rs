@@ -258,6 +258,38 @@ fn what_hangs_is_said_and_forgotten_when_it_goes_on() {
     served.join().unwrap();
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's thread ends with it and needs no name")]
+#[test]
+fn a_thread_that_panics_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    let mut opened = storage::open(Settings { shards: 2, ..Settings::new(home.path()) }).unwrap();
+    let mut shards = opened.shards.drain(..);
+    let (mut first, second) = (shards.next().unwrap(), shards.next().unwrap());
+    assert!(opened.store.figures().panicked.is_empty());
+    let panicked = std::thread::spawn(move || {
+        let _owned = second;
+        panic!("as a broken invariant would");
+    });
+    assert!(panicked.join().is_err());
+    assert_eq!(opened.store.figures().panicked, ["shard-1"]);
+
+    // The committer calls this on its own thread.
+    let key = support::key(0);
+    let (hash, _) = storage::route(&key, 1);
+    let row = storage::Row { hash, key: &key, times: &[START_MS], values: &[1.0] };
+    if first.owns(hash) {
+        first.append(START_MS, std::iter::once(row)).unwrap();
+    }
+    first.commit(Box::new(|_| panic!("as a broken invariant would")));
+    let failure = (0..400).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(25));
+        opened.store.figures().journal_failure
+    });
+    assert!(failure.as_ref().is_some_and(|what| what.contains("panicked")), "{failure:?}");
+    drop(first);
+    assert!(opened.threads.close().is_err());
+}
+
 #[test]
 fn a_directory_in_use_is_refused_by_name() {
     let home = tempfile::tempdir().unwrap();

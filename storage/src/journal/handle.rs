@@ -84,7 +84,8 @@ impl JournalThread {
     /// # Errors
     /// When records were still pending on a failing disk; none of them was acknowledged.
     pub fn join(self) -> Result<(), CommitError> {
-        self.0.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        // What made it panic was said when it did.
+        self.0.join().unwrap_or_else(|_| Err(CommitError::Failing { what: "its thread panicked".into() }))
     }
 }
 
