@@ -108,7 +108,8 @@ mod tests {
         let mut teller = Teller::new(&book, &symbols);
         time_series_v2(&bytes).for_each(|series| teller.tell(&series.unwrap()));
         let told = book.families(None, 10);
-        let told: Vec<_> = told.iter().map(|(name, said)| (name.as_str(), said.kind, &*said.help, &*said.unit)).collect();
+        let told: Vec<_> =
+            told.iter().map(|(name, said)| (name.as_str(), said.kind, &*said.help, &*said.unit)).collect();
         let expected =
             [("latency", MetricType::Histogram, "How long.", ""), ("reads", MetricType::Counter, "Reads.", "bytes")];
         assert_eq!(told, expected);
