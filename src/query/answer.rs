@@ -90,36 +90,93 @@ pub struct RangeTimes {
     pub step_ms: i64,
 }
 
-/// Evaluates an expression at one instant, in milliseconds since the epoch. The answer takes up what `share` has taken.
+/// Most series that a small query reads, and most instants of all its columns together.
+const SMALL_SERIES: usize = 16;
+const SMALL_VALUES: usize = 16_384;
+/// The longest time over which a small query reads: samples of a second are 22 thousand then.
+const SMALL_SPAN_MS: i64 = 6 * 3_600_000;
+
+/// A query that is understood, and whose series have been looked up; nothing of them has been read.
+#[derive(Debug)]
+pub struct Prepared {
+    plan: Plan,
+    found: Vec<select::Found>,
+    is_range: bool,
+}
+
+/// Prepares the evaluation of an expression at one instant, in milliseconds since the epoch.
+///
+/// # Errors
+/// When the expression cannot be understood, chooses too many series, or was cancelled.
 pub fn instant(
     store: &Store,
     expression: &str,
     time_ms: i64,
     limits: &QueryLimits,
-    (cancel, share): (&Cancel, &Share),
-) -> Result<Answered, QueryError> {
+    bounds: (&Cancel, &Share),
+) -> Result<Prepared, QueryError> {
     refuse_far_times(&[time_ms])?;
     let plan = planner::plan(&parse::expression(expression, limits)?, Grid::instant(time_ms), time_ms, limits)?;
-    let budget = Budget::sharing(limits, cancel, share);
-    let leaves = select::fill(&plan, store, &budget)?;
-    let answer = finish_instant(&plan, Evaluation::new(leaves, &budget))?;
-    Ok(Answered { answer, notes: budget.notes.take() })
+    prepared(plan, store, limits, bounds, false)
 }
 
-/// Evaluates an expression at every instant of a range. The answer takes up what `share` has taken.
+/// Prepares the evaluation of an expression at every instant of a range.
+///
+/// # Errors
+/// As [`instant`], and when there are too many instants or none.
 pub fn range(
     store: &Store,
     expression: &str,
     times: RangeTimes,
     limits: &QueryLimits,
-    (cancel, share): (&Cancel, &Share),
-) -> Result<Answered, QueryError> {
+    bounds: (&Cancel, &Share),
+) -> Result<Prepared, QueryError> {
     let parsed = range_expression(expression, limits)?;
     let plan = planner::plan(&parsed, range_grid(times, limits)?, times.end_ms, limits)?;
-    let budget = Budget::sharing(limits, cancel, share);
-    let leaves = select::fill(&plan, store, &budget)?;
-    let answer = finish_range(&plan, Evaluation::new(leaves, &budget))?;
-    Ok(Answered { answer, notes: budget.notes.take() })
+    prepared(plan, store, limits, bounds, true)
+}
+
+fn prepared(
+    plan: Plan,
+    store: &Store,
+    limits: &QueryLimits,
+    (cancel, share): (&Cancel, &Share),
+    is_range: bool,
+) -> Result<Prepared, QueryError> {
+    let found = select::find(&plan, store, &Budget::sharing(limits, cancel, share))?;
+    Ok(Prepared { plan, found, is_range })
+}
+
+impl Prepared {
+    /// Whether evaluating it, and writing its answer, takes less than handing it to another thread is worth: well below a
+    /// millisecond.
+    pub fn is_small(&self) -> bool {
+        let series: usize = self.found.iter().map(select::Found::series).sum();
+        let instants: usize = self.plan.leaves.iter().map(|leaf| leaf.grid.count).sum();
+        let is_plain = !self.plan.has_subquery && !self.plan.leaves.is_empty();
+        let is_short = self.found.iter().all(|found| found.span_ms() <= SMALL_SPAN_MS);
+        is_plain && is_short && series <= SMALL_SERIES && instants.saturating_mul(series.max(1)) <= SMALL_VALUES
+    }
+
+    /// Reads and evaluates. The answer takes up what `share` has taken.
+    ///
+    /// # Errors
+    /// When the data and the expression do not go together, a limit is met, or the query was cancelled.
+    pub fn evaluate(
+        self,
+        store: &Store,
+        limits: &QueryLimits,
+        (cancel, share): (&Cancel, &Share),
+    ) -> Result<Answered, QueryError> {
+        let budget = Budget::sharing(limits, cancel, share);
+        let leaves = select::fill(&self.plan, store, self.found, &budget)?;
+        let evaluation = Evaluation::new(leaves, &budget);
+        let answer = match self.is_range {
+            true => finish_range(&self.plan, evaluation)?,
+            false => finish_instant(&self.plan, evaluation)?,
+        };
+        Ok(Answered { answer, notes: budget.notes.take() })
+    }
 }
 
 /// Refuses times so far away that differences between them, offsets included, would not fit an `i64`.

@@ -54,7 +54,7 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, AnswerColumns, AnswerSeries, Answered, RangeTimes, instant, is_absent, range};
+pub use answer::{Answer, AnswerColumns, AnswerSeries, Answered, Prepared, RangeTimes, instant, is_absent, range};
 pub use error::QueryError;
 pub use labels::Labels;
 pub(crate) use labels::may_name_label;

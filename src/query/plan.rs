@@ -22,6 +22,8 @@ pub(crate) struct Plan {
     pub(crate) root: Root,
     pub(crate) leaves: Vec<Leaf>,
     pub(crate) grid: Grid,
+    /// Whether a part is evaluated on a grid of its own.
+    pub(crate) has_subquery: bool,
 }
 
 /// What the whole expression is.

@@ -27,14 +27,14 @@ const SUBQUERY_INSTANTS_MAX: i64 = 5_000_000;
 
 /// Builds the plan of an expression on a grid. `end_ms` is the end asked for, which no instant need meet.
 pub(crate) fn plan(expression: &Expr, grid: Grid, end_ms: i64, limits: &QueryLimits) -> Result<Plan, QueryError> {
-    let mut planner = Planner { limits, start_ms: grid.start_ms, end_ms, leaves: Vec::new() };
+    let mut planner = Planner { limits, start_ms: grid.start_ms, end_ms, leaves: Vec::new(), has_subquery: false };
     let root = match expression.value_type() {
         ValueType::String => Root::Text(text(expression)?),
         ValueType::Matrix => Root::Matrix(planner.source(expression, grid)?),
         ValueType::Scalar => Root::Scalar(planner.node(expression, grid)?),
         ValueType::Vector => Root::Vector(planner.node(expression, grid)?),
     };
-    Ok(Plan { root, leaves: planner.leaves, grid })
+    Ok(Plan { root, leaves: planner.leaves, grid, has_subquery: planner.has_subquery })
 }
 
 /// The value of a string argument.
@@ -60,6 +60,7 @@ pub(super) struct Planner<'a> {
     start_ms: i64,
     end_ms: i64,
     pub(super) leaves: Vec<Leaf>,
+    has_subquery: bool,
 }
 
 impl Planner<'_> {
@@ -139,6 +140,7 @@ impl Planner<'_> {
     }
 
     fn subquery(&mut self, subquery: &SubqueryExpr, grid: Grid) -> Result<Source, QueryError> {
+        self.has_subquery = true;
         let span = Span {
             range_ms: millis(subquery.range)?,
             shift: self.shift(subquery.at.as_ref(), subquery.offset.as_ref())?,

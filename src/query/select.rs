@@ -51,10 +51,33 @@ impl Filled {
     }
 }
 
-/// Reads everything a plan needs; the result has one entry per leaf.
-pub(crate) fn fill(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Vec<Filled>, QueryError> {
-    let mut filled: Vec<Option<Filled>> = plan.leaves.iter().map(|_| None).collect();
-    for reading in readings(&plan.leaves) {
+/// The series that leaves read together choose.
+#[derive(Debug)]
+pub(crate) struct Found {
+    reading: Reading,
+    series: Vec<SelectedSeries>,
+}
+
+impl Found {
+    /// How many series there are.
+    pub(crate) fn series(&self) -> usize {
+        self.series.len()
+    }
+
+    /// How long a time they are read over.
+    pub(crate) fn span_ms(&self) -> i64 {
+        self.reading.times.1.saturating_sub(self.reading.times.0)
+    }
+
+    /// What the list takes.
+    fn bytes(&self) -> u64 {
+        (self.series.len() * size_of::<SelectedSeries>()) as u64
+    }
+}
+
+/// Looks up the series of every leaf; nothing of them is read yet.
+pub(crate) fn find(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Vec<Found>, QueryError> {
+    let find = |reading: Reading| {
         budget.check()?;
         let (from_ms, to_ms) = reading.times;
         let matchers: &[Matcher] = &plan.leaves[reading.leaves[0]].matchers;
@@ -66,10 +89,26 @@ pub(crate) fn fill(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Ve
                 series.len()
             )));
         }
-        let listed_bytes = (series.len() * size_of::<SelectedSeries>()) as u64;
-        budget.take_bytes(listed_bytes)?;
-        let leaves: Vec<&Leaf> = reading.leaves.iter().map(|&leaf| &plan.leaves[leaf]).collect();
-        let runs = runs(&series, to_ms.saturating_sub(from_ms));
+        let found = Found { reading, series };
+        budget.take_bytes(found.bytes())?;
+        Ok(found)
+    };
+    readings(&plan.leaves).into_iter().map(find).collect()
+}
+
+/// Reads everything a plan needs; the result has one entry per leaf.
+pub(crate) fn fill(
+    plan: &Plan,
+    store: &Store,
+    found: Vec<Found>,
+    budget: &Budget<'_>,
+) -> Result<Vec<Filled>, QueryError> {
+    let mut filled: Vec<Option<Filled>> = plan.leaves.iter().map(|_| None).collect();
+    for one in found {
+        budget.check()?;
+        let (from_ms, to_ms) = one.reading.times;
+        let leaves: Vec<&Leaf> = one.reading.leaves.iter().map(|&leaf| &plan.leaves[leaf]).collect();
+        let runs = runs(&one.series, to_ms.saturating_sub(from_ms));
         let read = |run: &&[SelectedSeries], each: &mut Each<'_>| {
             let refs: Vec<SeriesRef> = run.iter().map(|one| one.series).collect();
             let mut outcome = Ok(());
@@ -80,9 +119,9 @@ pub(crate) fn fill(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Ve
             })?;
             outcome
         };
-        let results = fill_leaves(&leaves, reading.times, &runs, read, budget)?;
-        budget.give_bytes(listed_bytes);
-        for (&leaf, result) in reading.leaves.iter().zip(results) {
+        let results = fill_leaves(&leaves, one.reading.times, &runs, read, budget)?;
+        budget.give_bytes(one.bytes());
+        for (&leaf, result) in one.reading.leaves.iter().zip(results) {
             filled[leaf] = Some(result);
         }
     }
@@ -96,6 +135,7 @@ fn runs(series: &[SelectedSeries], span_ms: i64) -> Vec<&[SelectedSeries]> {
 }
 
 /// Leaves that are read together.
+#[derive(Debug)]
 struct Reading {
     leaves: Vec<usize>,
     times: (i64, i64),

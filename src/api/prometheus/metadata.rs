@@ -6,11 +6,11 @@
 //! Not here: exemplars; nothing stores them, so that answer is empty.
 
 use super::Shared;
-use super::envelope::{ApiError, Json, Reply, push_labels, push_list, push_text, reply_with, success};
+use super::envelope::{ApiError, Json, push_labels, push_list, push_text, reply_with, success};
 use super::out::Out;
 use super::parameters::Parameters;
-use super::run::run;
-use crate::query::{Cancel, Labels, Notes, QueryError, Semantics, Share, may_name_label};
+use super::run::{Bounds, Step, run};
+use crate::query::{Labels, Notes, QueryError, Semantics, may_name_label};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use std::collections::BTreeSet;
@@ -21,9 +21,6 @@ use storage::{SelectedSeries, Store};
 
 /// A range that ends less than this before the present reaches it.
 const PRESENT_MS: i64 = 3_600_000;
-
-/// Whether somebody still waits, and what may be held.
-type Bounds<'a> = (&'a Cancel, &'a Share);
 
 const TRUNCATED: &str = "results truncated due to limit";
 
@@ -123,13 +120,18 @@ pub(super) async fn values(
     .await
 }
 
-fn limited<T: Send + 'static>(mut items: Vec<T>, limit: usize, push: impl Fn(&mut Out, T) + Send + 'static) -> Reply {
+/// Lists of so many items are written at once.
+const SHORT_LIST: usize = 256;
+
+fn limited<T: Send + 'static>(mut items: Vec<T>, limit: usize, push: impl Fn(&mut Out, T) + Send + 'static) -> Step {
     let mut notes = Notes::default();
     if limit < items.len() {
         notes.warnings.insert(TRUNCATED.to_owned());
     }
     items.truncate(limit);
-    reply_with(notes, move |out| push_list(out, items, push))
+    let is_short = items.len() <= SHORT_LIST;
+    let reply = reply_with(notes, move |out| push_list(out, items, push));
+    if is_short { Step::Short(reply) } else { Step::Long(Box::new(move |_, _| Ok(reply))) }
 }
 
 /// Types, help texts and units of metric families, as senders told them; of one that was told in several ways the last.

@@ -5,8 +5,8 @@
 use super::Shared;
 use super::envelope::{ApiError, push_answer, push_text, reply, reply_with};
 use super::parameters::Parameters;
-use super::run::run;
-use crate::query::{self, Answered, QueryError, QueryLimits, RangeTimes};
+use super::run::{Bounds, Step, run};
+use crate::query::{self, Answered, Prepared, QueryError, QueryLimits, RangeTimes};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use std::sync::Arc;
@@ -18,9 +18,8 @@ pub(super) async fn instant(State(shared): State<Arc<Shared>>, request: Request)
     let time_ms = parameters.time_ms("time")?.unwrap_or_else(shared.api.now_ms);
     let limits = limits(&shared, &parameters)?;
     run(&shared, parameters.duration_ms("timeout")?, move |shared, bounds| {
-        let Answered { answer, notes } =
-            query::instant(&shared.api.store, &expression, time_ms, &limits, bounds).map_err(named)?;
-        Ok(reply_with(notes, |out| push_answer(out, answer)))
+        let prepared = query::instant(&shared.api.store, &expression, time_ms, &limits, bounds).map_err(named)?;
+        step(shared, prepared, limits.clone(), bounds)
     })
     .await
 }
@@ -43,9 +42,8 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -
     }
     let limits = limits(&shared, &parameters)?;
     run(&shared, parameters.duration_ms("timeout")?, move |shared, bounds| {
-        let Answered { answer, notes } =
-            query::range(&shared.api.store, &expression, times, &limits, bounds).map_err(named)?;
-        Ok(reply_with(notes, |out| push_answer(out, answer)))
+        let prepared = query::range(&shared.api.store, &expression, times, &limits, bounds).map_err(named)?;
+        step(shared, prepared, limits.clone(), bounds)
     })
     .await
 }
@@ -56,9 +54,22 @@ pub(super) async fn format(State(shared): State<Arc<Shared>>, request: Request) 
     let expression = expression(&parameters)?;
     run(&shared, None, move |shared, _| {
         let text = query::prettify(&expression, &shared.api.query).map_err(named)?;
-        Ok(reply(move |out| push_text(out, &text)))
+        Ok(Step::Short(reply(move |out| push_text(out, &text))))
     })
     .await
+}
+
+/// A small query is answered at once, any other where it may take its time.
+fn step(shared: &Shared, prepared: Prepared, limits: QueryLimits, bounds: Bounds<'_>) -> Result<Step, QueryError> {
+    let is_small = prepared.is_small();
+    let answer = move |shared: &Shared, bounds: Bounds<'_>| {
+        let Answered { answer, notes } = prepared.evaluate(&shared.api.store, &limits, bounds).map_err(named)?;
+        Ok(reply_with(notes, |out| push_answer(out, answer)))
+    };
+    match is_small {
+        true => Ok(Step::Short(answer(shared, bounds)?)),
+        false => Ok(Step::Long(Box::new(answer))),
+    }
 }
 
 fn expression(parameters: &Parameters) -> Result<String, ApiError> {
