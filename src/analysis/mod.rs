@@ -13,10 +13,13 @@
 //! Invariants: a verdict depends on the samples up to it and on nothing else; no step's cost or state grows with the
 //! number of samples.
 
+pub mod accuracy;
 mod array;
 mod baseline;
 mod calibrate;
 mod detect;
+pub mod detectors;
+pub mod drift;
 mod ensemble;
 mod explain;
 pub mod fan_out;
@@ -26,8 +29,13 @@ mod judge;
 mod kind;
 mod model;
 mod pipeline;
-mod prepare;
+pub mod prepare;
+mod robust;
+pub mod seasonality;
+pub mod series_profile;
+mod tails;
 mod voting;
+mod zone;
 
 pub use baseline::{FoundSeason, Season, Stage};
 pub use detect::Effort;
@@ -37,6 +45,7 @@ pub use kind::Kind;
 pub use model::{ENCODING_VERSION, STATE_BYTES_MAX, SeriesModel};
 pub use pipeline::{Anomaly, Detection, DetectionPipeline, PipelineError, Runs, learn};
 pub use voting::{EnsembleConfig, EnsembleDetector, VotingMode, Weights};
+pub use zone::{Slot, UnknownZone, Zone};
 
 use serde::{Deserialize, Serialize};
 

@@ -37,6 +37,8 @@ pub enum VotingMode {
     Weighted,
     /// One detector is enough: for records, not for waking people.
     Any,
+    /// As the third of the documents has it: enough detectors that agree, or a weighted mean that is high enough.
+    Seed003,
 }
 
 /// What a detector's own score counts for in the weighted mode.
@@ -102,6 +104,11 @@ impl EnsembleConfig {
         match self.mode {
             VotingMode::Majority | VotingMode::Unanimous => combined,
             VotingMode::Weighted => self.weighted(votes),
+            VotingMode::Seed003 => {
+                let mean = self.weighted(votes);
+                // Who agrees flags whatever the mean; below the flag line nothing is flagged.
+                if self.has_agreement(votes) { mean.max(self.score_threshold) } else { mean }
+            }
             VotingMode::Any => votes.scores().into_iter().flatten().fold(0.0, f64::max),
         }
     }
@@ -121,8 +128,12 @@ impl EnsembleConfig {
                 let judged = votes.all().filter(|vote| vote.log_tail.is_some()).count();
                 agreeing() == judged && judged >= self.agreement_threshold
             }
-            VotingMode::Weighted | VotingMode::Any => true,
+            VotingMode::Weighted | VotingMode::Any | VotingMode::Seed003 => true,
         }
+    }
+
+    fn has_agreement(&self, votes: &Votes) -> bool {
+        votes.agreeing().count() >= self.agreement_threshold
     }
 
     /// Sum of weight times score over the sum of weights, of those that judge; 0 if none does.
@@ -163,7 +174,7 @@ mod tests {
     const BUDGET: f64 = 4.0;
 
     /// Whether each mode flags a sample that these detectors find very unusual; `-` before a name: it abstains.
-    fn flags(unusual: &[&str]) -> [bool; 4] {
+    fn flags(unusual: &[&str]) -> [bool; 5] {
         let abstains = |name: &str| unusual.iter().any(|said| said.strip_prefix('-') == Some(name));
         let log_tails = NAMES.map(|(detector, _)| match detector {
             _ if abstains(detector) => f32::NAN,
@@ -172,10 +183,12 @@ mod tests {
         });
         let votes = Votes::new(log_tails, BUDGET);
         let combined = votes.combined(false).map_or(0.0, |log_tail| score(log_tail, BUDGET));
-        [VotingMode::Majority, VotingMode::Unanimous, VotingMode::Weighted, VotingMode::Any].map(|mode| {
-            let config = EnsembleConfig { mode, ..EnsembleConfig::default() };
-            config.agrees(&votes, config.score(&votes, combined))
-        })
+        [VotingMode::Majority, VotingMode::Unanimous, VotingMode::Weighted, VotingMode::Any, VotingMode::Seed003].map(
+            |mode| {
+                let config = EnsembleConfig { mode, ..EnsembleConfig::default() };
+                config.agrees(&votes, config.score(&votes, combined))
+            },
+        )
     }
 
     #[test]
@@ -187,16 +200,16 @@ mod tests {
             kept.iter().map(|name| (*name).to_owned()).chain(others).collect()
         };
         let of = |said: Vec<String>| flags(&said.iter().map(String::as_str).collect::<Vec<_>>());
-        //                                 majority, unanimous, weighted, any
-        assert_eq!(flags(&[]), [false, false, false, false]);
-        assert_eq!(flags(&["ema"]), [false, false, false, true]);
-        assert_eq!(flags(&["zscore", "robust", "ema"]), [false, false, false, true]);
-        assert_eq!(flags(&["zscore", "seasonal"]), [true, false, false, true]);
-        assert_eq!(flags(&most), [true, false, true, true]);
-        assert_eq!(flags(&all), [true, true, true, true]);
-        assert_eq!(of(only(&["ema", "step_change"])), [true, true, true, true]);
-        assert_eq!(of(only(&["ema"])), [false, false, true, true], "one alone is no agreement");
-        assert_eq!(of(only(&[])), [false, false, false, false]);
+        //                                 majority, unanimous, weighted, any, the documents'
+        assert_eq!(flags(&[]), [false, false, false, false, false]);
+        assert_eq!(flags(&["ema"]), [false, false, false, true, false]);
+        assert_eq!(flags(&["zscore", "robust", "ema"]), [false, false, false, true, true]);
+        assert_eq!(flags(&["zscore", "seasonal"]), [true, false, false, true, true]);
+        assert_eq!(flags(&most), [true, false, true, true, true]);
+        assert_eq!(flags(&all), [true, true, true, true, true]);
+        assert_eq!(of(only(&["ema", "step_change"])), [true, true, true, true, true]);
+        assert_eq!(of(only(&["ema"])), [false, false, true, true, true], "one alone is no agreement");
+        assert_eq!(of(only(&[])), [false, false, false, false, false]);
     }
 
     #[test]

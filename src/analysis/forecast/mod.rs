@@ -12,7 +12,6 @@
 //! Cost: a few tens of milliseconds for 1000 samples, choice and back-test included (`benches/forecast.rs`).
 
 mod grid;
-mod robust;
 mod season;
 
 mod model;
@@ -29,11 +28,11 @@ mod tests;
 
 pub use capacity::{Direction, Exhaustion, Threshold};
 
+use super::robust::{self, Slope, theil_sen};
 use back_test::{Choice, History};
 use grid::Grid;
 use model::Prepared;
 use outlook::Outlook;
-use robust::{Slope, theil_sen};
 
 const DAY_MS: f64 = 86_400_000.0;
 /// Steps ahead that can be asked for: more than eleven years of hours.

@@ -100,6 +100,7 @@ fn ensemble(fields: &mut Fields, usual: EnsembleConfig) -> Result<EnsembleConfig
         ("unanimous", VotingMode::Unanimous),
         ("weighted", VotingMode::Weighted),
         ("any", VotingMode::Any),
+        ("seed003", VotingMode::Seed003),
     ];
     let mode = fields.word("ensemble", &modes)?.unwrap_or(usual.mode);
     let score_threshold = fields.number("threshold")?.unwrap_or(usual.score_threshold);
