@@ -133,3 +133,121 @@ fn the_picture_has_values_band_and_marks_and_is_of_one_series() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8(output.stderr).unwrap().contains("--plot draws one series"), "wrong usage is told");
 }
+
+/// Standard output, standard error and exit code of the program.
+fn infrawatch(arguments: &[&str]) -> (String, String, Option<i32>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+    let output = command.args(arguments).env_clear().output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code())
+}
+
+#[test]
+fn detectors_are_asked_for_by_name_and_an_unknown_name_is_answered_with_the_nearest() {
+    let text = minutes(1000, &[700]);
+    let (csv, _) = detect(&text, &["--format", "csv", "--detectors", "zscore,gesd,mad"]);
+    assert_eq!(csv.lines().next().unwrap(), format!("{HEADER},zscore,gesd,mad,agreeing"));
+    assert_eq!(flagged(&csv), [700]);
+    assert!(csv.lines().nth(701).unwrap().ends_with(",zscore gesd mad"), "{csv}");
+    let (json, _) = detect(&text, &["--json", "--detectors", "z_score,ensemble", "--vote", "any"]);
+    let rows: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(rows[700]["results"][0]["method"], "z_score");
+    assert_eq!(rows[700]["agreeing_detectors"], serde_json::json!(["zscore", "ensemble"]));
+    let (table, _) = detect(&text, &["--streaming", "--detectors", "ema,static", "--above", "500", "--vote", "any"]);
+    assert!(table.contains("value is 900") && table.contains("static: 1 of 1000 judged"), "{table}");
+    let (list, _, code) = infrawatch(&["detect", "--detectors", "list"]);
+    assert!(code == Some(0) && ["gesd", "isolation_forest", "ensemble"].iter().all(|name| list.contains(name)));
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.csv");
+    std::fs::write(&path, &text).unwrap();
+    let path = path.to_str().unwrap();
+    let (_, said, code) = infrawatch(&["detect", path, "--detectors", "gsed"]);
+    assert_eq!((said.as_str(), code), ("error: Unknown detector type: gsed; did you mean gesd?\n", Some(1)));
+    let (_, said, code) = infrawatch(&["detect", path, "--detectors", "gesd", "--streaming"]);
+    assert!(code == Some(1) && said.contains("gesd looks at whole series"), "{said}");
+    let (_, said, code) = infrawatch(&["detect", path, "--detectors", "dbscan"]);
+    assert!(code == Some(1) && said.contains("compares 3 to 300 series, the file has 1"), "{said}");
+}
+
+#[test]
+fn of_ten_hosts_in_one_file_the_one_that_stands_apart_is_flagged_alone() {
+    let mut text = "timestamp,value,host\n".to_owned();
+    for i in 0..200i64 {
+        for host in 0..10i64 {
+            let noise = ((i * 10 + host) as u64).wrapping_mul(6_364_136_223_846_793_005) >> 40;
+            let apart = if host == 7 && i >= 100 { 60.0 } else { 0.0 };
+            let value = 50.0 + noise as f64 / 4e6 + apart;
+            writeln!(text, "{},{value},host-{host}", 1_704_067_200 + i * 60).unwrap();
+        }
+    }
+    let (csv, _) = detect(&text, &["--format", "csv", "--detectors", "dbscan"]);
+    let hosts: Vec<_> = flagged(&csv).iter().map(|row| row % 10).collect();
+    assert!(!hosts.is_empty() && hosts.iter().all(|host| *host == 7), "{hosts:?}");
+}
+
+#[test]
+fn evaluate_counts_what_is_right_and_names_what_is_missed() {
+    let folder = TempDir::new().unwrap();
+    let (samples, labels) = (folder.path().join("a.csv"), folder.path().join("labels.csv"));
+    std::fs::write(&samples, minutes(1000, &[700])).unwrap();
+    let at = |row: i64| 1_704_067_200 + row * 60;
+    std::fs::write(&labels, format!("start,end\n{},{}\n{},{}\n", at(700), at(700), at(300), at(301))).unwrap();
+    let (samples, labels) = (samples.to_str().unwrap(), labels.to_str().unwrap());
+    let (json, said, code) = infrawatch(&["evaluate", samples, "--labels", labels, "--detectors", "zscore", "--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let counts =
+        ["true_positives", "false_positives", "false_negatives", "true_negatives"].map(|key| value[key].as_u64());
+    assert_eq!(counts, [Some(1), Some(0), Some(2), Some(997)]);
+    assert_eq!((&value["precision"], &value["accuracy"]), (&1.0.into(), &0.998.into()));
+    assert!(value["recall"].is_number() && value["f1"].is_number());
+    assert_eq!(value["missed"][0]["start"], at(300).to_string());
+    // The column of a file that marks its rows is no label of a series.
+    let marked = folder.path().join("marked.csv");
+    let text: String = minutes(1000, &[700]).lines().enumerate().fold(String::new(), |text, (line, row)| {
+        text + row
+            + if line == 0 {
+                ",is_anomaly\n"
+            } else if line == 701 {
+                ",1\n"
+            } else {
+                ",0\n"
+            }
+    });
+    std::fs::write(&marked, text).unwrap();
+    let (json, said, _) =
+        infrawatch(&["evaluate", marked.to_str().unwrap(), "--labels", "--detectors", "mad", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap_or_else(|_| panic!("{said}"));
+    assert_eq!((&value["recall"], &value["precision"]), (&1.0.into(), &1.0.into()));
+}
+
+#[test]
+fn calibrate_prints_five_figures_and_says_when_a_precision_is_out_of_reach() {
+    let folder = TempDir::new().unwrap();
+    let labels = folder.path().join("f.csv");
+    std::fs::write(&labels, "score,label\n0.1,0\n0.4,0\n0.35,1\n0.8,1\n0.9,1\n0.7,0\n").unwrap();
+    let labels = labels.to_str().unwrap();
+    let (csv, _, code) = infrawatch(&["calibrate", "--labels", labels, "--target-precision", "0.9", "--format", "csv"]);
+    assert_eq!(code, Some(0));
+    assert_eq!(csv, "optimal_threshold,precision,recall,f1,false_positive_rate\n0.8,1.0,0.666666667,0.8,0.0\n");
+    std::fs::write(folder.path().join("f.csv"), "score,label\n0.9,0\n0.8,1\n").unwrap();
+    let (_, said, _) = infrawatch(&["calibrate", "--labels", labels]);
+    assert!(said.contains("no score reaches a precision of 0.9"), "{said}");
+}
+
+#[test]
+fn profile_says_what_a_series_is_like_and_what_suits_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a.csv");
+    let mut text = "timestamp,value\n".to_owned();
+    for i in 0..24 * 28i64 {
+        let wave = (i as f64 / 24.0 * std::f64::consts::TAU).sin();
+        writeln!(text, "{},{}", 1_704_067_200 + i * 3600, 100.0 + 50.0 * wave + (i * 7919 % 13) as f64).unwrap();
+    }
+    std::fs::write(&path, text).unwrap();
+    let (json, said, code) = infrawatch(&["profile", path.to_str().unwrap(), "--json"]);
+    assert_eq!(code, Some(0), "{said}");
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value[0]["seasons"][0]["period_s"], 86_400);
+    assert!(value[0]["detectors"].as_array().unwrap().iter().any(|advice| advice["detector"] == "seasonal"));
+}

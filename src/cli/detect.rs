@@ -9,25 +9,26 @@
 //!
 //! Cost: 300 bytes a row for the file, 4 KiB a series; nothing is kept of the output.
 
+use super::detect_named;
+use super::named::{ByName, SeriesOfRows};
 use super::output::{Output, csv_cell};
 use super::picture::Picture;
 use super::{CliError, Format, Global};
 use crate::analysis::{self, Anomaly, Kind, Runs, SeriesModel, Settings, Severity, Verdict};
 use crate::series_file::{self, FileRow, SeriesFile, TimeNotation};
 use clap::{Args, ValueEnum};
-use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-const COLUMNS: &str = "timestamp,value,score,is_anomaly,severity,expected,lower,upper";
+pub(super) const COLUMNS: &str = "timestamp,value,score,is_anomaly,severity,expected,lower,upper";
 /// Anomalies a table shows; CSV and JSON have every sample.
 const SHOWN: usize = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct Detect {
     /// CSV with a header, JSON array or NDJSON; columns other than timestamp and value are labels
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "detectors")]
+    file: Option<PathBuf>,
     /// One causal pass, as if the samples arrived now
     #[arg(long)]
     streaming: bool,
@@ -40,6 +41,8 @@ pub(super) struct Detect {
     /// Draw values, expected range and anomalies as a picture; only for a file with one series
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    #[command(flatten)]
+    by_name: ByName,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -55,11 +58,26 @@ enum KindChoice {
 
 impl Detect {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
-        let file = series_file::read(&self.file).map_err(|error| CliError::Failed(error.to_string()))?;
+        if self.by_name.asks_for_list() {
+            return super::output::write_text(global, &ByName::list());
+        }
+        let Some(path) = &self.file else {
+            return Err(CliError::Usage("FILE is missing; --detectors list needs none".to_owned()));
+        };
+        let file = series_file::read(path).map_err(|error| CliError::Failed(error.to_string()))?;
+        if self.by_name.is_asked() {
+            if self.plot.is_some() {
+                return Err(CliError::Usage("--plot draws what the ensemble says, not named detectors".to_owned()));
+            }
+            let how = (self.streaming, self.kind.given());
+            detect_named::run(&file, &self.by_name, &self.metric, how, global)?;
+            tell_unusable(&file, global);
+            return Ok(());
+        }
         let mut judged = Judged::new(&file, self.kind.given(), &self.metric);
         if self.plot.is_some() && judged.models.len() != 1 {
             let count = judged.models.len();
-            return Err(CliError::Usage(format!("--plot draws one series, {} has {count}", self.file.display())));
+            return Err(CliError::Usage(format!("--plot draws one series, {} has {count}", path.display())));
         }
         judged.picture = self.plot.as_ref().map(|_| Picture::default());
         if !self.streaming {
@@ -75,10 +93,7 @@ impl Detect {
         if let (Some(path), Some(picture)) = (&self.plot, judged.picture.take()) {
             picture.write(path, &judged.names[0], judged.runs[0].anomalies())?;
         }
-        let unusable = file.rows.iter().filter(|row| usable(row).is_none()).count();
-        if unusable > 0 && !global.quiet {
-            eprintln!("{unusable} of {} rows have no usable timestamp or value", file.rows.len());
-        }
+        tell_unusable(&file, global);
         Ok(())
     }
 }
@@ -90,6 +105,13 @@ impl KindChoice {
             Self::Gauge => Some(Kind::Gauge),
             Self::Counter => Some(Kind::Counter),
         }
+    }
+}
+
+fn tell_unusable(file: &SeriesFile, global: &Global) {
+    let unusable = file.rows.iter().filter(|row| usable(row).is_none()).count();
+    if unusable > 0 && !global.quiet {
+        eprintln!("{unusable} of {} rows have no usable timestamp or value", file.rows.len());
     }
 }
 
@@ -114,18 +136,7 @@ struct Judged<'a> {
 
 impl<'a> Judged<'a> {
     fn new(file: &'a SeriesFile, kind: Option<Kind>, metric: &str) -> Self {
-        let mut known = HashMap::new();
-        let mut names = Vec::new();
-        let mut of_row = |row: &'a FileRow| {
-            let mut labels: Vec<_> = row.labels.iter().map(|(name, value)| (&**name, &**value)).collect();
-            labels.sort_unstable();
-            let next = known.len() as u32;
-            *known.entry(labels).or_insert_with_key(|labels| {
-                names.push(name_of(metric, labels));
-                next
-            })
-        };
-        let series = file.rows.iter().map(&mut of_row).collect();
+        let SeriesOfRows { of_row: series, names } = SeriesOfRows::new(file, metric);
         let models = vec![SeriesModel::new(kind, Settings::default()); names.len()];
         let runs = vec![Runs::default(); names.len()];
         Self { file, series, models, kind, metric: metric.to_owned(), names, runs, picture: None }
@@ -239,13 +250,6 @@ impl<'a> Judged<'a> {
         }
         Ok(())
     }
-}
-
-/// The metric's name with the labels in braces, but those that only say the name again.
-fn name_of(metric: &str, labels: &[(&str, &str)]) -> String {
-    let says_more = |(name, value): &&(&str, &str)| !(["name", "__name__"].contains(name) && *value == metric);
-    let labels: Vec<_> = labels.iter().filter(says_more).map(|(name, value)| format!("{name}={value:?}")).collect();
-    if labels.is_empty() { metric.to_owned() } else { format!("{metric}{{{}}}", labels.join(",")) }
 }
 
 /// Expected value, lower and upper edge in the unit of the row's value.

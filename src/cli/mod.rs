@@ -9,14 +9,17 @@
 //! 1 failed, 2 wrong usage.
 
 mod bench;
+mod calibrate;
 mod collect;
 mod config;
 mod demo;
 mod detect;
+mod evaluate;
 mod export;
 mod forecast;
 mod generate;
 mod health;
+mod profile;
 mod query;
 mod repair;
 mod selftest;
@@ -25,7 +28,10 @@ mod snapshot;
 mod version;
 
 mod client;
+mod detect_named;
 mod error;
+mod labels;
+mod named;
 mod output;
 mod picture;
 mod settings;
@@ -91,6 +97,12 @@ enum Command {
     Demo(demo::Demo),
     /// Judge every sample of a file: what is unusual, and why
     Detect(detect::Detect),
+    /// Compare what is said of the samples of a file with labels
+    Evaluate(evaluate::Evaluate),
+    /// Choose the score from which to flag, by labels and a wanted precision
+    Calibrate(calibrate::Calibrate),
+    /// Describe the series of a file, or of a metric of a server, and say which detectors suit them
+    Profile(profile::Profile),
     /// Say what the series of a file will do next, and when they reach a limit
     Forecast(forecast::Forecast),
     /// Take the samples of CSV or JSON files in
@@ -142,6 +154,9 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Serve(serve) => serve.run(&line.global),
         Command::Demo(demo) => demo.run(&line.global),
         Command::Detect(detect) => detect.run(&line.global),
+        Command::Evaluate(evaluate) => evaluate.run(&line.global),
+        Command::Calibrate(calibrate) => calibrate.run(&line.global),
+        Command::Profile(profile) => profile.run(&line.global),
         Command::Forecast(forecast) => forecast.run(&line.global),
         Command::Collect(collect) => collect.run(&line.global),
         Command::Generate(generate) => generate.run(&line.global),
