@@ -21,6 +21,9 @@
 //! its own (`ingest::statsd_table`). Once a window the sums take the same queues into `shard::window`, where those of
 //! several sockets meet and become samples.
 //!
+//! Devices are polled by the thread `snmp-0` (`ingest::snmp`), which asks each in its own rhythm over one socket; beside
+//! it, `snmp-devices` watches the file that lists them and `snmp-traps` hears what they send by themselves.
+//!
 //! Scoring never holds up storing: at each tick a shard lends the models of touched partitions, with the samples stored
 //! since, to the threads `analysis-N` (`shard::scoring`, `analysis::fan_out`) and goes on appending; runs of anomalous
 //! samples go from there to the thread `anomaly-book`, summaries to a board that readers see (`shard::questions`).
@@ -65,6 +68,7 @@ pub mod series_file;
 pub mod server;
 pub mod service_manager;
 pub mod shard;
+pub mod snmp_counters;
 pub mod synthetic;
 
 pub use analysis::forecast::ForecastEngine;

@@ -7,6 +7,8 @@
 //! Invariant: counters only rise while the process lives; an observation is counted as received exactly once and as
 //! exactly one of the others exactly once.
 
+pub use crate::snmp_counters::{SnmpCounters, TrapCounters};
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,11 +22,13 @@ pub enum Source {
     Json,
     /// StatsD over UDP.
     StatsD,
+    /// Polled by SNMP.
+    Snmp,
 }
 
 impl Source {
     /// All sources, in the order of their counters.
-    pub const ALL: [Self; 3] = [Self::RemoteWrite, Self::Json, Self::StatsD];
+    pub const ALL: [Self; 4] = [Self::RemoteWrite, Self::Json, Self::StatsD, Self::Snmp];
 
     /// The value of the `source` label.
     pub fn name(self) -> &'static str {
@@ -32,6 +36,7 @@ impl Source {
             Self::RemoteWrite => "remote_write",
             Self::Json => "json",
             Self::StatsD => "statsd",
+            Self::Snmp => "snmp",
         }
     }
 }
@@ -424,6 +429,8 @@ pub struct SelfMetrics {
     pub statsd: StatsdCounters,
     /// Of the scoring of samples.
     pub scoring: ScoringCounters,
+    /// Of the SNMP poller.
+    pub snmp: SnmpCounters,
 }
 
 impl SelfMetrics {

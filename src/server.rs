@@ -17,6 +17,7 @@ use crate::api::{admin, compress, health, metrics_page};
 use crate::clock;
 use crate::config::{self, Config, QuerySemantics};
 use crate::http_server::{self, Peer, Ready};
+use crate::ingest::snmp::{self, SnmpHandle, SnmpSettings};
 use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSettings};
 use crate::ingest::statsd_stream::{self, PieceSender};
 use crate::ingest::{Bodies, BodyLimits, Lanes, StatsdSocket, json_push, remote_write};
@@ -76,14 +77,16 @@ async fn serve(config: Config) -> Result<()> {
     let connections = listener
         .map(|l| tokio::spawn(http_server::run(l, config.http.max_connections, ready.clone(), stopped.clone())));
 
-    let running = tokio::task::block_in_place(|| Running::start(&config, statsd))?;
+    let mut running = tokio::task::block_in_place(|| Running::start(&config, statsd))?;
+    tokio::task::block_in_place(|| running.poll(&config))?;
     let stopping = Arc::new(AtomicBool::new(false));
     ready.set(routes(&config, &running, stopping.clone(), started_ms));
     if let (Some(listener), Some(pieces)) = (statsd_streams, &running.statsd.pieces) {
         let connections_max = config.statsd.max_connections;
         tokio::spawn(statsd_stream::run(listener, connections_max, pieces.clone(), stopped));
     }
-    announce(address, statsd_address, statsd_tcp);
+    let snmp_traps = running.snmp.as_ref().and_then(SnmpHandle::trap_address);
+    announce(address, statsd_address, statsd_tcp, snmp_traps);
     let manager = ServiceManager::from_environment();
     manager.say_ready();
 
@@ -144,10 +147,18 @@ fn cores() -> usize {
 }
 
 /// The line that scripts and supervisors wait for.
-fn announce(http: Option<SocketAddr>, statsd: Option<SocketAddr>, statsd_tcp: Option<SocketAddr>) {
+fn announce(
+    http: Option<SocketAddr>,
+    statsd: Option<SocketAddr>,
+    statsd_tcp: Option<SocketAddr>,
+    snmp_traps: Option<SocketAddr>,
+) {
     let text = |address: Option<SocketAddr>| address.map_or_else(|| "off".to_owned(), |address| address.to_string());
-    let tcp = statsd_tcp.map_or_else(String::new, |address| format!(" statsd_tcp={address}"));
-    eprintln!("ready http={} statsd={}{tcp}", text(http), text(statsd));
+    let also = |name: &str, address: Option<SocketAddr>| {
+        address.map_or_else(String::new, |address| format!(" {name}={address}"))
+    };
+    let (tcp, traps) = (also("statsd_tcp", statsd_tcp), also("snmp_traps", snmp_traps));
+    eprintln!("ready http={} statsd={}{tcp}{traps}", text(http), text(statsd));
 }
 
 fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started_ms: i64) -> Router {
@@ -201,6 +212,7 @@ fn rest(config: &Config, running: &Running) -> Router {
         store: running.store.clone(),
         book: running.book.clone(),
         board: running.board.clone(),
+        snmp: running.snmp.as_ref().map(|snmp| snmp.control().clone()),
         settings: model_settings(config),
         query: query_limits(&config.query),
         now_ms: clock::now_ms,
@@ -316,6 +328,8 @@ struct Running {
     runs: Sender<AnomalyRun>,
     book_thread: BookHandle,
     board: Arc<ModelBoard>,
+    /// Polls devices; only in a server, not for a command over a store.
+    snmp: Option<SnmpHandle>,
 }
 
 impl Running {
@@ -345,11 +359,20 @@ impl Running {
         let lanes = Lanes::new(queues, pool);
         let statsd = Statsd::start(&config.statsd, statsd, &lanes, &metrics)?;
         let (store, threads) = (opened.store, opened.threads);
-        Ok(Self { store, threads, shards, lanes, metrics, told, statsd, book, runs, book_thread, board })
+        let snmp = None;
+        Ok(Self { store, threads, shards, lanes, metrics, told, statsd, book, runs, book_thread, board, snmp })
+    }
+
+    /// Starts polling by SNMP: devices may also be added while the server runs.
+    fn poll(&mut self, config: &Config) -> Result<()> {
+        let settings = SnmpSettings::of(config, std::env::vars().collect());
+        self.snmp = Some(snmp::spawn(settings, &self.lanes, self.metrics.clone())?);
+        Ok(())
     }
 
     /// The shards end when the keeper, which asks them for their state, and the last lane are gone.
     fn stop(self) -> Result<()> {
+        self.snmp.map_or(Ok(()), SnmpHandle::stop)?;
         self.statsd.stop()?;
         drop(self.lanes);
         let closed = self.threads.close();

@@ -1,6 +1,6 @@
 //! The command line of the load generator.
 //!
-//! Not here: what the commands do, nor the arguments of `scenario`, `claims` and `soak`, which stand with what they do.
+//! Not here: what the commands do, nor the arguments of `scenario`, `claims`, `snmp` and `soak`, which stand with what they do.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,6 +14,7 @@ use crate::payload::Payload;
 use crate::plan::ScenarioArgs;
 use crate::scenario::{Order, Scenario};
 use crate::server_process::Peer;
+use crate::snmp::SnmpArgs;
 use crate::soak::SoakArgs;
 
 /// Seeded, prebuilt load over real sockets, and the figures it gives.
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     Claims(ClaimsArgs),
     /// Write day after day of samples and watch memory, disk and health
     Soak(SoakArgs),
+    /// Simulate devices that the server polls by SNMP, and compare every rate it stores with the truth
+    Snmp(SnmpArgs),
 }
 
 /// Which samples.

@@ -8,7 +8,7 @@
 //!
 //! Start reading at `scenario`, then `payload`, then `sender`; `write` puts them together, and `queries`, `crash`,
 //! `resend`, `soak` and `table` do the same with other ends. `plan` runs several kinds of requests at once, `claims` holds
-//! the server to what is promised of it. Nothing of the server is linked in: what is checked here is what
+//! the server to what is promised of it, `snmp` simulates devices to be polled. Nothing of the server is linked in: what is checked here is what
 //! goes over the wire. Exit codes: 0 all good, 1 failed or samples lost, 2 wrong usage.
 
 mod claims;
@@ -29,6 +29,7 @@ mod resend;
 mod scenario;
 mod sender;
 mod server_process;
+mod snmp;
 mod soak;
 mod statsd;
 mod table;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         Command::Scenario(args) => plan::run(&args),
         Command::Claims(args) => claims::run(&args),
         Command::Soak(args) => soak::run(&args),
+        Command::Snmp(args) => snmp::run(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

@@ -24,6 +24,24 @@ pub(crate) fn cpu_s(pid: u32) -> Result<f64> {
     Ok(ticks as f64 / ticks_per_second()? as f64)
 }
 
+/// Seconds of processor time that the threads of this name have used so far in a process.
+///
+/// # Errors
+/// When there is no such process or thread.
+pub(crate) fn thread_cpu_s(pid: u32, name: &str) -> Result<f64> {
+    let folder = format!("/proc/{pid}/task");
+    let mut ticks = None;
+    for entry in fs::read_dir(&folder).with_context(|| folder.clone())? {
+        // A thread that ends meanwhile is none of those looked for.
+        let text = fs::read_to_string(entry.with_context(|| folder.clone())?.path().join("stat")).unwrap_or_default();
+        if text.contains(&format!("({name})")) {
+            ticks = Some(ticks.unwrap_or(0) + cpu_ticks(&text).unwrap_or(0));
+        }
+    }
+    let ticks = ticks.with_context(|| format!("process {pid} has no thread {name}"))?;
+    Ok(ticks as f64 / ticks_per_second()? as f64)
+}
+
 /// Fields 14 and 15, counted behind the program's name, which may itself hold blanks and brackets.
 fn cpu_ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(") ")?;

@@ -120,6 +120,7 @@ impl MetricsPage {
         self.queries(out);
         self.statsd(out);
         self.scoring(out);
+        self.snmp(out);
         self.store(out);
         anomaly_metrics::write(self, out);
         process::write(|name, kind, help, value| {
@@ -267,6 +268,57 @@ impl MetricsPage {
             "What scoring leaves out: 0 nothing, 1 writing models down, 2 also all but one detector a family.",
         );
         out.sample(step, &[], counters.step_max());
+    }
+
+    fn snmp(&self, out: &mut Exposition) {
+        let counters = &self.metrics.snmp;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        out.gauge("infrawatch_snmp_devices", "Devices polled.");
+        out.sample("infrawatch_snmp_devices", &[], read(&counters.devices));
+        let plain = [
+            ("infrawatch_snmp_requests_total", "Requests sent.", &counters.requests),
+            ("infrawatch_snmp_timeouts_total", "Requests not answered in time.", &counters.timeouts),
+            ("infrawatch_snmp_unexpected_total", "Datagrams that answer no request.", &counters.unexpected),
+            (
+                "infrawatch_snmp_interfaces_moved_total",
+                "Interfaces not stored because they changed hands while they were read.",
+                &counters.interfaces_moved,
+            ),
+            ("infrawatch_snmp_walk_faults_total", "Walks that a device's fault ended.", &counters.walk_faults),
+        ];
+        for (name, help, counter) in plain {
+            out.counter(name, help);
+            out.sample(name, &[], read(counter));
+        }
+        out.counter("infrawatch_snmp_cycles_total", "Cycles of devices, by how they ended.");
+        for (result, counter) in [("polled", &counters.polled), ("failed", &counters.failed)] {
+            out.sample("infrawatch_snmp_cycles_total", &[("result", result)], read(counter));
+        }
+        out.counter("infrawatch_snmp_rates_withheld_total", "Rates not stored because they could be wrong.");
+        let reasons = [
+            ("reset", &counters.rates_reset),
+            ("ambiguous", &counters.rates_ambiguous),
+            ("implausible", &counters.rates_implausible),
+        ];
+        for (reason, counter) in reasons {
+            out.sample("infrawatch_snmp_rates_withheld_total", &[("reason", reason)], read(counter));
+        }
+        let late = "infrawatch_snmp_late_milliseconds_max";
+        out.gauge(late, "The latest that a cycle began after it was due.");
+        out.sample(late, &[], read(&counters.late_ms_max));
+        out.counter("infrawatch_snmp_events_total", "Traps and informs taken.");
+        for (kind, counter) in [("trap", &counters.traps.traps), ("inform", &counters.traps.informs)] {
+            out.sample("infrawatch_snmp_events_total", &[("kind", kind)], read(counter));
+        }
+        out.counter("infrawatch_snmp_events_rejected_total", "Traps and informs not taken.");
+        let reasons = [
+            ("malformed", &counters.traps.malformed),
+            ("unknown_sender", &counters.traps.unknown_sender),
+            ("credentials", &counters.traps.credentials),
+        ];
+        for (reason, counter) in reasons {
+            out.sample("infrawatch_snmp_events_rejected_total", &[("reason", reason)], read(counter));
+        }
     }
 
     fn store(&self, out: &mut Exposition) {

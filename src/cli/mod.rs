@@ -25,6 +25,7 @@ mod repair;
 mod selftest;
 mod serve;
 mod snapshot;
+mod snmp;
 mod version;
 
 mod client;
@@ -113,6 +114,8 @@ enum Command {
     Query(query::Query),
     /// Write the stored samples of some series to a CSV file
     Export(export::Export),
+    /// Ask devices by SNMP, or list those that a server polls
+    Snmp(snmp::Snmp),
     /// Check or show settings
     Config(config::ConfigCommand),
     /// Ask a running server how it is; exit code 0 if healthy, else 1
@@ -162,6 +165,7 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Generate(generate) => generate.run(&line.global),
         Command::Query(query) => query.run(&line.global),
         Command::Export(export) => export.run(&line.global),
+        Command::Snmp(snmp) => snmp.run(&line.global),
         Command::Config(config) => config.run(&line.global),
         Command::Health(health) => health.run(&line.global),
         Command::Bench(bench) => bench.run(&line.global),
@@ -209,7 +213,8 @@ mod tests {
         for key in KEYS.iter().filter(|key| key.flag.is_some()) {
             let flag = flags.iter().find(|(typed, _)| Some(typed.as_str()) == key.flag);
             let (_, help) = flag.unwrap_or_else(|| panic!("{} cannot be typed", key.name));
-            assert!(help.ends_with(&format!("[default: {}]", key.default)), "{}: {help}", key.name);
+            let told = if key.default.is_empty() { "none" } else { key.default };
+            assert!(help.ends_with(&format!("[default: {told}]")), "{}: {help}", key.name);
         }
     }
 

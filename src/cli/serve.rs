@@ -18,6 +18,9 @@ pub(super) struct Serve {
     /// UDP address and port for StatsD, or off [default: 127.0.0.1:8125]
     #[arg(long, value_name = "ADDR")]
     statsd_listen: Option<String>,
+    /// File that lists the devices polled by SNMP [default: none]
+    #[arg(long, value_name = "FILE")]
+    snmp_devices: Option<String>,
     /// How long samples are kept, such as 30d; 0 keeps all of them [default: 30d]
     #[arg(long, value_name = "DURATION")]
     retention: Option<String>,
@@ -29,6 +32,7 @@ impl Serve {
             flag("storage.data_dir", "--data-dir", self.data_dir.as_ref()),
             flag("http.listen", "--http-listen", self.http_listen.as_ref()),
             flag("statsd.listen", "--statsd-listen", self.statsd_listen.as_ref()),
+            flag("snmp.devices_file", "--snmp-devices", self.snmp_devices.as_ref()),
             flag("storage.retention", "--retention", self.retention.as_ref()),
         ];
         let config = load(global, flags.into_iter().flatten().collect())?.config;

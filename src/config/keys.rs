@@ -70,6 +70,26 @@ settings! {
         rcvbuf_bytes: u64 as Bytes = "32MiB" in "64KiB" to "1GiB",
     }
 
+    /// Polling of devices by SNMP.
+    snmp: Snmp {
+        /// The file that lists devices and their credentials (docs/snmp.md), read again when it changes; empty polls none.
+        devices_file: Option<PathBuf> as OptionalFile = "" flag "--snmp-devices",
+        /// A file of profiles (docs/snmp.md): what is asked of devices beside our own profiles; empty adds none.
+        profiles_file: Option<PathBuf> as OptionalFile = "",
+        /// A folder of MIB files whose names profiles may use; empty reads none.
+        mib_dir: Option<PathBuf> as OptionalFolder = "",
+        /// UDP address and port at which traps and informs of polled devices are heard; "off" opens no socket.
+        trap_listen: Listen as Address = "off",
+        /// Time between two cycles of a device.
+        interval: Duration as Span = "30s" in "1s" to "1d",
+        /// How long an answer may take before the request is sent again.
+        timeout: Duration as Span = "2s" in "10ms" to "1m",
+        /// How often a request is sent again before the device is given up for this cycle.
+        retries: usize as Count = "2" in "0" to "10",
+        /// Devices in the middle of a cycle at the same time; further ones wait. So many again of silent ones.
+        in_flight_max: usize as Count = "1000" in "1" to "100000",
+    }
+
     /// The store.
     storage: Storage {
         /// The directory that holds everything the server keeps; made when missing.

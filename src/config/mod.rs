@@ -28,7 +28,7 @@ mod placeholder;
 
 pub use document::{reference_markdown, settings_toml};
 pub use error::{ConfigError, ConfigErrors};
-pub use keys::{Config, Http, KEYS, Log, Query, Shards, StatsD, Storage};
+pub use keys::{Config, Http, KEYS, Log, Query, Shards, Snmp, StatsD, Storage};
 pub use kinds::{Level, Listen, LogFormat, QuerySemantics};
 pub use load::{CONFIG_VARIABLE, FlagValue, Loaded, Sources, load};
 pub use statsd_kinds::{Containers, Dialect};

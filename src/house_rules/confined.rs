@@ -50,6 +50,9 @@ const RULES: &[Confined] = &[
         homes: &[
             ("src/anomaly/book.rs", "the one owner of anomalies"),
             ("src/ingest/statsd_listener.rs", "a listener that reads a socket of its own"),
+            ("src/ingest/snmp/start.rs", "a poller that reads a socket of its own"),
+            ("src/ingest/snmp/traps.rs", "what hears traps reads a socket of its own"),
+            ("src/ingest/snmp/watch.rs", "reading a file of devices may take seconds, which would hold up the poller"),
             ("src/shard/worker.rs", "a shard is a thread"),
             ("storage/src/disk.rs", "the engine is opened on a thread whose panics can be caught"),
             ("storage/src/journal/handle.rs", "the committer"),

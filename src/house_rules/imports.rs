@@ -18,7 +18,8 @@ const ANYONE: [&str; 3] = ["config", "self_metrics", "clock"];
 
 const EVERYTHING: &[&str] = &["*"];
 
-/// `series_file` because a time is read by one rule, whether it stands in a file or in a request.
+/// `series_file` because a time is read by one rule, whether it stands in a file or in a request; `ingest::snmp` because
+/// what is known of devices is the poller's, which alone can say it.
 const API: &[&str] = &[
     "http_server",
     "query",
@@ -29,6 +30,7 @@ const API: &[&str] = &[
     "storage",
     "series_file",
     "metric_metadata",
+    "ingest::snmp",
 ];
 
 /// The most exact name of a file's module counts: `cli::serve` before `cli`. Paths into other crates start with the
@@ -42,7 +44,8 @@ const ROOMS: &[Room] = &[
     room("clock", &[], false),
     room("config", &["storage::series"], false),
     room("logging", &[], true),
-    room("self_metrics", &[], true),
+    room("snmp_counters", &[], false),
+    room("self_metrics", &["snmp_counters"], true),
     room("metric_metadata", &[], false),
     room("analysis", &[], false),
     room("series_file", &[], false),
@@ -59,6 +62,7 @@ const ROOMS: &[Room] = &[
     room("dashboard", &[], false),
     room("cli", &["logging", "query", "analysis", "storage", "protocols", "series_file", "synthetic", "plot"], true),
     room("cli::serve", &["logging", "server"], true),
+    room("cli::snmp", &["logging", "ingest::snmp", "protocols", "storage"], true),
     room("cli::collect", &["logging", "series_file", "server"], true),
     room("cli::snapshot", &["logging", "server"], true),
     room("service_manager", &[], false),

@@ -8,6 +8,7 @@ mod lane;
 mod outcome;
 pub mod remote_write;
 mod remote_write_metadata;
+pub mod snmp;
 mod statsd_gatherer;
 pub mod statsd_listener;
 mod statsd_socket;

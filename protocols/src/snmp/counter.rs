@@ -14,10 +14,10 @@
 /// Hundredths of a second until sysUpTime starts again.
 const UPTIME_WRAP: u64 = 1 << 32;
 
-/// How far our own clock and the agent's may be apart over the time between two readings: a part of it, and hundredths of
-/// a second for answers that were late.
+/// How far our own clock and the agent's may be apart over the time between two readings, beside what the answers took: a
+/// part of it, and hundredths of a second, since some agents look at their clock only every few seconds.
 const DRIFT_SHARE: u64 = 20;
-const DRIFT_TICKS: u64 = 6_000;
+const DRIFT_TICKS: u64 = 500;
 
 /// What an agent says of the time, read with its counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,8 +26,10 @@ pub struct AgentClock {
     pub uptime: u32,
     /// snmpEngineTime, seconds; agents without version 3 have none.
     pub engine_time: Option<u32>,
-    /// Our own clock, milliseconds.
+    /// Our own clock when the answer came, milliseconds.
     pub at_ms: i64,
+    /// How long it took: the agent looked at its clock at some instant within.
+    pub took_ms: i64,
 }
 
 /// What happened between two readings of an agent's clock.
@@ -51,10 +53,12 @@ impl AgentClock {
         let ticks = u64::from(self.uptime.wrapping_sub(before.uptime));
         // Otherwise the two clocks tell: sysUpTime wraps to where ours says it should be. An agent that started anew is
         // behind, also when it has been up for longer since than it had been before.
-        let ours = u64::try_from(self.at_ms - before.at_ms).unwrap_or(0) / 10;
-        let drift = DRIFT_TICKS + ours / DRIFT_SHARE;
-        let is_behind = ours % UPTIME_WRAP > ticks + drift;
-        let is_ahead = self.uptime < before.uptime && ticks > ours % UPTIME_WRAP + drift;
+        let span = |ms: i64| u64::try_from(ms).unwrap_or(0) / 10;
+        let least = span(self.at_ms - self.took_ms - before.at_ms);
+        let most = span(self.at_ms - before.at_ms + before.took_ms);
+        let drift = DRIFT_TICKS + most / DRIFT_SHARE;
+        let is_behind = least % UPTIME_WRAP > ticks + drift;
+        let is_ahead = self.uptime < before.uptime && ticks > most % UPTIME_WRAP + drift;
         match ticks {
             _ if is_behind || is_ahead => Passed::Rebooted,
             0 => Passed::Nothing,
@@ -131,14 +135,16 @@ mod tests {
     use proptest::prelude::*;
 
     fn clock(uptime: u32, engine_time: Option<u32>, at_s: i64) -> AgentClock {
-        AgentClock { uptime, engine_time, at_ms: at_s * 1000 }
+        AgentClock { uptime, engine_time, at_ms: at_s * 1000, took_ms: 0 }
     }
 
     #[test]
     fn time_is_the_agents_own() {
         assert_eq!(clock(4000, None, 30).passed_since(&clock(1000, None, 0)), Passed::Seconds(30.0));
-        assert_eq!(clock(4000, None, 55).passed_since(&clock(1000, None, 0)), Passed::Seconds(30.0));
-        assert_eq!(clock(1000, None, 30).passed_since(&clock(1000, None, 0)), Passed::Nothing);
+        assert_eq!(clock(4000, None, 36).passed_since(&clock(1000, None, 0)), Passed::Seconds(30.0));
+        let late = AgentClock { took_ms: 20_000, ..clock(4000, None, 55) };
+        assert_eq!(late.passed_since(&clock(1000, None, 0)), Passed::Seconds(30.0));
+        assert_eq!(clock(1000, None, 3).passed_since(&clock(1000, None, 0)), Passed::Nothing);
     }
 
     #[test]
@@ -156,6 +162,8 @@ mod tests {
             Passed::Rebooted,
             "up for longer already"
         );
+        // 15 s ago it had been up for 10 s; it has been up for 12 s.
+        assert_eq!(clock(1200, None, 15).passed_since(&clock(1000, None, 0)), Passed::Rebooted, "twice in a row");
         assert_eq!(clock(2000, Some(9), 30).passed_since(&clock(500_000, Some(5000), 0)), Passed::Rebooted);
     }
 

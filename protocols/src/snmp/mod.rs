@@ -10,13 +10,15 @@
 //!
 //! Everything read borrows the datagram; everything written goes into a buffer the caller lends.
 //!
-//! Not here: sockets, timeouts, which objects are polled, traps of version 1.
+//! Not here: sockets, timeouts, which objects are polled.
 //!
-//! Read in this order: `ber`, `oid`, `value`, `pdu`, `community`, `v3`, `usm`, `session`, `walk`, `counter`.
+//! Read in this order: `ber`, `oid`, `value`, `pdu`, `community`, `v3`, `usm`, `session`, `walk`, `counter`,
+//! `notification`.
 
 mod ber;
 mod community;
 pub mod counter;
+mod notification;
 mod oid;
 mod pdu;
 mod session;
@@ -26,7 +28,8 @@ mod value;
 mod walk;
 
 pub use community::{CommunityMessage, Version, encode_community, version};
-pub use oid::{NUMBERS_MAX, NotAnOid, Oid, OidRef};
+pub use notification::{Notification, NotificationKind};
+pub use oid::{NUMBERS_MAX, NotAnOid, Oid, OidRef, index_numbers};
 pub use pdu::{ErrorStatus, Pdu, PduBuilder, PduKind, VarBind};
 pub use session::{Answer, Credentials, Session};
 pub use v3::{Flags, Payload, ScopedPdu, V3Builder, V3Message};

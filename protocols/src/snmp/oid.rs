@@ -22,6 +22,12 @@ pub struct OidRef<'a>(&'a [u8]);
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Oid(Box<[u8]>);
 
+/// The numbers of a row's index, as [`OidRef::index_under`] gives it.
+pub fn index_numbers(index: &[u8]) -> impl Iterator<Item = u32> + '_ {
+    let ends = |byte: &u8| *byte < 0x80;
+    index.split_inclusive(ends).map(|bytes| bytes.iter().fold(0u32, |value, byte| value << 7 | u32::from(byte & 0x7f)))
+}
+
 /// Text that is no identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an object identifier is 2 to 128 numbers with dots between them, such as 1.3.6.1.2.1.1.3.0")]
@@ -255,6 +261,7 @@ mod tests {
         let row = oid("1.3.6.1.2.1.2.2.1.10.300");
         assert_eq!(row.as_ref().index_under(oid("1.3.6.1.2.1.2.2.1.10").as_ref()), Some(&[0x82, 0x2c][..]));
         assert_eq!(row.as_ref().index_under(oid("1.3.6.1.2.1.2.2.1.1").as_ref()), None);
+        assert_eq!(index_numbers(&[0x82, 0x2c, 7, 0]).collect::<Vec<_>>(), [300, 7, 0]);
     }
 
     proptest! {

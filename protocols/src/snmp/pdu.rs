@@ -157,7 +157,7 @@ impl<'a> Pdu<'a> {
     }
 }
 
-fn read_var_bind<'a>(reader: &mut Reader<'a>) -> Result<VarBind<'a>, ParseError> {
+pub(super) fn read_var_bind<'a>(reader: &mut Reader<'a>) -> Result<VarBind<'a>, ParseError> {
     let mut fields = Reader::of(reader.expect(SEQUENCE)?);
     let name = fields.expect(OBJECT_IDENTIFIER)?;
     let name = OidRef::check(name.contents, name.offset)?;

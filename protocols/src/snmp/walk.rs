@@ -22,16 +22,21 @@ const REPETITIONS_MAX: usize = 50;
 /// Answers in order after which more is tried again.
 const GOOD_ANSWERS: u32 = 200;
 
-/// How many rows an agent can be asked for at once: learned, kept for as long as the agent is.
+/// Columns asked for side by side at most, whatever a caller has.
+const COLUMNS_MAX: usize = 64;
+
+/// How much an agent can be asked for at once: learned, kept for as long as the agent is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repetitions {
     limit: usize,
+    columns: usize,
+    has_bulk: bool,
     good: u32,
 }
 
 impl Default for Repetitions {
     fn default() -> Self {
-        Self { limit: 25, good: 0 }
+        Self { limit: 25, columns: COLUMNS_MAX, has_bulk: true, good: 0 }
     }
 }
 
@@ -41,16 +46,37 @@ impl Repetitions {
         (ANSWER_BYTES / (VAR_BIND_BYTES * columns.max(1))).clamp(1, self.limit)
     }
 
-    /// The answer would have been too big, did not come, or was cut short of its first row.
-    pub fn failed(&mut self) {
-        *self = Self { limit: (self.limit / 2).max(1), good: 0 };
+    /// Columns to ask for side by side at most.
+    pub fn columns(&self) -> usize {
+        self.columns
     }
 
-    /// An answer came as it should.
+    /// The answer would have been too big, did not come, or was cut short of its first row: fewer rows, then fewer
+    /// columns, and last of all no GetBulk.
+    pub fn failed(&mut self) {
+        self.good = 0;
+        if self.limit > 1 {
+            self.limit /= 2;
+        } else if self.columns > 1 {
+            self.columns /= 2;
+        } else {
+            self.has_bulk = false;
+        }
+    }
+
+    /// An answer came as it should; after many of them more is tried, in the other order.
     pub fn succeeded(&mut self) {
         self.good += 1;
-        if self.good >= GOOD_ANSWERS {
-            *self = Self { limit: (self.limit + self.limit.div_ceil(4)).min(REPETITIONS_MAX), good: 0 };
+        if self.good < GOOD_ANSWERS {
+            return;
+        }
+        self.good = 0;
+        if !self.has_bulk {
+            self.has_bulk = true;
+        } else if self.columns < COLUMNS_MAX {
+            self.columns *= 2;
+        } else {
+            self.limit = (self.limit + self.limit.div_ceil(4)).min(REPETITIONS_MAX);
         }
     }
 }
@@ -94,36 +120,58 @@ impl Walk {
         self.columns.iter().all(|column| column.is_done)
     }
 
+    /// Ends the column that stands at this place among those still open: version 1 says so by an error.
+    pub fn end_column(&mut self, place: usize) {
+        if let Some(column) = self.columns.iter_mut().filter(|column| !column.is_done).nth(place) {
+            column.is_done = true;
+        }
+    }
+
     /// Ends it where it is.
     pub fn stop(&mut self) {
         self.columns.iter_mut().for_each(|column| column.is_done = true);
     }
 
-    /// The names to ask what follows them, in the order in which an answer has them.
-    pub fn names(&self) -> Vec<VarBind<'_>> {
-        let open = self.columns.iter().filter(|column| !column.is_done);
-        open.map(|column| VarBind { name: OidRef::trusted(&column.last), value: Value::Null }).collect()
+    /// The names to ask what follows them, in the order in which an answer has them: first those of `leads`, each asked
+    /// once beside every piece of the table (a clock, so that a row is known with its time), then as many columns as the
+    /// agent can be asked for.
+    pub fn names<'a>(&'a self, leads: &'a [Oid], repetitions: Repetitions) -> Vec<VarBind<'a>> {
+        let open = self.columns.iter().filter(|column| !column.is_done).take(repetitions.columns);
+        let open = open.map(|column| OidRef::trusted(&column.last));
+        leads.iter().map(Oid::as_ref).chain(open).map(|name| VarBind { name, value: Value::Null }).collect()
     }
 
     /// The next request; without GetBulk (version 1, or an agent that cannot) one row at a time.
-    pub fn request<'a>(&self, names: &'a [VarBind<'a>], repetitions: Repetitions, has_bulk: bool) -> PduBuilder<'a> {
-        if has_bulk {
-            PduBuilder::bulk(0, 0, repetitions.of(names.len()) as i32, names)
+    pub fn request<'a>(
+        names: &'a [VarBind<'a>],
+        leads: usize,
+        repetitions: Repetitions,
+        has_bulk: bool,
+    ) -> PduBuilder<'a> {
+        if has_bulk && repetitions.has_bulk {
+            PduBuilder::bulk(0, leads as i32, repetitions.of(names.len() - leads) as i32, names)
         } else {
             PduBuilder::request(PduKind::GetNext, 0, names)
         }
     }
 
-    /// Takes an answer to the last request. One without any variable changes nothing; it is for the caller to ask for less,
-    /// or to stop. Calls `emit` with a column's place among those started with, the row's
-    /// index as it is encoded, and the value.
-    pub fn take<'p>(&mut self, answer: &Pdu<'p>, mut emit: impl FnMut(usize, &'p [u8], Value<'p>)) -> Taken {
-        let open: Vec<usize> = (0..self.columns.len()).filter(|at| !self.columns[*at].is_done).collect();
+    /// Takes an answer to the last request, which was made with these repetitions. One without any variable changes
+    /// nothing; it is for the caller to ask for less, or to stop. The first `leads` variables are the caller's own. Calls
+    /// `emit` with a column's place among those started with, the row's index as it is encoded, and the value.
+    pub fn take<'p>(
+        &mut self,
+        answer: &Pdu<'p>,
+        leads: usize,
+        repetitions: Repetitions,
+        mut emit: impl FnMut(usize, &'p [u8], Value<'p>),
+    ) -> Taken {
+        let open = (0..self.columns.len()).filter(|at| !self.columns[*at].is_done).take(repetitions.columns);
+        let open: Vec<usize> = open.collect();
         let mut taken = Taken::default();
         if open.is_empty() {
             return taken;
         }
-        for (place, var_bind) in answer.var_binds().enumerate() {
+        for (place, var_bind) in answer.var_binds().skip(leads).enumerate() {
             let at = open[place % open.len()];
             let column = &mut self.columns[at];
             if column.is_done {

@@ -14,6 +14,13 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// All bytes of a body.
+pub(super) async fn bytes(body: Body) -> Result<axum::body::Bytes, ApiError> {
+    let read = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, BODY_BYTES_MAX)).await;
+    let read = read.map_err(|_| ApiError::bad("the body did not arrive in time"))?;
+    read.map_err(|_| ApiError::too_large(BODY_BYTES_MAX))
+}
+
 /// The fields of a body that were not taken yet.
 #[derive(Debug)]
 pub(super) struct Fields(Map<String, Value>);
@@ -21,10 +28,7 @@ pub(super) struct Fields(Map<String, Value>);
 impl Fields {
     /// Reads a body; an empty one has no fields.
     pub(super) async fn read(body: Body) -> Result<Self, ApiError> {
-        let read = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, BODY_BYTES_MAX)).await;
-        let read = read.map_err(|_| ApiError::bad("the body did not arrive in time"))?;
-        let bytes = read.map_err(|_| ApiError::too_large(BODY_BYTES_MAX))?;
-        Self::parse(&bytes)
+        Self::parse(&bytes(body).await?)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, ApiError> {

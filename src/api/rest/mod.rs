@@ -1,4 +1,5 @@
-//! The REST API: metrics with what is known of them, detection over what is stored, forecasts, and anomalies.
+//! The REST API: metrics with what is known of them, detection over what is stored, forecasts, anomalies, and
+//! the devices that are polled.
 //!
 //! Shapes and conventions are those of `docs/api.md`. Nothing that reads samples or searches records runs on a thread of
 //! the async runtime: `run` lends a blocking thread, to so many at a time.
@@ -24,12 +25,14 @@ mod metric;
 mod metrics;
 mod points;
 mod rollups;
+mod snmp;
 
 pub use answer::not_found;
 pub use answer::wrong_method;
 
 use crate::analysis;
 use crate::anomaly::book::Book;
+use crate::ingest::snmp::SnmpControl;
 use crate::query::QueryLimits;
 use crate::shard::questions::ModelBoard;
 use axum::Router;
@@ -47,6 +50,8 @@ pub struct RestApi {
     pub book: Book,
     /// What is known of the models.
     pub board: Arc<ModelBoard>,
+    /// A way to what polls devices by SNMP, where something does.
+    pub snmp: Option<SnmpControl>,
     /// How samples are judged.
     pub settings: analysis::Settings,
     /// What a request may cost: points of a series, time, length of a matcher.
@@ -77,5 +82,8 @@ pub fn router(api: RestApi, at_once: usize) -> Router {
         .route("/anomalies/stats", get(anomalies::stats))
         .route("/anomalies/{id}", get(anomalies::one))
         .route("/anomalies/{id}/feedback", post(anomalies::feedback).delete(anomalies::take_back))
+        .route("/snmp/devices", get(snmp::list).post(snmp::add))
+        .route("/snmp/devices/{name}", get(snmp::one).delete(snmp::remove))
+        .route("/snmp/traps", get(snmp::traps))
         .with_state(Arc::new(Shared { api, permits }))
 }

@@ -1,0 +1,146 @@
+//! The interface tables (IF-MIB, RFC 2863): which columns are asked for, in which groups.
+//!
+//! Not here: what becomes of the answers (see `interfaces`), other tables (see `profile`).
+//!
+//! Invariant: who an interface is and since when it counts is asked before its counters and again after them, so that
+//! counters read while indexes change hands or an interface starts anew are not taken for somebody else's.
+
+use protocols::snmp::Oid;
+
+/// Counters of an interface, each in the place it has in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counter {
+    /// The object's name, and the name of the series.
+    pub(super) name: &'static str,
+    /// Whether it counts octets, which a line bounds best.
+    pub(super) octets: bool,
+    /// The place of the same with 64 bits, whose rate is taken instead where the device has it.
+    pub(super) wide: Option<usize>,
+    /// The other way round.
+    pub(super) narrow: Option<usize>,
+}
+
+const fn counter(name: &'static str, octets: bool, wide: Option<usize>, narrow: Option<usize>) -> Counter {
+    Counter { name, octets, wide, narrow }
+}
+
+pub(super) const COUNTERS: [Counter; 16] = [
+    counter("ifInOctets", true, Some(8), None),
+    counter("ifInUcastPkts", false, Some(9), None),
+    counter("ifInDiscards", false, None, None),
+    counter("ifInErrors", false, None, None),
+    counter("ifOutOctets", true, Some(10), None),
+    counter("ifOutUcastPkts", false, Some(11), None),
+    counter("ifOutDiscards", false, None, None),
+    counter("ifOutErrors", false, None, None),
+    counter("ifHCInOctets", true, None, Some(0)),
+    counter("ifHCInUcastPkts", false, None, Some(1)),
+    counter("ifHCOutOctets", true, None, Some(4)),
+    counter("ifHCOutUcastPkts", false, None, Some(5)),
+    counter("ifInMulticastPkts", false, None, None),
+    counter("ifInBroadcastPkts", false, None, None),
+    counter("ifOutMulticastPkts", false, None, None),
+    counter("ifOutBroadcastPkts", false, None, None),
+];
+
+/// What a column of the interface tables holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Description,
+    Name,
+    Alias,
+    Type,
+    Speed,
+    HighSpeed,
+    AdminStatus,
+    OperStatus,
+    Discontinuity,
+    /// A counter of [`COUNTERS`].
+    Counter(usize),
+    /// Asked once more behind the counters.
+    NameAgain,
+    DescriptionAgain,
+    DiscontinuityAgain,
+}
+
+const IF_ENTRY: &str = "1.3.6.1.2.1.2.2.1";
+const IF_X_ENTRY: &str = "1.3.6.1.2.1.31.1.1.1";
+
+/// Columns walked side by side; a group's row fits well into a datagram.
+pub(super) const GROUPS: [&[(Field, &str, u32)]; 5] = [
+    &[
+        (Field::Description, IF_ENTRY, 2),
+        (Field::Type, IF_ENTRY, 3),
+        (Field::Speed, IF_ENTRY, 5),
+        (Field::AdminStatus, IF_ENTRY, 7),
+        (Field::OperStatus, IF_ENTRY, 8),
+        (Field::Name, IF_X_ENTRY, 1),
+        (Field::HighSpeed, IF_X_ENTRY, 15),
+        (Field::Alias, IF_X_ENTRY, 18),
+        (Field::Discontinuity, IF_X_ENTRY, 19),
+    ],
+    &[
+        (Field::Counter(8), IF_X_ENTRY, 6),
+        (Field::Counter(9), IF_X_ENTRY, 7),
+        (Field::Counter(10), IF_X_ENTRY, 10),
+        (Field::Counter(11), IF_X_ENTRY, 11),
+    ],
+    &[
+        (Field::Counter(0), IF_ENTRY, 10),
+        (Field::Counter(1), IF_ENTRY, 11),
+        (Field::Counter(2), IF_ENTRY, 13),
+        (Field::Counter(3), IF_ENTRY, 14),
+        (Field::Counter(4), IF_ENTRY, 16),
+        (Field::Counter(5), IF_ENTRY, 17),
+        (Field::Counter(6), IF_ENTRY, 19),
+        (Field::Counter(7), IF_ENTRY, 20),
+    ],
+    &[
+        (Field::Counter(12), IF_X_ENTRY, 2),
+        (Field::Counter(13), IF_X_ENTRY, 3),
+        (Field::Counter(14), IF_X_ENTRY, 4),
+        (Field::Counter(15), IF_X_ENTRY, 5),
+    ],
+    &[
+        (Field::DescriptionAgain, IF_ENTRY, 2),
+        (Field::NameAgain, IF_X_ENTRY, 1),
+        (Field::DiscontinuityAgain, IF_X_ENTRY, 19),
+    ],
+];
+
+/// The groups as identifiers, made once for all devices.
+pub(super) fn groups() -> Vec<Vec<Oid>> {
+    let oid = |text: &str| text.parse::<Oid>().expect("the tables hold identifiers");
+    let column = |table: &str, number: u32| oid(table).with(&[number]).expect("columns are short identifiers");
+    let columns =
+        |group: &[(Field, &str, u32)]| group.iter().map(|(_, table, number)| column(table, *number)).collect();
+    GROUPS.iter().map(|group| columns(group)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_two_sizes_name_each_other() {
+        for (at, counter) in COUNTERS.iter().enumerate() {
+            if let Some(wide) = counter.wide {
+                assert_eq!(COUNTERS[wide].narrow, Some(at));
+                assert_eq!(COUNTERS[wide].name.replace("HC", ""), counter.name);
+                assert_eq!(COUNTERS[wide].octets, counter.octets);
+            }
+        }
+    }
+
+    #[test]
+    fn every_counter_is_walked_once() {
+        let counter = |(field, ..): &(Field, &str, u32)| match field {
+            Field::Counter(at) => Some(*at),
+            _ => None,
+        };
+        let mut seen: Vec<_> = GROUPS.iter().flat_map(|group| group.iter()).filter_map(counter).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..COUNTERS.len()).collect::<Vec<_>>());
+        assert_eq!(groups().len(), GROUPS.len());
+    }
+}
