@@ -66,7 +66,9 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Claim>> {
     let ratio = busy.p99_ms / quiet.p99_ms.max(f64::MIN_POSITIVE);
     Ok(vec![Claim {
         row: "PERF-006",
-        claim: format!("writes of 100 000 samples/s while {QUERIES} queries/s are answered, for {SECONDS} s in turns"),
+        claim: format!(
+            "writes of 100 000 samples/s while {QUERIES} queries/s are answered, {TURNS} turns of {seconds} s"
+        ),
         target: format!("p99 at most {RATIO_MAX} times that without queries"),
         measured: format!(
             "p99 {} ms, {} ms without: {} times; p50 {} and {} ms; queries p50 {} ms, {refusals} refused",
