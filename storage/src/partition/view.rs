@@ -119,8 +119,8 @@ mod tests {
     #[test]
     fn a_head_touches_only_where_it_has_samples() {
         let mut view = SeriesView::vacant(HeadBlock::with_capacity(4));
-        view.head.push(100, 1.0);
-        view.head.push(300, 1.0);
+        view.head.push_at(0, 100, 1.0);
+        view.head.push_at(1, 300, 1.0);
         assert!(view.touches(300, 400));
         assert!(!view.touches(150, 250));
         view.key = None;
