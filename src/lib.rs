@@ -6,7 +6,7 @@
 //!  threads   http (tokio)                                shard-0..N           committer        keeper
 //!            ───────────                                 ──────────           ─────────        ──────
 //!  in        http_server ─ ingest::remote_write
-//!              │            parse (protocols) ─ translate ─ lane ═ queue ═▶ shard::worker
+//!              │            parse (protocols) ─ translate ─ lane ═ door  ═▶ shard::worker
 //!              │                                                      storage: append ═▶ journal: write, fdatasync
 //!              │                                                         │                       │
 //!              │            answer ◀───────────────────────────────────── │ ◀──────── committed ──┘
@@ -28,8 +28,9 @@
 //! since, to the threads `analysis-N` (`shard::scoring`, `analysis::fan_out`) and goes on appending; runs of anomalous
 //! samples go from there to the thread `anomaly-book`, summaries to a board that readers see (`shard::questions`).
 //!
-//! A sample crosses one queue, in a batch; of a timer's samples, those that another shard owns cross one more. Nothing
-//! is acknowledged before it is synced. Readers never ask a shard: they see published views of heads, chunks and blocks.
+//! A batch that finds its shard idle is appended by the thread that brings it, else it crosses one queue (`shard::door`);
+//! of a timer's samples, those that another shard owns cross one more. Nothing is acknowledged before it is synced.
+//! Readers never ask a shard: they see published views of heads, chunks and blocks.
 //!
 //! # Layers, downstream first
 //!

@@ -30,7 +30,7 @@ use crate::shard::{self, BatchPool, Peers, Quantiles, ScoringContext, ShardHandl
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
 use axum::body::Body;
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::Sender;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -347,16 +347,18 @@ impl Running {
         let windows = window_settings(&config.statsd);
         let told = Arc::new(MetricBook::default());
         let scoring = scoring(config, cores(), &opened.store, (&metrics, &told), &board, &runs)?;
-        let mut queues = Vec::new();
+        let mut doors = Vec::new();
         let mut shards = Vec::new();
         let peers = Peers::among(opened.shards.len());
         for (number, (store, peers)) in opened.shards.into_iter().zip(peers).enumerate() {
-            let (queue, batches) = bounded(config.shards.queue_batches);
             let (pool, metrics, scoring) = (pool.clone(), metrics.clone(), scoring.clone());
-            shards.push(shard::spawn(number, store, batches, pool, metrics, windows.clone(), peers, scoring)?);
-            queues.push(queue);
+            let queue_batches = config.shards.queue_batches;
+            let (shard, door) =
+                shard::spawn(number, store, queue_batches, pool, metrics, windows.clone(), peers, scoring)?;
+            shards.push(shard);
+            doors.push(door);
         }
-        let lanes = Lanes::new(queues, pool);
+        let lanes = Lanes::new(doors, pool);
         let statsd = Statsd::start(&config.statsd, statsd, &lanes, &metrics)?;
         let (store, threads) = (opened.store, opened.threads);
         let snmp = None;

@@ -6,8 +6,8 @@
 //! samples of one series keep their order.
 
 use crate::self_metrics::Source;
-use crate::shard::{Batch, BatchPool, Observed, Reply, SharedBytes, Submission, route, route_known};
-use crossbeam_channel::{Sender, TrySendError};
+use crate::shard::{Batch, BatchPool, Observed, Reply, ShardDoor, SharedBytes, Submission, route, route_known};
+use crossbeam_channel::TrySendError;
 use storage::series::SeriesRef;
 
 /// Samples in a full batch: 1 ms of a shard's time, so that its other work is never far away.
@@ -16,19 +16,19 @@ pub(super) const BATCH_SAMPLES: usize = 8192;
 /// The ways to the shards, which every source has a clone of.
 #[derive(Debug, Clone)]
 pub struct Lanes {
-    queues: Vec<Sender<Submission>>,
+    doors: Vec<ShardDoor>,
     pool: BatchPool,
 }
 
 impl Lanes {
-    /// Lanes to these shards' queues, in shard order.
-    pub fn new(queues: Vec<Sender<Submission>>, pool: BatchPool) -> Self {
-        Self { queues, pool }
+    /// Lanes to these shards, in shard order.
+    pub fn new(doors: Vec<ShardDoor>, pool: BatchPool) -> Self {
+        Self { doors, pool }
     }
 
     /// A new, empty lane.
     pub fn lane(&self) -> Lane {
-        Lane { lanes: self.clone(), batches: self.queues.iter().map(|_| Vec::new()).collect(), current: 0, lent: None }
+        Lane { lanes: self.clone(), batches: self.doors.iter().map(|_| Vec::new()).collect(), current: 0, lent: None }
     }
 }
 
@@ -65,14 +65,14 @@ impl Lane {
     /// Starts a run of samples of the series with this canonical key.
     #[inline]
     pub fn series(&mut self, key: &[u8]) {
-        let (hash, shard) = route(key, self.lanes.queues.len());
+        let (hash, shard) = route(key, self.lanes.doors.len());
         self.batch_of(shard).start_row(hash, key);
     }
 
     /// The same for a series that the store found this very key to be before.
     #[inline]
     pub fn known_series(&mut self, series: SeriesRef, key: &[u8]) {
-        let shard = route_known(series, self.lanes.queues.len());
+        let shard = route_known(series, self.lanes.doors.len());
         self.batch_of(shard).start_known_row(series, key);
     }
 
@@ -103,7 +103,7 @@ impl Lane {
     /// Adds what was observed of the series with this canonical key in the window of `received_ms`; for all of one window
     /// that is the same time.
     pub fn observe(&mut self, key: &[u8], observed: Observed, received_ms: i64) {
-        let (hash, shard) = route(key, self.lanes.queues.len());
+        let (hash, shard) = route(key, self.lanes.doors.len());
         let batches = &mut self.batches[shard];
         let has_room = |batch: &Batch| {
             let same_window = batch.observations.is_empty() || batch.observations.received_ms() == received_ms;
@@ -125,10 +125,10 @@ impl Lane {
     /// counted already. Says whether all shards still live.
     pub fn offer(&mut self, source: Source) -> bool {
         let mut alive = true;
-        for (queue, batches) in self.lanes.queues.iter().zip(&mut self.batches) {
+        for (door, batches) in self.lanes.doors.iter().zip(&mut self.batches) {
             let mut waiting = std::mem::take(batches).into_iter();
             for batch in waiting.by_ref() {
-                match queue.try_send(Submission { batch, source, reply: Box::new(|_| {}) }) {
+                match door.queue(Submission { batch, source, reply: Box::new(|_| {}) }) {
                     Ok(()) => continue,
                     Err(TrySendError::Full(refused)) => {
                         batches.push(refused.batch);
@@ -145,13 +145,16 @@ impl Lane {
         alive
     }
 
-    /// Sends every batch to its shard. `reply` makes the answer's hearer for each; `refused` hears of a batch that did
+    /// Sends every batch to its shard, which an only batch enters at once where it can. `reply` makes the answer's hearer for each; `refused` hears of a batch that did
     /// not get into its queue, with the number of its samples and observations.
     pub fn send(self, source: Source, mut reply: impl FnMut() -> Reply, mut refused: impl FnMut(SendError, u64)) {
-        for (queue, batches) in self.lanes.queues.iter().zip(self.batches) {
+        for (door, batches) in self.lanes.doors.iter().zip(self.batches) {
+            // The second of several could overtake the first, and many would hold up the thread that brings them.
+            let is_only = batches.len() == 1;
             for batch in batches {
                 let samples = batch.len() as u64;
-                match queue.try_send(Submission { batch, source, reply: reply() }) {
+                let submission = Submission { batch, source, reply: reply() };
+                match if is_only { door.bring(submission) } else { door.queue(submission) } {
                     Ok(()) => {}
                     Err(TrySendError::Full(_)) => refused(SendError::Full, samples),
                     Err(TrySendError::Disconnected(_)) => refused(SendError::Closed, samples),
@@ -173,7 +176,7 @@ mod tests {
     #[test]
     fn a_series_always_goes_to_the_same_shard() {
         let (queues, received): (Vec<_>, Vec<_>) = (0..3).map(|_| bounded(8)).unzip();
-        let lanes = Lanes::new(queues, BatchPool::new(4));
+        let lanes = Lanes::new(queues.into_iter().map(ShardDoor::to_queue).collect(), BatchPool::new(4));
         for _ in 0..2 {
             let mut lane = lanes.lane();
             lane.series(b"some key");
@@ -188,7 +191,7 @@ mod tests {
     #[test]
     fn what_a_full_queue_does_not_take_is_offered_again() {
         let (queue, received) = bounded(1);
-        let lanes = Lanes::new(vec![queue], BatchPool::new(4));
+        let lanes = Lanes::new(vec![ShardDoor::to_queue(queue)], BatchPool::new(4));
         let mut lane = lanes.lane();
         for time_ms in 0..=2 * BATCH_SAMPLES as i64 {
             lane.observe(b"some key", Observed::Count(time_ms as f64), 1);
@@ -205,7 +208,7 @@ mod tests {
     #[test]
     fn a_full_queue_is_reported_with_its_samples() {
         let (queue, received) = bounded(1);
-        let lanes = Lanes::new(vec![queue], BatchPool::new(4));
+        let lanes = Lanes::new(vec![ShardDoor::to_queue(queue)], BatchPool::new(4));
         let mut lane = lanes.lane();
         lane.series(b"some key");
         (0..=BATCH_SAMPLES as i64).for_each(|time_ms| lane.sample(time_ms, 0.0));

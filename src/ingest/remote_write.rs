@@ -289,7 +289,7 @@ mod tests {
     use super::*;
     use crate::ingest::BodyLimits;
     use crate::self_metrics::Drop;
-    use crate::shard::{BatchPool, Stored, Submission};
+    use crate::shard::{BatchPool, ShardDoor, Stored, Submission};
     use axum::http::Request;
     use crossbeam_channel::{Receiver, bounded};
     use protocols::remote_write::WriteRequestBuilder;
@@ -300,7 +300,7 @@ mod tests {
         let (queue, received) = bounded(1);
         let metrics = Arc::new(SelfMetrics::default());
         let limits = BodyLimits { body_bytes: 1 << 20, decompressed_bytes: 1 << 20, in_flight_bytes: 64 << 20 };
-        let lanes = Lanes::new(vec![queue], BatchPool::new(1));
+        let lanes = Lanes::new(vec![ShardDoor::to_queue(queue)], BatchPool::new(1));
         let router = router(lanes, metrics.clone(), Arc::default(), Arc::new(Bodies::new(limits)), 1 << 20);
         (router, received, metrics)
     }

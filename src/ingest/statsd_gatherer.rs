@@ -291,7 +291,7 @@ impl Gatherer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::{BatchPool, Observed};
+    use crate::shard::{BatchPool, Observed, ShardDoor};
     use crossbeam_channel::bounded;
     use std::collections::BTreeMap;
     use storage::series::labels;
@@ -313,7 +313,11 @@ mod tests {
     fn gathered(datagrams: &[&str]) -> (BTreeMap<String, f64>, [u64; 3]) {
         let (queue, received) = bounded(64);
         let metrics = Arc::new(SelfMetrics::default());
-        let mut gatherer = Gatherer::new(&Lanes::new(vec![queue], BatchPool::new(4)), settings(), metrics.clone());
+        let mut gatherer = Gatherer::new(
+            &Lanes::new(vec![ShardDoor::to_queue(queue)], BatchPool::new(4)),
+            settings(),
+            metrics.clone(),
+        );
         gatherer.turn(NOW_MS);
         datagrams.iter().for_each(|datagram| gatherer.take(datagram.as_bytes(), NOW_MS));
         gatherer.stop();

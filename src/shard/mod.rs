@@ -1,8 +1,9 @@
-//! A shard: one thread that owns its partitions' series, and the queue that leads to it.
+//! A shard: its partitions' series behind one lock, the thread that works on them, and the door that leads to both.
 
 mod accounting;
 mod batch;
 mod distinct;
+mod door;
 mod ladder;
 mod models_file;
 mod observations;
@@ -21,6 +22,7 @@ mod worker;
 pub use accounting::rejections;
 pub use batch::{Batch, BatchPool, Learnt, Reply, Stored, Submission};
 pub use distinct::Distinct;
+pub use door::ShardDoor;
 pub use observations::{Observations, Observed};
 pub use peers::Peers;
 pub use questions::{ModelBoard, Summary};

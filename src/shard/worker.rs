@@ -1,28 +1,31 @@
-//! A shard's thread: takes batches and the keeper's tasks in turn until both have ended, closes windows in between, and
-//! lends models at each tick.
+//! A shard's thread: takes queued batches and the keeper's tasks in turn until both have ended, closes windows in between,
+//! and lends models at each tick. Most batches of requests do not come by it (see `door`).
 //!
 //! Not here: what appending does (see `storage`), scoring (see `scoring`), where batches come from (see `ingest`).
 //!
-//! Invariant: a batch is appended and handed to the journal in one go, so a task never sees half of one. A batch holds
+//! Invariant: a batch is appended and handed to the journal under one holding of the lock, so a task never sees half of
+//! one and records of a partition reach the journal in the order in which they were applied. A batch holds
 //! at most a lane's `BATCH_SAMPLES`, and a slice of closing as little, which keeps a turn below 5 ms.
 
 use super::accounting::count;
 use super::batch::{Batch, BatchPool, Learnt, Reply, Stored, Submission};
+use super::door::ShardDoor;
 use super::peers::Peers;
 use super::score::ScoringContext;
 use super::scoring::Scoring;
 use super::window::{WindowSettings, Windows};
 use crate::clock;
 use crate::self_metrics::{Drop, SelfMetrics, SourceCounters};
-use crossbeam_channel::{Receiver, never, select};
-use std::sync::Arc;
+use crossbeam_channel::{Receiver, bounded, never, select};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use storage::{Row, ShardStore, StoreError, Tally};
 
-/// How often a shard without work looks whether a window has ended or models have come back.
-const TICK: Duration = Duration::from_millis(100);
+/// How often a shard's thread without work looks whether a window has ended, models are to be lent or have come back: often
+/// enough for a tick of scoring not to come a whole tick late.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A running shard.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl ShardHandle {
     }
 }
 
-/// Starts the thread `shard-N`; without a context nothing is scored.
+/// Starts the thread `shard-N`, for which so many batches may wait; without a context nothing is scored.
 ///
 /// # Errors
 /// When the system gives no thread.
@@ -46,20 +49,67 @@ impl ShardHandle {
 pub fn spawn(
     number: usize,
     store: ShardStore,
-    queue: Receiver<Submission>,
+    queue_batches: usize,
     pool: BatchPool,
     metrics: Arc<SelfMetrics>,
     windows: WindowSettings,
     peers: Peers,
     scoring: Option<Arc<ScoringContext>>,
-) -> std::io::Result<ShardHandle> {
-    let windows = Windows::new(windows, peers.closed());
+) -> std::io::Result<(ShardHandle, ShardDoor)> {
     let scoring = scoring.map(|context| Scoring::new(context, number, peers.shards(), &store));
-    let worker = Worker { store, pool, metrics, windows, peers, scoring };
-    thread::Builder::new().name(format!("shard-{number}")).spawn(move || worker.run(queue)).map(ShardHandle)
+    let worker = Arc::new(Mutex::new(Worker::new(store, pool, metrics, windows, peers, scoring)));
+    let (sender, queue) = bounded(queue_batches);
+    let door = ShardDoor::new(sender, worker.clone());
+    let thread = thread::Builder::new().name(format!("shard-{number}")).spawn(move || run(&worker, queue))?;
+    Ok((ShardHandle(thread), door))
 }
 
-struct Worker {
+/// The shard, for as long as somebody works on it.
+///
+/// # Panics
+/// When somebody who brought a batch left the shard by a panic: nothing is known of its state then, and its thread ends.
+fn hold(worker: &Mutex<Worker>) -> MutexGuard<'_, Worker> {
+    worker.lock().expect("whoever works on a shard does not panic")
+}
+
+fn run(worker: &Mutex<Worker>, mut queue: Receiver<Submission>) {
+    let (mut tasks, mut closed_elsewhere) = {
+        let worker = hold(worker);
+        (worker.store.tasks().clone(), worker.peers.queue())
+    };
+    let (mut queue_open, mut tasks_open, mut peers_open) = (true, true, true);
+    let mut is_closing = false;
+    while queue_open || tasks_open || peers_open {
+        let patience = if is_closing { Duration::ZERO } else { TICK };
+        select! {
+            recv(queue) -> submission => match submission {
+                Ok(submission) => hold(worker).take(submission),
+                Err(_) => {
+                    (queue, queue_open) = (never(), false);
+                    hold(worker).stop();
+                }
+            },
+            recv(tasks) -> task => match task {
+                Ok(task) => task(&mut hold(worker).store),
+                Err(_) => (tasks, tasks_open) = (never(), false),
+            },
+            recv(closed_elsewhere) -> batch => match batch {
+                Ok(batch) => hold(worker).store_samples(&batch),
+                Err(_) => (closed_elsewhere, peers_open) = (never(), false),
+            },
+            default(patience) => {}
+        }
+        is_closing = hold(worker).look_around(clock::now_ms());
+    }
+    let scoring = hold(worker).scoring.take();
+    if let Some(scoring) = scoring {
+        scoring.finish();
+    }
+}
+
+/// What a shard consists of.
+#[derive(Debug)]
+pub(super) struct Worker {
     store: ShardStore,
     pool: BatchPool,
     metrics: Arc<SelfMetrics>,
@@ -69,39 +119,36 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, mut queue: Receiver<Submission>) {
-        let mut tasks = self.store.tasks().clone();
-        let mut closed_elsewhere = self.peers.queue();
-        let (mut queue_open, mut tasks_open, mut peers_open) = (true, true, true);
-        while queue_open || tasks_open || peers_open {
-            let patience = if self.windows.is_closing() { Duration::ZERO } else { TICK };
-            select! {
-                recv(queue) -> submission => match submission {
-                    Ok(submission) => self.take(submission),
-                    Err(_) => {
-                        (queue, queue_open) = (never(), false);
-                        self.close_all_windows();
-                        self.peers.close();
-                    }
-                },
-                recv(tasks) -> task => match task {
-                    Ok(task) => task(&mut self.store),
-                    Err(_) => (tasks, tasks_open) = (never(), false),
-                },
-                recv(closed_elsewhere) -> batch => match batch {
-                    Ok(batch) => self.store_samples(&batch),
-                    Err(_) => (closed_elsewhere, peers_open) = (never(), false),
-                },
-                default(patience) => {}
-            }
-            let now_ms = clock::now_ms();
-            self.windows.close_due(now_ms);
-            self.store_closed();
-            self.score(now_ms);
-        }
-        if let Some(scoring) = self.scoring {
-            scoring.finish();
-        }
+    /// The parts, put together.
+    pub(super) fn new(
+        store: ShardStore,
+        pool: BatchPool,
+        metrics: Arc<SelfMetrics>,
+        windows: WindowSettings,
+        peers: Peers,
+        scoring: Option<Scoring>,
+    ) -> Self {
+        let windows = Windows::new(windows, peers.closed());
+        Self { store, pool, metrics, windows, peers, scoring }
+    }
+
+    /// Closes windows that are due and lends models at a tick; whether there are more windows to close at once.
+    fn look_around(&mut self, now_ms: i64) -> bool {
+        self.windows.close_due(now_ms);
+        self.store_closed();
+        self.score(now_ms);
+        self.windows.is_closing()
+    }
+
+    /// Nobody brings batches any more.
+    fn stop(&mut self) {
+        self.close_all_windows();
+        self.peers.close();
+    }
+
+    /// Whether [`Self::take`] would not have to wait for the journal.
+    pub(super) fn can_commit_at_once(&self) -> bool {
+        self.store.can_commit_at_once()
     }
 
     fn score(&mut self, now_ms: i64) {
@@ -112,7 +159,8 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, submission: Submission) {
+    /// Appends a batch and hands it to the journal.
+    pub(super) fn take(&mut self, submission: Submission) {
         let Submission { mut batch, source, reply } = submission;
         let metrics = self.metrics.clone();
         let counters = metrics.of(source);

@@ -414,6 +414,11 @@ impl ShardStore {
         }
     }
 
+    /// Whether [`Self::commit`] would not have to wait at present, also not when others commit at the same time.
+    pub fn can_commit_at_once(&self) -> bool {
+        self.shared.journal.has_room()
+    }
+
     /// Hands what was appended since the last call to the journal; `done` hears when all of it, and all before it,
     /// is synced. Waits while the committer is behind by more than its queue.
     pub fn commit(&mut self, done: Committed) {

@@ -4,7 +4,7 @@ use super::{Refused, Table, TableSettings};
 use crate::ingest::Lanes;
 use crate::ingest::lane::Lane;
 use crate::self_metrics::Source;
-use crate::shard::{BatchPool, Observed, Submission};
+use crate::shard::{BatchPool, Observed, ShardDoor, Submission};
 use crossbeam_channel::{Receiver, bounded};
 use protocols::statsd::{Lines, packet};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl Bench {
             keep_containers: false,
             metrics: Arc::default(),
         };
-        let lane = Lanes::new(vec![queue], BatchPool::new(4)).lane();
+        let lane = Lanes::new(vec![ShardDoor::to_queue(queue)], BatchPool::new(4)).lane();
         Self { table: Table::new(settings), lane, queue: received }
     }
 

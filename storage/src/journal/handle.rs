@@ -146,6 +146,11 @@ impl Journal {
         let _ = self.queue.send(Message::Submit(submission));
     }
 
+    /// Whether [`Self::submit`] is far from having to wait: the queue is less than half full.
+    pub fn has_room(&self) -> bool {
+        self.queue.capacity().is_none_or(|capacity| self.queue.len() * 2 < capacity)
+    }
+
     /// An emptied buffer of an earlier submission, if one is at hand.
     pub fn recycled(&self) -> Option<Vec<u8>> {
         self.recycled.try_recv().ok()
