@@ -120,7 +120,7 @@ impl Store {
         let key_of = |(id, view): (usize, &SeriesView)| {
             Some(SelectedSeries { series: SeriesRef::new(partition, id as u32), key: view.key.clone()? })
         };
-        views.iter().enumerate().filter_map(key_of).collect()
+        views.iter().filter_map(key_of).collect()
     }
 
     /// Whether a series may have samples later than a time; never false when it has.

@@ -4,6 +4,7 @@
 //! takes from the one and recovery gives back.
 
 mod owner;
+mod pages;
 mod snapshot;
 mod view;
 

@@ -10,6 +10,7 @@
 //! comparison (4 lines for 250 bytes, read in order), the head's length and its last line. `benches/append.rs` measures
 //! it.
 
+use super::pages::Pages;
 use super::view::{PartitionView, SeriesView};
 use crate::StoreError;
 use crate::blocks::{BlockStore, DAY_MS, day_of};
@@ -53,7 +54,7 @@ pub(crate) struct AppendContext<'a> {
 }
 
 /// What the shard itself knows of a series: one cache line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[repr(align(64))]
 pub(super) struct Slot {
     hash: u64,
@@ -78,6 +79,21 @@ fn slot_day(time_ms: i64) -> i32 {
 }
 
 impl Slot {
+    /// What an id has that is not in use.
+    fn vacant(empty: HeadBlock) -> Self {
+        Self {
+            hash: 0,
+            key: Arc::from([].as_slice()),
+            head: empty,
+            newest_ms: i64::MIN,
+            sealed_end_ms: i64::MIN,
+            day: 0,
+            len: 0,
+            rising: true,
+            live: false,
+        }
+    }
+
     /// Whether a time lies on a later UTC day than the head's first sample.
     #[inline]
     fn is_past_day(&self, time_ms: i64) -> bool {
@@ -96,7 +112,7 @@ struct Entry {
 pub(crate) struct Partition {
     number: u8,
     table: HashTable<Entry>,
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Pages<Slot>,
     empty: HeadBlock,
     pub(super) view: Arc<PartitionView>,
     /// Ids below this are in the catalog on disk.
@@ -113,11 +129,12 @@ fn table_hash(hash: u64) -> u64 {
 impl Partition {
     /// An empty partition that publishes into `view`.
     pub(crate) fn new(number: u8, view: Arc<PartitionView>) -> Self {
+        let empty = HeadBlock::with_capacity(0);
         Self {
             number,
             table: HashTable::new(),
-            slots: Vec::new(),
-            empty: HeadBlock::with_capacity(0),
+            slots: Pages::new(Slot::vacant(empty.clone())),
+            empty,
             view,
             catalogd: 0,
             scratch: Samples::default(),
@@ -198,20 +215,6 @@ impl Partition {
         self.table.insert_unique(table_hash(hash), Entry { fingerprint: hash as u32, id }, |entry| {
             table_hash(slots[entry.id as usize].hash)
         });
-    }
-
-    fn vacant(&self) -> Slot {
-        Slot {
-            hash: 0,
-            key: Arc::from([].as_slice()),
-            head: self.empty.clone(),
-            newest_ms: i64::MIN,
-            sealed_end_ms: i64::MIN,
-            day: 0,
-            len: 0,
-            rising: true,
-            live: false,
-        }
     }
 
     /// The key of an id that is in use.
@@ -315,10 +318,11 @@ impl Partition {
 
     /// Turns the head of a series into chunks; nothing happens to an empty one.
     fn seal(&mut self, id: u32, sealer: &mut Sealer) {
-        let slot = &mut self.slots[id as usize];
-        if slot.len == 0 {
+        // Looked at before it is written to, which would give an id that is not in use memory of its own.
+        if self.slots[id as usize].len == 0 {
             return;
         }
+        let slot = &mut self.slots[id as usize];
         slot.len = 0;
         let mut chunks: Vec<Chunk> = Vec::with_capacity(1);
         sealer.seal(&slot.head, slot.rising, |chunk| chunks.push(chunk));
@@ -344,40 +348,39 @@ impl Partition {
     pub(crate) fn expire(&mut self, cutoff_ms: i64) -> Vec<(u32, Arc<[u8]>)> {
         let mut expired = Vec::new();
         let mut series = self.view.write();
-        for id in 0..self.slots.len() {
-            let slot = &self.slots[id];
-            if !slot.live || slot.newest_ms >= cutoff_ms {
-                continue;
-            }
+        let is_over = |slot: &Slot| slot.live && slot.newest_ms < cutoff_ms;
+        let over: Vec<_> = self.slots.iter().filter(|(_, slot)| is_over(slot)).map(|(id, _)| id).collect();
+        for id in over {
+            let slot = std::mem::replace(&mut self.slots[id], Slot::vacant(self.empty.clone()));
             if let Ok(entry) = self.table.find_entry(table_hash(slot.hash), |entry| entry.id == id as u32) {
                 entry.remove();
             }
-            let vacant = self.vacant();
-            let slot = std::mem::replace(&mut self.slots[id], vacant);
             series[id] = SeriesView::vacant(self.empty.clone());
             expired.push((id as u32, slot.key));
         }
+        // What a damaged catalog has left without a key may still have chunks that must be remembered.
+        self.slots.give_back(|slot| !slot.live && slot.newest_ms == i64::MIN);
+        series.give_back(|view| view.key.is_none() && view.sealed_span() == SeriesView::NO_SPAN);
         expired
     }
 
     /// Every series in use, by id.
     pub(crate) fn entries(&self) -> Vec<(u32, Arc<[u8]>)> {
-        let live = self.slots.iter().enumerate().filter(|(_, slot)| slot.live);
+        let live = self.slots.iter().filter(|(_, slot)| slot.live);
         live.map(|(id, slot)| (id as u32, slot.key.clone())).collect()
     }
 
     /// Makes sure that no id below `ids_len` is given again.
     pub(crate) fn reserve_ids(&mut self, ids_len: u32) {
-        let mut series = self.view.write();
-        while self.slots.len() < ids_len as usize {
-            self.slots.push(self.vacant());
-            series.push(SeriesView::vacant(self.empty.clone()));
+        if self.slots.len() < ids_len as usize {
+            self.slots.grow_to(ids_len as usize);
+            self.view.write().grow_to(ids_len as usize);
         }
     }
 
     /// The newest time any series has a sample at.
     pub(crate) fn newest_ms(&self) -> i64 {
-        self.slots.iter().map(|slot| slot.newest_ms).max().unwrap_or(i64::MIN)
+        self.slots.iter().map(|(_, slot)| slot.newest_ms).max().unwrap_or(i64::MIN)
     }
 
     /// How many series are in use.

@@ -58,8 +58,8 @@ impl Partition {
             ids_len: self.ids_len(),
         };
         let views = self.view.read();
-        for (id, (slot, view)) in self.slots.iter().zip(views.iter()).enumerate().filter(|(_, (slot, _))| slot.live) {
-            let id = id as u32;
+        for (id, slot) in self.slots.iter().filter(|(_, slot)| slot.live) {
+            let (view, id) = (&views[id], id as u32);
             if id >= self.catalogd {
                 snapshot.keys.push((id, slot.key.clone()));
             }

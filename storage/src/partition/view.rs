@@ -6,6 +6,7 @@
 //! Invariant: at any moment a series' head, its chunks here and its blocks together hold every stored sample; for
 //! the moment between the writing of a block and `forget_chunks`, some twice.
 
+use super::pages::Pages;
 use crate::head::{Chunk, HeadBlock};
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::sync::Arc;
@@ -23,6 +24,9 @@ pub(crate) struct SeriesView {
 }
 
 impl SeriesView {
+    /// The span of a series without sealed samples.
+    pub(super) const NO_SPAN: (i64, i64) = (i64::MAX, i64::MIN);
+
     /// An id that is not in use.
     pub(crate) fn vacant(empty: HeadBlock) -> Self {
         Self { key: None, head: empty, chunks: Vec::new(), sealed_start_ms: i64::MAX, sealed_end_ms: i64::MIN }
@@ -77,19 +81,25 @@ impl SeriesView {
 }
 
 /// The readers' side of one partition.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PartitionView {
-    series: RwLock<Vec<SeriesView>>,
+    series: RwLock<Pages<SeriesView>>,
+}
+
+impl Default for PartitionView {
+    fn default() -> Self {
+        Self { series: RwLock::new(Pages::new(SeriesView::vacant(HeadBlock::with_capacity(0)))) }
+    }
 }
 
 impl PartitionView {
     /// For cloning references out; indexed by series id.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Vec<SeriesView>> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Pages<SeriesView>> {
         self.series.read()
     }
 
     /// For the partition's shard alone.
-    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Vec<SeriesView>> {
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, Pages<SeriesView>> {
         self.series.write()
     }
 }

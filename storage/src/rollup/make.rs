@@ -107,8 +107,7 @@ impl Work {
         let (from_ms, to_ms) = (due.day * DAY_MS, (due.day + 1) * DAY_MS - 1);
         let series: Vec<SeriesRef> = {
             let views = shared.views[due.partition as usize].read();
-            let touching =
-                views.iter().enumerate().filter(|(_, view)| view.key.is_some() && view.touches(from_ms, to_ms));
+            let touching = views.iter().filter(|(_, view)| view.key.is_some() && view.touches(from_ms, to_ms));
             touching.map(|(id, _)| SeriesRef::new(due.partition, id as u32)).collect()
         };
         let Self { encoder, buffers, samples, buckets, bytes, .. } = self;
