@@ -132,28 +132,31 @@ impl Gatherer {
     pub(super) fn take(&mut self, datagram: &[u8], now_ms: i64) {
         let mut lines = Lines::of(datagram);
         while !lines.is_empty() {
+            // Little is kept of a line, because all of it is written and read again.
             let mut run = [const { None }; RUN_LINES];
+            let (mut hashes, mut starts) = ([0; RUN_LINES], [0; RUN_LINES]);
             let mut count = 0;
             while count < RUN_LINES
                 && let Some(plain) = lines.plain()
             {
-                let start = lines.clone();
+                starts[count] = lines.offset();
                 lines.take(&plain);
-                run[count] = Some((plain, self.table.hashed(self.table.raw_of_plain(&plain)), start));
+                hashes[count] = self.table.hash_of_plain(&plain);
+                run[count] = Some(plain);
                 count += 1;
             }
             let mut found = [None; RUN_LINES];
-            for (found, (_, spelling, _)) in found.iter_mut().zip(run[..count].iter().flatten()) {
-                *found = self.table.find(spelling);
+            for ((found, plain), hash) in found.iter_mut().zip(run[..count].iter().flatten()).zip(hashes) {
+                *found = self.table.find_plain(plain, hash);
             }
-            for (found, (plain, _, start)) in found.iter().zip(run[..count].iter().flatten()) {
+            for ((found, plain), start) in found.iter().zip(run[..count].iter().flatten()).zip(starts) {
                 let added = |at| self.table.add(at, &plain.measure, plain.rate, now_ms, &mut self.lane).is_ok();
                 if found.is_some_and(added) {
                     self.counts.received += 1;
                     self.counts.aggregated += 1;
                     self.counts.extensions += u64::from(plain.ignored);
                 } else {
-                    self.take_lines(start.clone(), plain, now_ms);
+                    self.take_lines(Lines::starting_at(datagram, start), plain, now_ms);
                 }
             }
             if count < RUN_LINES && !lines.is_empty() {

@@ -58,6 +58,11 @@ impl<'a> Lines<'a> {
         self.at >= self.datagram.len()
     }
 
+    /// The lines from a place on where one starts.
+    pub fn starting_at(datagram: &'a [u8], offset: usize) -> Self {
+        Self { datagram, at: offset }
+    }
+
     /// Where the next line starts.
     pub fn offset(&self) -> usize {
         self.at

@@ -125,9 +125,21 @@ impl Table {
         self.settings.keep_containers
     }
 
+    /// The hash of a plain line's spelling.
+    #[inline]
+    pub(in crate::ingest) fn hash_of_plain(&self, plain: &Plain<'_>) -> u64 {
+        self.hashed(self.raw_of_plain(plain)).hash
+    }
+
+    /// The slot of a plain line with this hash, if it has one.
+    #[inline]
+    pub(in crate::ingest) fn find_plain(&self, plain: &Plain<'_>, hash: u64) -> Option<usize> {
+        self.find(&Hashed { raw: self.raw_of_plain(plain), hash })
+    }
+
     /// The spelling of a plain line.
     #[inline]
-    pub(in crate::ingest) fn raw_of_plain<'a>(&self, plain: &Plain<'a>) -> Raw<'a> {
+    fn raw_of_plain<'a>(&self, plain: &Plain<'a>) -> Raw<'a> {
         let container = if self.settings.keep_containers { plain.container } else { &[] };
         Raw::new(plain.name, plain.tags, container, class(&plain.measure))
     }
