@@ -5,7 +5,7 @@
 //! Invariants: a sample is judged before it is learned; what was judged anomalous is learned only as far as a normal one
 //! could have gone; a sample without a finite value, or not later than the one before, leaves no trace in what is known.
 //!
-//! Cost: some fourteen cache lines a sample; at most [`STATE_BYTES_MAX`] a series (`benches/score.rs` gives ns a sample).
+//! Cost: six cache lines a sample, and one or two of each profile; at most [`STATE_BYTES_MAX`] a series (`benches/score.rs` gives ns a sample).
 
 use super::baseline::{Baseline, DAY_MS, Expectation, PROFILE_BYTES};
 use super::detect::{Context, Detectors, Effort, Readings};
