@@ -116,7 +116,7 @@ fn real_agents_are_polled_in_every_version_across_a_restart_while_another_is_dea
     agent.restart();
     wait_for(&server, "sysUpTime{device=\"secured\"}", |now| now < uptime);
     wait_for(&server, "snmp_up{device=\"secured\"}", |up| up == 1.0);
-    let lowest = "min_over_time({__name__=~\"if.*:rate\"}[10m]) < 0";
+    let lowest = "min_over_time(min({__name__=~\"if.*:rate\"})[10m:1s]) < 0";
     assert_eq!(value(&server, lowest), None, "a rate is never negative");
 }
 

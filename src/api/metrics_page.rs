@@ -303,9 +303,9 @@ impl MetricsPage {
         for (reason, counter) in reasons {
             out.sample("infrawatch_snmp_rates_withheld_total", &[("reason", reason)], read(counter));
         }
-        let late = "infrawatch_snmp_late_milliseconds_max";
+        let late = "infrawatch_snmp_late_seconds_max";
         out.gauge(late, "The latest that a cycle began after it was due.");
-        out.sample(late, &[], read(&counters.late_ms_max));
+        out.sample(late, &[], read(&counters.late_ms_max) as f64 / 1000.0);
         out.counter("infrawatch_snmp_events_total", "Traps and informs taken.");
         for (kind, counter) in [("trap", &counters.traps.traps), ("inform", &counters.traps.informs)] {
             out.sample("infrawatch_snmp_events_total", &[("kind", kind)], read(counter));
@@ -363,7 +363,11 @@ impl MetricsPage {
                 "Operations that failed in a folder of the journal since the start.",
                 failures,
             ),
-            ("infrawatch_rolled_days_total", "Days of partitions rolled up since the start.", keeper.rolled_days),
+            (
+                "infrawatch_rolled_partitions_total",
+                "Partitions rolled up since the start, once for each of their days.",
+                keeper.rolled_days,
+            ),
             ("infrawatch_rolled_samples_total", "Samples in them.", keeper.rolled_samples),
         ];
         for (name, help, value) in counters {

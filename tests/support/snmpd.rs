@@ -9,6 +9,9 @@ use tempfile::TempDir;
 pub(crate) const AUTH_PASSWORD: &str = "a password to prove it";
 pub(crate) const PRIVACY_PASSWORD: &str = "a password to hide it";
 
+/// Not `snmpd.conf`: the agent writes its own state to a file of that name in the same folder.
+const CONFIGURATION: &str = "agent.conf";
+
 /// A running agent; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Agent {
@@ -34,14 +37,14 @@ impl Agent {
              createUser old SHA \"{AUTH_PASSWORD}\" AES \"{PRIVACY_PASSWORD}\"\n\
              rouser operator priv\nrouser old priv\n{more}\n"
         );
-        std::fs::write(folder.path().join("snmpd.conf"), configuration).expect("the folder is ours");
+        std::fs::write(folder.path().join(CONFIGURATION), configuration).expect("the folder is ours");
         Self { child: Self::spawn(folder.path(), port), port, folder }
     }
 
     fn spawn(folder: &Path, port: u16) -> Child {
         Command::new("/usr/sbin/snmpd")
             .args(["-f", "-Lf", "/dev/null", "-C", "-c"])
-            .arg(folder.join("snmpd.conf"))
+            .arg(folder.join(CONFIGURATION))
             .arg(format!("udp:127.0.0.1:{port}"))
             .env("SNMP_PERSISTENT_DIR", folder)
             .stdout(Stdio::null())

@@ -200,6 +200,15 @@ impl Counted {
     fn sum(&self, name: &str) -> i64 {
         sum_of(&self.page, name).unwrap_or(0)
     }
+
+    /// How late a cycle began at worst, in milliseconds.
+    fn latest_start_ms(&self) -> i64 {
+        let mut lines = self.page.lines();
+        let seconds = lines.find_map(|line| line.strip_prefix("infrawatch_snmp_late_seconds_max "));
+        seconds
+            .and_then(|value| value.trim().parse::<f64>().ok())
+            .map_or(0, |seconds| (seconds * 1000.0).round() as i64)
+    }
 }
 
 fn measure(args: &SnmpArgs, simulator: &Simulator, server: &Server) -> Result<SnmpReport> {
@@ -242,7 +251,7 @@ fn measure(args: &SnmpArgs, simulator: &Simulator, server: &Server) -> Result<Sn
         devices_per_s_a_core: 1000.0 / poller_cpu_s_per_1000,
         cpu_s_per_1000: (after.all_s - before.all_s) / thousands,
         samples_per_poll: (accounts.received as f64) / (settled.cycles("polled").max(1)) as f64,
-        late_ms_max: after.sum("infrawatch_snmp_late_milliseconds_max"),
+        late_ms_max: after.latest_start_ms(),
         peak_rss_bytes: peak_rss_bytes(server.pid())?,
         accounting_law_holds: accounted.law_holds(),
         accounts: accounted,
