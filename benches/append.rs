@@ -69,7 +69,7 @@ impl Bench {
 impl Drop for Bench {
     /// The folder goes only when the journal has written what it was given: records go out in their order.
     fn drop(&mut self) {
-        let (done, written) = std::sync::mpsc::channel();
+        let (done, written) = std::sync::mpsc::channel::<()>();
         self.shard.commit(Box::new(move |_| drop(done)));
         // Ends with an error, as nothing is ever sent: the sender is gone.
         let _ = written.recv();
