@@ -4,21 +4,12 @@
 //! A small receive buffer makes any machine's server the slower side. Not here: a minute of it at full size, which
 //! `loadtest flood` is for.
 
-use std::path::PathBuf;
+mod support;
+
 use std::process::Command;
 
 use serde_json::Value;
-
-/// The server's binary: `INFRAWATCH_BIN`, else the one that the same build puts beside the test programs.
-fn server() -> PathBuf {
-    let beside = || {
-        let deps = std::env::current_exe().expect("this test has a path");
-        deps.ancestors().nth(2).expect("tests lie in a folder of the target directory").join("infrawatch")
-    };
-    let binary = std::env::var_os("INFRAWATCH_BIN").map_or_else(beside, PathBuf::from);
-    assert!(binary.is_file(), "{} is missing: build the server first: cargo build", binary.display());
-    binary
-}
+use support::server;
 
 #[test]
 fn a_flood_loses_only_what_is_counted_and_starves_nobody() {

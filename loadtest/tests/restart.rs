@@ -2,21 +2,12 @@
 //!
 //! Not here: many rounds, which `loadtest crash` does on request; two are enough to see that a restart works.
 
-use std::path::PathBuf;
+mod support;
+
 use std::process::Command;
 
 use serde_json::Value;
-
-/// The server's binary: `INFRAWATCH_BIN`, else the one that the same build puts beside the test programs.
-fn server() -> PathBuf {
-    let beside = || {
-        let deps = std::env::current_exe().expect("this test has a path");
-        deps.ancestors().nth(2).expect("tests lie in a folder of the target directory").join("infrawatch")
-    };
-    let binary = std::env::var_os("INFRAWATCH_BIN").map_or_else(beside, PathBuf::from);
-    assert!(binary.is_file(), "{} is missing: build the server first: cargo build", binary.display());
-    binary
-}
+use support::server;
 
 #[test]
 fn a_kill_loses_no_acknowledged_sample() {

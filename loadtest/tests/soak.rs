@@ -2,21 +2,12 @@
 //!
 //! Not here: whether its memory stays flat, which two small days cannot show; `loadtest soak` does on request.
 
-use std::path::PathBuf;
+mod support;
+
 use std::process::Command;
 
 use serde_json::Value;
-
-/// The server's binary: `INFRAWATCH_BIN`, else the one that the same build puts beside the test programs.
-fn server() -> PathBuf {
-    let beside = || {
-        let deps = std::env::current_exe().expect("this test has a path");
-        deps.ancestors().nth(2).expect("tests lie in a folder of the target directory").join("infrawatch")
-    };
-    let binary = std::env::var_os("INFRAWATCH_BIN").map_or_else(beside, PathBuf::from);
-    assert!(binary.is_file(), "{} is missing: build the server first: cargo build", binary.display());
-    binary
-}
+use support::server;
 
 #[test]
 fn days_of_samples_are_stored_one_after_the_other() {

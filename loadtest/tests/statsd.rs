@@ -2,21 +2,12 @@
 //!
 //! The load generator is run as a user runs it. Not here: types other than counters (see `tests/statsd.rs` of the server).
 
-use std::path::PathBuf;
+mod support;
+
 use std::process::Command;
 
 use serde_json::Value;
-
-/// The server's binary: `INFRAWATCH_BIN`, else the one that the same build puts beside the test programs.
-fn server() -> PathBuf {
-    let beside = || {
-        let deps = std::env::current_exe().expect("this test has a path");
-        deps.ancestors().nth(2).expect("tests lie in a folder of the target directory").join("infrawatch")
-    };
-    let binary = std::env::var_os("INFRAWATCH_BIN").map_or_else(beside, PathBuf::from);
-    assert!(binary.is_file(), "{} is missing: build the server first: cargo build", binary.display());
-    binary
-}
+use support::server;
 
 /// Sends at a rate that no machine drops anything at, with windows of a second, and gives the figures.
 fn statsd(arguments: &[&str]) -> Value {
