@@ -16,6 +16,7 @@ mod compare;
 mod expressions;
 mod fixture;
 mod random;
+mod refused;
 
 use compare::{Sides, When};
 use random::Dice;
