@@ -37,7 +37,8 @@
 //! - `storage` (a crate): series identity, partitions, journal, checkpoints, blocks. Has never heard of a protocol.
 //! - `protocols` (a crate): bytes in, borrowed views out. Has never heard of a disk.
 //! - [`config`], [`clock`], [`self_metrics`], [`logging`]: what everyone may use.
-//! - [`metric_metadata`]: what senders say of metric families.
+//! - [`metric_metadata`]: what senders say of metric families. [`snmp_counters`]: what the poller counts.
+//! - `nearest`: which name a mistyped name was probably meant to be.
 //! - [`series_file`]: files of samples (CSV, JSON) as rows.
 //! - [`analysis`]: what is usual for a series, one sample at a time, and what it will do next; pure computation.
 //! - [`plot`]: pictures of series as SVG.
@@ -62,6 +63,7 @@ pub mod http_server;
 pub mod ingest;
 pub mod logging;
 pub mod metric_metadata;
+mod nearest;
 pub mod plot;
 pub mod query;
 pub mod self_metrics;

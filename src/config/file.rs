@@ -6,9 +6,9 @@
 
 use super::error::ConfigError;
 use super::keys::KEYS;
-use super::nearest::nearest;
 use super::placeholder;
 use super::table::{Key, Origin};
+use crate::nearest::nearest;
 use std::collections::BTreeMap;
 use std::path::Path;
 use toml::de::{DeTable, DeValue};

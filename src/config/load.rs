@@ -6,8 +6,8 @@
 use super::error::{ConfigError, ConfigErrors};
 use super::file;
 use super::keys::{Config, KEYS};
-use super::nearest::nearest;
 use super::table::{Key, Origin};
+use crate::nearest::nearest;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

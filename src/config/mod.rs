@@ -23,7 +23,6 @@ mod document;
 mod error;
 mod file;
 mod load;
-mod nearest;
 mod placeholder;
 
 pub use document::{reference_markdown, settings_toml};

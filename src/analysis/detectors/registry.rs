@@ -10,6 +10,7 @@ use super::{
     StaticRules, StlResidual, StreamingZScore, ZScore,
 };
 use crate::analysis::Zone;
+use crate::nearest::edits;
 
 /// What may be set about detectors; each uses what concerns it and has a default of its own for what is `None`.
 #[derive(Debug, Clone, PartialEq)]
@@ -251,22 +252,7 @@ pub fn find(name: &str) -> Result<&'static Entry, UnknownDetector> {
 /// The known name, or `ensemble`, that takes the fewest edits.
 fn nearest(name: &str) -> &'static str {
     let names = ALL.iter().flat_map(|entry| [entry.name, entry.alias]).chain(["ensemble"]);
-    names.filter(|known| !known.is_empty()).min_by_key(|known| distance(known, name)).unwrap_or("ensemble")
-}
-
-/// Insertions, deletions and replacements that make one of the other (Levenshtein 1966).
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (at, from) in left.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
-        for (place, to) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[place + 1];
-            row[place + 1] = replaced.min(row[place] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
+    names.filter(|known| !known.is_empty()).min_by_key(|known| edits(known, name)).unwrap_or("ensemble")
 }
 
 #[cfg(test)]
@@ -279,7 +265,6 @@ mod tests {
         assert_eq!(error.to_string(), "Unknown detector type: gsed; did you mean gesd?");
         assert_eq!(find("z_scor").unwrap_err().nearest, "z_score");
         assert_eq!(find("ensembel").unwrap_err().nearest, "ensemble");
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! Which name a mistyped name was probably meant to be.
 //!
-//! Not here: where names are looked up (see `file`, `load`).
+//! Not here: where names are looked up (settings in `config`, detectors in `analysis::detectors`).
 
 /// The candidate that the fewest edits turn into `name`, if they are few for its length: one, or a third of it.
-pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (name.chars().count() / 3).max(1);
     candidates
         .map(|candidate| (edits(name, candidate), candidate))
@@ -13,7 +13,7 @@ pub(super) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
 }
 
 /// Insertions, deletions and replacements of single characters between two names (Levenshtein's distance).
-fn edits(from: &str, to: &str) -> usize {
+pub(crate) fn edits(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (i, a) in from.chars().enumerate() {
