@@ -74,3 +74,38 @@ fn health_readiness_and_metrics_have_their_pages() {
     assert_eq!(post(&server.url("/-/compact"), &[], b"").expect("it answers").status, 200);
     server.stop();
 }
+
+/// A folder that takes no files is one whose name is taken by a file; root could write anywhere else.
+#[test]
+fn a_journal_with_a_mirror_goes_on_without_it_says_so_and_takes_it_back() {
+    let home = tempfile::tempdir().unwrap();
+    let mirror = home.path().join("mirror");
+    let server = Server::start_with_settings(&[("INFRAWATCH_STORAGE_JOURNAL_MIRROR_DIR", mirror.to_str().unwrap())]);
+    let push = |value: u32| {
+        let body = format!("[{{\"name\": \"up\", \"value\": {value}, \"timestamp\": {}}}]", 1_700_000_000 + value);
+        let headers = [("content-type", "application/json")];
+        post(&server.url("/api/v1/metrics"), &headers, body.as_bytes()).unwrap().status
+    };
+    let journal = || get_json(&server.url("/health"), &[])["components"]["journal"].clone();
+    let folders = || {
+        let page = get(&server.url("/metrics"), &[]).unwrap().body;
+        let line =
+            page.lines().find(|line| line.starts_with("infrawatch_journal_folders_writing ")).unwrap().to_owned();
+        line.rsplit_once(' ').unwrap().1.to_owned()
+    };
+    assert_eq!((push(1), journal()["status"].as_str(), folders().as_str()), (200, Some("healthy"), "2"));
+    std::fs::remove_dir_all(&mirror).unwrap();
+    std::fs::write(&mirror, b"in the way").unwrap();
+    assert_eq!((push(2), push(3)), (200, 200), "writing goes on");
+    let said = journal();
+    assert_eq!((said["status"].as_str(), folders().as_str()), (Some("degraded"), "1"), "{said}");
+    assert!(said["detail"].as_str().unwrap().contains(mirror.to_str().unwrap()), "{said}");
+    std::fs::remove_file(&mirror).unwrap();
+    support::eventually("the mirror is written again", 60, || (journal()["status"] == "healthy").then_some(()));
+    assert_eq!((push(4), folders().as_str()), (200, "2"));
+    let restarted = server.kill().restart();
+    let query = [("query", "count_over_time(up[1h])"), ("time", "1700000100")];
+    let answer = get_json(&restarted.url("/api/v1/query"), &query);
+    assert_eq!(answer["data"]["result"][0]["value"][1], "4", "{answer}");
+    restarted.stop();
+}
