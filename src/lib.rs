@@ -44,9 +44,11 @@
 //! - [`plot`]: pictures of series as SVG.
 //! - [`synthetic`]: seeded metrics with known anomalies.
 //! - [`anomaly`]: runs of anomalous samples as records, kept by the thread `anomaly-book`.
+//! - [`change_events`]: what people and programs tell of deployments and other changes.
 //! - [`shard`]: the threads that own series, the batches they take, and the models they lend to be scored.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
 //! - [`query`]: PromQL over `storage::Store`.
+//! - [`pull`]: models trained on request on the answer of an expression.
 //! - [`api`]: HTTP pages, one file a resource; [`http_server`] the connections under them.
 //! - [`service_manager`]: what systemd is told. [`server`]: the only assembly point. [`cli`]: the commands.
 //!
@@ -56,6 +58,7 @@
 pub mod analysis;
 pub mod anomaly;
 pub mod api;
+pub mod change_events;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -65,6 +68,7 @@ pub mod logging;
 pub mod metric_metadata;
 mod nearest;
 pub mod plot;
+pub mod pull;
 pub mod query;
 pub mod self_metrics;
 pub mod series_file;

@@ -10,6 +10,7 @@
 use super::metrics_page::{Exposition, MetricsPage};
 use crate::analysis::detector_names;
 use crate::anomaly::ENSEMBLE;
+use crate::pull::Judged;
 use crate::shard::questions::ModelBoard;
 use storage::Store;
 use storage::series::NAME_LABEL;
@@ -41,6 +42,39 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
             [("metric_name", name), ("detector_type", &*count.detector), ("severity", count.severity.as_str())];
         out.sample("anomaly_detected_total", &labels, count.count);
     }
+    pull(page, out);
+}
+
+/// What models trained on request last said, under the names that the service they stand in for had.
+fn pull(page: &MetricsPage, out: &mut Exposition) {
+    let judged = page.pull.judged();
+    let labels = |one: &Judged| {
+        let Judged { metric_name, instance, job, .. } = one.clone();
+        [("metric_name", metric_name), ("instance", instance), ("job", job)]
+    };
+    let mut gauge = |name: &str, help: &str, value: fn(&Judged) -> f64| {
+        out.gauge(name, help);
+        for one in &judged {
+            let labels = labels(one);
+            out.sample(name, &labels.each_ref().map(|(name, text)| (*name, text.as_str())), value(one));
+        }
+    };
+    gauge("ml_anomaly_score", "ML anomaly score for metric", |one| one.score);
+    gauge("ml_anomaly_flag", "ML anomaly flag for metric: 1 anomalous, 0 not", |one| {
+        f64::from(u8::from(one.is_anomaly))
+    });
+    out.gauge("ml_model_last_training_timestamp", "When the model was trained, in seconds since 1970.");
+    let trained = page.pull.trained();
+    for (name, time_s) in &trained {
+        out.sample("ml_model_last_training_timestamp", &[("metric_name", name)], time_s);
+    }
+    out.gauge("infrawatch_model_age_seconds", "How long ago the model was trained.");
+    for (name, time_s) in &trained {
+        let age_s = (page.now_ms)() as f64 / 1000.0 - time_s;
+        out.sample("infrawatch_model_age_seconds", &[("metric_name", name)], age_s.max(0.0));
+    }
+    out.counter("infrawatch_pull_gauges_left_total", "Gauges of models trained on request that left for want of room.");
+    out.sample("infrawatch_pull_gauges_left_total", &[], page.pull.left());
 }
 
 fn book(page: &MetricsPage, out: &mut Exposition) {

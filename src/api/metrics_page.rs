@@ -5,6 +5,7 @@
 use super::{anomaly_metrics, process};
 use crate::anomaly::book::Book;
 use crate::metric_metadata::MetricBook;
+use crate::pull::PullGauges;
 use crate::query::Room;
 use crate::self_metrics::{Drop, Rejection, SelfMetrics, Source, SourceCounters};
 use crate::shard::questions::ModelBoard;
@@ -38,6 +39,10 @@ pub struct MetricsPage {
     pub names_max: usize,
     /// The queries in flight.
     pub queries: Arc<Room>,
+    /// What models trained on request last said.
+    pub pull: Arc<PullGauges>,
+    /// The clock.
+    pub now_ms: fn() -> i64,
 }
 
 /// The route, at the root.

@@ -5,6 +5,7 @@
 pub mod admin;
 mod anomaly_metrics;
 pub mod compress;
+pub mod conventions;
 pub mod health;
 pub mod metrics_page;
 mod process;

@@ -16,6 +16,7 @@ use super::kinds::{
 };
 use super::statsd_kinds::{Containers, Dialect, OptionalFile, Shares};
 use super::table::{Key, Origin, at_most_one, read, settings};
+use super::text_kinds::Text;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -168,6 +169,20 @@ settings! {
     anomalies: Anomalies {
         /// Anomalies kept in memory and on disk, for as long as storage.retention; the earliest leave.
         max_records: usize as Count = "20000" in "1" to "10000000",
+    }
+
+    /// Changes that people and programs tell of, at /api/v1/events.
+    events: Events {
+        /// Events kept; the earliest leave.
+        max_records: usize as Count = "10000" in "1" to "1000000",
+    }
+
+    /// Models trained on request on the answer of an expression: POST /train, GET /predict.
+    pull: Pull {
+        /// A Prometheus that is asked for the samples; empty takes those of our own store.
+        prometheus_url: String as Text = "" or "PROMETHEUS_URL",
+        /// The directory of these models; empty puts it inside data_dir.
+        model_dir: Option<PathBuf> as OptionalFolder = "" or "MODEL_DIR",
     }
 
     /// The server's own metrics, at /metrics.

@@ -18,6 +18,7 @@ mod table;
 mod keys;
 mod kinds;
 mod statsd_kinds;
+mod text_kinds;
 
 mod document;
 mod error;

@@ -31,6 +31,8 @@ const API: &[&str] = &[
     "series_file",
     "metric_metadata",
     "ingest::snmp",
+    "change_events",
+    "pull",
 ];
 
 /// The most exact name of a file's module counts: `cli::serve` before `cli`. Paths into other crates start with the
@@ -48,6 +50,7 @@ const ROOMS: &[Room] = &[
     room("snmp_counters", &[], false),
     room("self_metrics", &["snmp_counters"], true),
     room("metric_metadata", &[], false),
+    room("change_events", &[], false),
     room("analysis", &["nearest"], false),
     room("series_file", &[], false),
     room("synthetic", &[], false),
@@ -55,6 +58,7 @@ const ROOMS: &[Room] = &[
     room("shard", &["storage", "analysis", "anomaly::run", "metric_metadata"], true),
     room("ingest", &["protocols", "storage::series", "shard", "series_file", "metric_metadata"], true),
     room("query", &["shard::questions", "storage"], true),
+    room("pull", &["query", "analysis", "storage"], true),
     room("alert", &["analysis", "storage::series"], true),
     room("rules", &["query", "alert::book", "ingest::lane"], true),
     room("http_server", &[], true),

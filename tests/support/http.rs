@@ -36,6 +36,12 @@ pub(crate) fn get_json(url: &str, parameters: &[(&str, &str)]) -> Value {
     serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{url} {parameters:?}: {error}"))
 }
 
+/// GET with headers; an error only when nothing answers.
+pub(crate) fn get_with(url: &str, headers: &[(&str, &str)]) -> Result<Answer, Error> {
+    let request = agent().get(url);
+    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).call().and_then(read)
+}
+
 /// POST of a body with headers; an error only when nothing answers.
 pub(crate) fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Error> {
     let request = agent().post(url);

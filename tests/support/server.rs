@@ -74,6 +74,12 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// What curl prints, whatever bytes it got.
+    pub(crate) fn curl(&self, arguments: &[&str]) -> String {
+        let output = Command::new("curl").args(arguments).output().expect("curl is installed; ./test installs it");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Where it listens.
     pub(crate) fn address(&self) -> &str {
         &self.address

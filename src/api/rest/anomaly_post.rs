@@ -22,8 +22,6 @@ use storage::series::{KEY_BYTES_MAX, KeyBuilder, NAME_LABEL};
 
 /// Longest context, as JSON in bytes: records stay in memory.
 const CONTEXT_BYTES_MAX: usize = 4096;
-/// The end of the last year that RFC 3339 can write, and so the latest time of an anomaly.
-const TIME_MS_MAX: i64 = 253_402_300_799_999;
 
 const KINDS: [AnomalyKind; 8] = [
     AnomalyKind::Point,
@@ -47,8 +45,8 @@ pub(super) async fn post(State(shared): State<Arc<Shared>>, body: Body) -> Resul
 
 fn record(fields: &mut Fields, now_ms: i64) -> Result<AnomalyRecord, ApiError> {
     let key = key(fields)?;
-    let start_ms = time_ms(fields, "timestamp")?.unwrap_or(now_ms);
-    let last_ms = time_ms(fields, "end")?.unwrap_or(start_ms);
+    let start_ms = fields.past_or_future_ms("timestamp")?.unwrap_or(now_ms);
+    let last_ms = fields.past_or_future_ms("end")?.unwrap_or(start_ms);
     if last_ms < start_ms {
         return Err(ApiError::field("end", "before timestamp"));
     }
@@ -77,15 +75,6 @@ fn key(fields: &mut Fields) -> Result<Arc<[u8]>, ApiError> {
     match key.len() > KEY_BYTES_MAX {
         true => Err(ApiError::field("labels", format!("longer than {KEY_BYTES_MAX} bytes together"))),
         false => Ok(key.into()),
-    }
-}
-
-fn time_ms(fields: &mut Fields, name: &str) -> Result<Option<i64>, ApiError> {
-    match fields.time_ms(name)? {
-        Some(time_ms) if !(0..=TIME_MS_MAX).contains(&time_ms) => {
-            Err(ApiError::field(name, "before 1970 or after the year 9999"))
-        }
-        time_ms => Ok(time_ms),
     }
 }
 

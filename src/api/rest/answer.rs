@@ -84,6 +84,19 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error, see the server's log")
     }
 
+    /// Whether this field is what makes no sense.
+    pub(super) fn names_field(&self, field: &str) -> bool {
+        self.more.get("field").is_some_and(|named| named == field)
+    }
+
+    /// The same complaint about a field of another name.
+    pub(super) fn renamed(mut self, field: &str) -> Self {
+        if let Some(Value::String(before)) = self.more.insert("field".to_owned(), field.into()) {
+            self.message = self.message.replacen(&before, field, 1);
+        }
+        self
+    }
+
     /// The same with one more field.
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// The longest body; they hold a few short fields.
 const BODY_BYTES_MAX: usize = 64 << 10;
+/// The end of the last year that RFC 3339 can write, and so the latest time of what is kept.
+const TIME_MS_MAX: i64 = 253_402_300_799_999;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -91,6 +93,16 @@ impl Fields {
             Some(Value::String(text)) => time_ms_of(name, &text).map(Some),
             Some(Value::Number(number)) => time_ms_of(name, &number.to_string()).map(Some),
             Some(other) => time_ms_of(name, &other.to_string()).map(Some),
+        }
+    }
+
+    /// A time that a calendar has, from 1970 on.
+    pub(super) fn past_or_future_ms(&mut self, name: &str) -> Result<Option<i64>, ApiError> {
+        match self.time_ms(name)? {
+            Some(time_ms) if !(0..=TIME_MS_MAX).contains(&time_ms) => {
+                Err(ApiError::field(name, "before 1970 or after the year 9999"))
+            }
+            time_ms => Ok(time_ms),
         }
     }
 

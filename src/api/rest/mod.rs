@@ -19,11 +19,14 @@ mod selection;
 mod anomalies;
 mod anomaly_post;
 mod detect;
+mod events;
 mod export;
 mod forecast;
 mod metric;
 mod metrics;
+mod models;
 mod points;
+mod pull;
 mod rollups;
 mod snmp;
 
@@ -31,15 +34,23 @@ pub use answer::not_found;
 pub use answer::wrong_method;
 
 use crate::analysis;
+use crate::analysis::drift::Drift;
 use crate::anomaly::book::Book;
+use crate::change_events::ChangeEvents;
 use crate::ingest::snmp::SnmpControl;
+use crate::pull::{ModelShelf, PullGauges, Source};
 use crate::query::QueryLimits;
 use crate::shard::questions::ModelBoard;
 use axum::Router;
 use axum::routing::{get, post};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use storage::Store;
 use tokio::sync::Semaphore;
+
+/// Models whose newest drift is remembered.
+const DRIFTS_MAX: usize = 1000;
 
 /// What the API needs to answer.
 #[derive(Debug, Clone)]
@@ -50,6 +61,16 @@ pub struct RestApi {
     pub book: Book,
     /// What is known of the models.
     pub board: Arc<ModelBoard>,
+    /// Changes that were told of.
+    pub events: ChangeEvents,
+    /// Models trained on request.
+    pub shelf: Arc<ModelShelf>,
+    /// Where these find samples.
+    pub source: Source,
+    /// What they last said.
+    pub gauges: Arc<PullGauges>,
+    /// How far the values they judged last were from those of their training.
+    pub drifts: Arc<Mutex<BTreeMap<String, Drift>>>,
     /// A way to what polls devices by SNMP, where something does.
     pub snmp: Option<SnmpControl>,
     /// How samples are judged.
@@ -68,10 +89,12 @@ struct Shared {
     permits: Arc<Semaphore>,
 }
 
-/// The routes, to be mounted under `/api/v1`; at most `at_once` requests compute at a time.
-pub fn router(api: RestApi, at_once: usize) -> Router {
+/// The routes to be mounted under `/api/v1`, and those at the root; at most `at_once` requests compute at a time.
+pub fn routers(api: RestApi, at_once: usize) -> (Router, Router) {
     let permits = Arc::new(Semaphore::new(at_once.max(1)));
-    Router::new()
+    let shared = Arc::new(Shared { api, permits });
+    let root = Router::new().route("/train", post(pull::train)).route("/predict", get(pull::predict));
+    let under = Router::new()
         .route("/metrics", get(metrics::list))
         .route("/metrics/{name}", get(metric::show))
         .route("/metrics/{name}/rollups", get(rollups::show))
@@ -82,8 +105,14 @@ pub fn router(api: RestApi, at_once: usize) -> Router {
         .route("/anomalies/stats", get(anomalies::stats))
         .route("/anomalies/{id}", get(anomalies::one))
         .route("/anomalies/{id}/feedback", post(anomalies::feedback).delete(anomalies::take_back))
+        .route("/events", get(events::list).post(events::post))
+        .route("/models", get(models::list))
+        .route("/models/{name}", get(models::one).delete(models::remove))
+        .route("/train", post(pull::train))
+        .route("/predict", get(pull::predict))
         .route("/snmp/devices", get(snmp::list).post(snmp::add))
         .route("/snmp/devices/{name}", get(snmp::one).delete(snmp::remove))
         .route("/snmp/traps", get(snmp::traps))
-        .with_state(Arc::new(Shared { api, permits }))
+        .with_state(shared.clone());
+    (under, root.with_state(shared))
 }

@@ -52,6 +52,13 @@ impl Parameters {
         self.text(name).map(|text| duration_ms_of(name, text)).transpose()
     }
 
+    /// A finite number.
+    pub(super) fn number(&self, name: &str) -> Result<Option<f64>, ApiError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let number = text.parse().ok().filter(|number: &f64| number.is_finite());
+        number.map(Some).ok_or_else(|| ApiError::field(name, "expected a finite number"))
+    }
+
     /// `true` or `false`, the latter when absent.
     pub(super) fn is_set(&self, name: &str) -> Result<bool, ApiError> {
         let words = [("true", true), ("1", true), ("false", false), ("0", false)];

@@ -7,26 +7,27 @@
 //!
 //! Not here: what any part does.
 
-use crate::analysis;
+mod routes;
+mod settings;
+
+use self::routes::routes;
+use self::settings::{book_settings, model_settings, statsd_settings, store_settings, window_settings};
 use crate::analysis::fan_out::FanOut;
 use crate::anomaly::book::{self, Book, BookHandle};
 use crate::anomaly::run::AnomalyRun;
-use crate::api::prometheus::{self, PrometheusApi};
-use crate::api::rest::{self, RestApi};
-use crate::api::{admin, compress, health, metrics_page};
+use crate::change_events::ChangeEvents;
 use crate::clock;
-use crate::config::{self, Config, QuerySemantics};
+use crate::config::{self, Config};
 use crate::http_server::{self, Peer, Ready};
 use crate::ingest::snmp::{self, SnmpHandle, SnmpSettings};
-use crate::ingest::statsd_listener::{self, StatsdHandle, StatsdSettings};
+use crate::ingest::statsd_listener::{self, StatsdHandle};
 use crate::ingest::statsd_stream::{self, PieceSender};
-use crate::ingest::{Bodies, BodyLimits, Lanes, StatsdSocket, json_push, remote_write};
+use crate::ingest::{Lanes, StatsdSocket};
 use crate::metric_metadata::MetricBook;
-use crate::query::{QueryLimits, Room, Semantics};
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
-use crate::shard::{self, BatchPool, Peers, Quantiles, ScoringContext, ShardHandle, WindowSettings};
+use crate::shard::{self, BatchPool, Peers, ScoringContext, ShardHandle};
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
 use axum::body::Body;
@@ -35,7 +36,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use storage::journal::ReplayReport;
-use storage::{Settings, Store, StoreThreads};
+use storage::{Store, StoreThreads};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -161,65 +162,6 @@ fn announce(
     eprintln!("ready http={} statsd={}{tcp}{traps}", text(http), text(statsd));
 }
 
-fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started_ms: i64) -> Router {
-    let store = &running.store;
-    let limits = BodyLimits {
-        body_bytes: config.http.max_body_bytes as usize,
-        decompressed_bytes: config.http.max_decompressed_bytes as usize,
-        in_flight_bytes: config.http.max_in_flight_bytes as usize,
-    };
-    let bodies = Arc::new(Bodies::new(limits));
-    let (told, metrics) = (running.told.clone(), running.metrics.clone());
-    let known_bytes_max = config.remote_write.known_series_bytes as usize;
-    let write = remote_write::router(running.lanes.clone(), metrics, told.clone(), bodies.clone(), known_bytes_max);
-    let future_ms = config.storage.future.as_millis() as i64;
-    let push = json_push::router(running.lanes.clone(), running.metrics.clone(), bodies, future_ms);
-    let version = env!("CARGO_PKG_VERSION");
-    let query = query_limits(&config.query);
-    let room = Room::new(query.memory_max_bytes);
-    let (queries, now_ms) = (room.clone(), clock::now_ms as fn() -> i64);
-    let (store_of_read, told_to_read) = (store.clone(), told.clone());
-    let read =
-        prometheus::router(PrometheusApi { store: store_of_read, told: told_to_read, query, room, version, now_ms });
-    let prometheus = write.merge(compress::gzip(read));
-    let (book, board) = (running.book.clone(), running.board.clone());
-    let metrics = running.metrics.clone();
-    let store_of_health = store.clone();
-    let health = health::Health { store: store_of_health, book, board, metrics, stopping, started_ms, now_ms };
-    let page = metrics_page::MetricsPage {
-        metrics: running.metrics.clone(),
-        told,
-        store: store.clone(),
-        book: running.book.clone(),
-        board: running.board.clone(),
-        names_max: config.metrics.names_max,
-        queries,
-    };
-    let own = rest(config, running);
-    Router::new()
-        .nest("/api/v1", prometheus.clone().merge(push).merge(own))
-        .nest("/prometheus/api/v1", prometheus.merge(prometheus::nothing::router()))
-        .merge(health::router(health))
-        .merge(metrics_page::router(page))
-        .merge(admin::router(store.clone()))
-        .fallback(rest::not_found)
-        .method_not_allowed_fallback(rest::wrong_method)
-}
-
-/// The REST API; a computation for every core at most, since each takes one for as long as it lasts.
-fn rest(config: &Config, running: &Running) -> Router {
-    let api = RestApi {
-        store: running.store.clone(),
-        book: running.book.clone(),
-        board: running.board.clone(),
-        snmp: running.snmp.as_ref().map(|snmp| snmp.control().clone()),
-        settings: model_settings(config),
-        query: query_limits(&config.query),
-        now_ms: clock::now_ms,
-    };
-    rest::router(api, std::thread::available_parallelism().map_or(1, usize::from))
-}
-
 /// The routes of a server over a store that a command opens itself, without any listener.
 #[derive(Debug)]
 pub struct Local {
@@ -328,6 +270,8 @@ struct Running {
     runs: Sender<AnomalyRun>,
     book_thread: BookHandle,
     board: Arc<ModelBoard>,
+    /// Changes that were told of.
+    events: ChangeEvents,
     /// Polls devices; only in a server, not for a command over a store.
     snmp: Option<SnmpHandle>,
 }
@@ -342,6 +286,9 @@ impl Running {
         let store = opened.store.clone();
         let newest = Box::new(move || store.newest_ms());
         let (book, runs, book_thread) = book::open(book_settings(config), newest)?;
+        let events = config.storage.data_dir.join("events");
+        let events = ChangeEvents::open(&events, config.events.max_records)
+            .with_context(|| format!("cannot open the events in {}", events.display()))?;
         let board = Arc::new(ModelBoard::default());
         let pool = BatchPool::new(config.shards.queue_batches);
         let windows = window_settings(&config.statsd);
@@ -362,7 +309,7 @@ impl Running {
         let statsd = Statsd::start(&config.statsd, statsd, &lanes, &metrics)?;
         let (store, threads) = (opened.store, opened.threads);
         let snmp = None;
-        Ok(Self { store, threads, shards, lanes, metrics, told, statsd, book, runs, book_thread, board, snmp })
+        Ok(Self { store, threads, shards, lanes, metrics, told, statsd, book, runs, book_thread, board, events, snmp })
     }
 
     /// Starts polling by SNMP: devices may also be added while the server runs.
@@ -416,81 +363,11 @@ fn scoring(
     })))
 }
 
-/// How series are judged, live and when somebody asks.
-fn model_settings(config: &Config) -> analysis::Settings {
-    let anomalies_per_month = config.budget.anomalies_per_series_month;
-    analysis::Settings { anomalies_per_month, ..analysis::Settings::default() }
-}
-
 fn report(replayed: &ReplayReport, took_ms: i64) {
     let ReplayReport { records, bytes, torn_bytes, damaged_places, damaged_bytes, .. } = replayed;
     tracing::info!(records, bytes, torn_bytes, took_ms, "store open, journal replayed");
     if *damaged_places > 0 {
         let first = replayed.damage.first().map(|damage| (damage.path.display().to_string(), damage.offset));
         tracing::error!(damaged_places, damaged_bytes, ?first, "the journal is damaged; what is whole was kept");
-    }
-}
-
-fn book_settings(config: &Config) -> book::Settings {
-    book::Settings {
-        folder: config.storage.data_dir.join("anomalies"),
-        records_max: config.anomalies.max_records,
-        retention_ms: config.storage.retention_ms().unwrap_or(0),
-        names_max: config.metrics.names_max,
-    }
-}
-
-fn window_settings(statsd: &config::StatsD) -> WindowSettings {
-    WindowSettings {
-        window_ms: statsd.window.as_millis() as i64,
-        idle_ms: statsd.idle.as_millis() as i64,
-        quantiles: Quantiles::of(&statsd.quantiles),
-    }
-}
-
-fn statsd_settings(statsd: &config::StatsD, dialect: config::Dialect) -> StatsdSettings {
-    StatsdSettings {
-        window_ms: statsd.window.as_millis() as i64,
-        idle_ms: statsd.idle.as_millis() as i64,
-        series_max: statsd.max_series as u64,
-        signs_change_gauges: dialect == config::Dialect::Etsy,
-        keep_containers: statsd.containers == config::Containers::Label,
-    }
-}
-
-fn query_limits(query: &config::Query) -> QueryLimits {
-    QueryLimits {
-        max_points: query.max_points,
-        max_samples: query.max_samples as u64,
-        lookback_ms: query.lookback.as_millis() as i64,
-        max_concurrent: query.max_concurrent,
-        timeout_ms: query.timeout.as_millis() as u64,
-        memory_max_bytes: query.memory_max,
-        semantics: match query.semantics {
-            QuerySemantics::Two => Semantics::Closed,
-            QuerySemantics::Three => Semantics::LeftOpen,
-        },
-        ..QueryLimits::default()
-    }
-}
-
-fn store_settings(config: &Config, shards: usize) -> Settings {
-    let storage = &config.storage;
-    Settings {
-        journal_dir: storage.journal_dir.clone(),
-        journal_mirror_dir: storage.journal_mirror_dir.clone(),
-        retention_ms: storage.retention_ms().unwrap_or(0),
-        rollups: storage.rollups,
-        rollup_5m_retention_ms: storage.rollup_5m_retention.as_millis() as i64,
-        rollup_1h_retention_ms: storage.rollup_1h_retention.as_millis() as i64,
-        max_bytes: storage.max_bytes,
-        out_of_order_ms: storage.out_of_order.as_millis() as i64,
-        future_ms: storage.future.as_millis() as i64,
-        max_series: storage.max_series as u64,
-        cache_bytes: storage.cache_bytes,
-        journal_group: storage.journal_group,
-        checkpoint_bytes: storage.checkpoint_bytes,
-        shards,
-        ..Settings::new(&storage.data_dir)
     }
 }

@@ -1,10 +1,8 @@
 //! Every command in `docs/api.md` works as it stands there, one after the other on one server.
 
-mod support;
-
+use super::support::server::Server;
 use std::path::Path;
 use std::process::Command;
-use support::server::Server;
 
 const ADDRESS: &str = "localhost:8080";
 
@@ -12,8 +10,9 @@ const ADDRESS: &str = "localhost:8080";
 fn every_example_of_the_api_works() {
     let server = Server::start();
     let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md");
-    let document = std::fs::read_to_string(document).unwrap();
-    let examples: Vec<&str> = document.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    let document = std::fs::read_to_string(document).expect("the document is ours");
+    let examples: Vec<&str> =
+        document.split("```sh\n").skip(1).map(|rest| rest.split_once("```").expect("the document is ours").0).collect();
     assert!(examples.len() >= 7, "{}", examples.len());
     for example in examples {
         assert!(example.contains(ADDRESS), "{example}");

@@ -1,0 +1,215 @@
+//! `POST /train` and `GET /predict`: a model of a PromQL expression, and what it says of the expression's newest values.
+//!
+//! Not here: models and where their samples come from (see `pull`).
+
+use super::answer::{ApiError, Text};
+use super::body::Fields;
+use super::parameters::Parameters;
+use super::run::run;
+use super::shapes::Time;
+use super::{DRIFTS_MAX, Shared};
+use crate::pull::{
+    Judged, POINTS_MIN, Scored, SourceError, TrainedModel, Training, TrainingError, TrainingSeries, short_name,
+};
+use crate::query::{Cancel, RangeTimes};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::Uri;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const DAY_MS: f64 = 86_400_000.0;
+const MINUTE_MS: i64 = 60_000;
+/// Days and share of anomalies that training takes unless told otherwise.
+const DAYS: f64 = 14.0;
+const CONTAMINATION: f64 = 0.01;
+/// Points a series that training asks for at most; beyond them the step grows.
+const POINTS_MAX: i64 = 50_000;
+/// Days, and minutes, that can be asked for.
+const DAYS_MAX: f64 = 400.0;
+const LOOKBACK_MINUTES: f64 = 60.0;
+const LOOKBACK_MINUTES_MAX: f64 = 44_640.0;
+/// Steps before the first value that is judged, so that the longest window is filled.
+const WARM_UP_STEPS: i64 = 60;
+/// Values, and anomalies, that an answer shows: the newest.
+const PREDICTIONS_SHOWN: usize = 100;
+const ANOMALIES_SHOWN: usize = 20;
+
+#[derive(Debug, Serialize)]
+struct Trained<'a> {
+    status: &'static str,
+    model_name: &'a str,
+    samples: usize,
+    training_period_days: f64,
+    model_path: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Predicted<'a> {
+    model_name: &'a str,
+    total_samples: usize,
+    anomalies_detected: usize,
+    anomaly_rate: f64,
+    series_skipped: usize,
+    predictions: &'a [Prediction],
+    anomalies: &'a [Prediction],
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Prediction {
+    timestamp: Time,
+    value: f64,
+    is_anomaly: bool,
+    anomaly_score: f64,
+    metric: BTreeMap<String, String>,
+}
+
+impl From<SourceError> for ApiError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Query(error) => match Self::from(error) {
+                wrong if wrong.names_field("match") => wrong.renamed("promql"),
+                other => other,
+            },
+            SourceError::Remote { .. } => Self::unavailable(error.to_string()),
+        }
+    }
+}
+
+/// Trains a model.
+pub(super) async fn train(State(shared): State<Arc<Shared>>, body: Body) -> Result<Text, ApiError> {
+    let mut fields = Fields::read(body).await?;
+    let promql = fields.text("promql")?.filter(|promql| !promql.trim().is_empty());
+    let promql = promql.ok_or_else(|| ApiError::bad("promql is required").with("field", "promql"))?;
+    let name = fields.text("model_name")?.filter(|name| !name.is_empty()).unwrap_or_else(|| promql.replace(' ', "_"));
+    let days = fields.number("training_days")?.unwrap_or(DAYS);
+    if !(days > 0.0 && days <= DAYS_MAX) {
+        return Err(ApiError::field("training_days", format!("expected a number above 0 and at most {DAYS_MAX}")));
+    }
+    let contamination = fields.number("contamination")?.unwrap_or(CONTAMINATION);
+    if !(0.0..=0.5).contains(&contamination) {
+        return Err(ApiError::field("contamination", "expected a number from 0 to 0.5"));
+    }
+    fields.finish()?;
+    run(shared, move |shared, cancel| {
+        let now_ms = (shared.api.now_ms)();
+        let span_ms = (days * DAY_MS) as i64;
+        let step_ms = (span_ms / POINTS_MAX).max(MINUTE_MS);
+        let series = samples(shared, &promql, (now_ms - span_ms, now_ms), step_ms, cancel)?;
+        let version = shared.api.shelf.version(&name) + 1;
+        let training = Training { name, promql, trained_at_ms: now_ms, days, step_ms, contamination, version, series };
+        let model = TrainedModel::train(training.clone()).map_err(|error| match error {
+            TrainingError::TooFew(_) => ApiError::bad(error.to_string()),
+            TrainingError::TooMany(_) => ApiError::unprocessable(error.to_string()),
+        })?;
+        let samples = model.samples;
+        let path = shared.api.shelf.keep(&training, model)?;
+        shared.api.gauges.train(short_name(&training.promql), now_ms as f64 / 1000.0);
+        Text::of(&Trained {
+            status: "trained",
+            model_name: &training.name,
+            samples,
+            training_period_days: days,
+            model_path: path.display().to_string(),
+        })
+    })
+    .await
+}
+
+/// Values of an expression, which must have some.
+fn samples(
+    shared: &Shared,
+    promql: &str,
+    (start_ms, end_ms): (i64, i64),
+    step_ms: i64,
+    cancel: &Cancel,
+) -> Result<Vec<TrainingSeries>, ApiError> {
+    let mut source = shared.api.source.clone();
+    source.limits.max_points = source.limits.max_points.max(POINTS_MAX as usize + 1);
+    let found = source.range(promql, RangeTimes { start_ms, end_ms, step_ms }, cancel)?;
+    match found.is_empty() {
+        true => Err(ApiError::unknown("No data returned from Prometheus")),
+        false => Ok(found),
+    }
+}
+
+/// Judges the newest values of an expression.
+pub(super) async fn predict(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Text, ApiError> {
+    let parameters = Parameters::read(&uri)?;
+    let (Some(promql), Some(name)) = (parameters.text("promql"), parameters.text("model_name")) else {
+        let missing = if parameters.text("promql").is_none() { "promql" } else { "model_name" };
+        return Err(ApiError::bad("promql and model_name are required").with("field", missing));
+    };
+    let minutes = parameters.number("lookback_minutes")?.unwrap_or(LOOKBACK_MINUTES);
+    if !(minutes > 0.0 && minutes <= LOOKBACK_MINUTES_MAX) {
+        let what = format!("expected a number above 0 and at most {LOOKBACK_MINUTES_MAX}");
+        return Err(ApiError::field("lookback_minutes", what));
+    }
+    let (promql, name) = (promql.to_owned(), name.to_owned());
+    run(shared, move |shared, cancel| {
+        let model = shared.api.shelf.get(&name)?;
+        let now_ms = (shared.api.now_ms)();
+        let from_ms = now_ms - (minutes * MINUTE_MS as f64) as i64;
+        let step_ms = model.about.step_ms;
+        let begin_ms = from_ms - WARM_UP_STEPS * step_ms;
+        let found = samples(shared, &promql, (begin_ms, now_ms), step_ms, cancel)?;
+        let mut judged: Vec<(&TrainingSeries, Vec<Scored>)> =
+            found.iter().map(|series| (series, model.judge(series, from_ms))).collect();
+        let all = judged.len();
+        judged.retain(|(_, scored)| scored.len() >= POINTS_MIN);
+        let skipped = all - judged.len();
+        tell(shared, &promql, &name, &model, &judged);
+        let mut predictions: Vec<Prediction> =
+            judged.iter().flat_map(|(series, scored)| shown(series, scored)).collect();
+        predictions.sort_by_key(|one| one.timestamp.0);
+        let mut anomalies = predictions.clone();
+        anomalies.retain(|one| one.is_anomaly);
+        let newest = |list: &[Prediction], count: usize| list.len().saturating_sub(count);
+        Text::of(&Predicted {
+            model_name: &name,
+            total_samples: predictions.len(),
+            anomalies_detected: anomalies.len(),
+            anomaly_rate: anomalies.len() as f64 / predictions.len().max(1) as f64,
+            series_skipped: skipped,
+            predictions: &predictions[newest(&predictions, PREDICTIONS_SHOWN)..],
+            anomalies: &anomalies[newest(&anomalies, ANOMALIES_SHOWN)..],
+        })
+    })
+    .await
+}
+
+fn shown(series: &TrainingSeries, scored: &[Scored]) -> Vec<Prediction> {
+    let one = |scored: &Scored| Prediction {
+        timestamp: Time(scored.time_ms),
+        value: scored.value,
+        is_anomaly: scored.is_anomaly,
+        anomaly_score: scored.score,
+        metric: series.labels.clone(),
+    };
+    scored.iter().map(one).collect()
+}
+
+/// Tells the gauges, and remembers how far the values are from those of the training.
+fn tell(shared: &Shared, promql: &str, name: &str, model: &TrainedModel, judged: &[(&TrainingSeries, Vec<Scored>)]) {
+    let label =
+        |series: &TrainingSeries, name: &str| series.labels.get(name).cloned().unwrap_or_else(|| "unknown".to_owned());
+    for (series, scored) in judged {
+        if let Some(newest) = scored.last() {
+            shared.api.gauges.judge(Judged {
+                metric_name: short_name(promql),
+                instance: label(series, "instance"),
+                job: label(series, "job"),
+                score: newest.score,
+                is_anomaly: newest.is_anomaly,
+            });
+        }
+    }
+    let values: Vec<f64> = judged.iter().flat_map(|(_, scored)| scored.iter().map(|one| one.value)).collect();
+    if let Some(drift) = model.drift(&values) {
+        let mut drifts = shared.api.drifts.lock();
+        if drifts.len() < DRIFTS_MAX || drifts.contains_key(name) {
+            drifts.insert(name.to_owned(), drift);
+        }
+    }
+}

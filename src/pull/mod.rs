@@ -1,0 +1,20 @@
+//! The pull service: models trained on request on the answer of a PromQL expression, and asked about its newest values.
+//!
+//! ```text
+//!  POST /train ── source: a range of the expression ── trained: features, forest, limit ── shelf: memory and disk
+//!  GET /predict ── source: the last minutes ── shelf: the model by its name ── trained: a score for every value
+//! ```
+//!
+//! Beside the live models, which need none of this, for those who come from a service of that kind.
+//!
+//! Not here: HTTP (see `api::rest`), the forest and its features (see `analysis`).
+
+mod gauges;
+mod shelf;
+mod source;
+mod trained;
+
+pub use gauges::{Judged, PullGauges, short_name};
+pub use shelf::{ModelShelf, ShelfError};
+pub use source::{Answered, Source, SourceError};
+pub use trained::{POINTS_MIN, SAMPLES_MIN, Scored, TrainedModel, Training, TrainingError, TrainingSeries};

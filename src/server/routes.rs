@@ -1,0 +1,101 @@
+//! All routes of the server, and what each needs.
+//!
+//! Not here: what they answer (see `api`, `ingest`).
+
+use super::Running;
+use super::settings::{body_limits, model_settings, query_limits};
+use crate::api::prometheus::{self, PrometheusApi};
+use crate::api::rest::{self, RestApi};
+use crate::api::{admin, compress, conventions, health, metrics_page};
+use crate::clock;
+use crate::config::Config;
+use crate::ingest::snmp::SnmpHandle;
+use crate::ingest::{Bodies, json_push, remote_write};
+use crate::pull::{ModelShelf, PullGauges, Source};
+use crate::query::Room;
+use axum::Router;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Every route, with what every answer has.
+pub(super) fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started_ms: i64) -> Router {
+    let now_ms = clock::now_ms as fn() -> i64;
+    let query = query_limits(&config.query);
+    let room = Room::new(query.memory_max_bytes);
+    let gauges = Arc::new(PullGauges::default());
+    let (in_prometheus, in_json) = taking_in(config, running);
+    let read = prometheus::router(PrometheusApi {
+        store: running.store.clone(),
+        told: running.told.clone(),
+        query: query.clone(),
+        room: room.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        now_ms,
+    });
+    let prometheus = in_prometheus.merge(compress::encoded(read));
+    let health = health::Health {
+        store: running.store.clone(),
+        book: running.book.clone(),
+        board: running.board.clone(),
+        metrics: running.metrics.clone(),
+        stopping,
+        started_ms,
+        now_ms,
+    };
+    let page = metrics_page::MetricsPage {
+        metrics: running.metrics.clone(),
+        told: running.told.clone(),
+        store: running.store.clone(),
+        book: running.book.clone(),
+        board: running.board.clone(),
+        names_max: config.metrics.names_max,
+        queries: room.clone(),
+        pull: gauges.clone(),
+        now_ms,
+    };
+    let (own, at_root) = rest_routes(config, running, room, gauges);
+    let all = Router::new()
+        .nest("/api/v1", prometheus.clone().merge(in_json).merge(own))
+        .nest("/prometheus/api/v1", prometheus.merge(prometheus::nothing::router()))
+        .merge(at_root)
+        .merge(health::router(health))
+        .merge(compress::encoded(metrics_page::router(page)))
+        .merge(admin::router(running.store.clone()))
+        .fallback(rest::not_found)
+        .method_not_allowed_fallback(rest::wrong_method);
+    conventions::common(all)
+}
+
+/// What takes samples in: remote write, and JSON.
+fn taking_in(config: &Config, running: &Running) -> (Router, Router) {
+    let bodies = Arc::new(Bodies::new(body_limits(&config.http)));
+    let (lanes, metrics, told) = (running.lanes.clone(), running.metrics.clone(), running.told.clone());
+    let known_bytes_max = config.remote_write.known_series_bytes as usize;
+    let write = remote_write::router(lanes.clone(), metrics.clone(), told, bodies.clone(), known_bytes_max);
+    let future_ms = config.storage.future.as_millis() as i64;
+    (write, json_push::router(lanes, metrics, bodies, future_ms))
+}
+
+/// The REST API; a computation for every core at most, since each takes one for as long as it lasts.
+fn rest_routes(config: &Config, running: &Running, room: Arc<Room>, gauges: Arc<PullGauges>) -> (Router, Router) {
+    let query = query_limits(&config.query);
+    let folder = config.pull.model_dir.clone().unwrap_or_else(|| config.storage.data_dir.join("trained"));
+    let prometheus_url = config.pull.prometheus_url.trim_end_matches('/').to_owned();
+    let api = RestApi {
+        store: running.store.clone(),
+        book: running.book.clone(),
+        board: running.board.clone(),
+        events: running.events.clone(),
+        shelf: Arc::new(ModelShelf::new(folder)),
+        source: Source { store: running.store.clone(), room, limits: query.clone(), prometheus_url },
+        gauges,
+        drifts: Arc::default(),
+        snmp: running.snmp.as_ref().map(SnmpHandle::control).cloned(),
+        settings: model_settings(config),
+        query,
+        now_ms: clock::now_ms,
+    };
+    let (own, at_root) = rest::routers(api, std::thread::available_parallelism().map_or(1, usize::from));
+    let finished = |routes| compress::encoded(conventions::conditional(routes));
+    (finished(own), finished(at_root))
+}

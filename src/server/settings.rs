@@ -1,0 +1,90 @@
+//! From the settings to what each part of the server takes.
+//!
+//! Not here: the settings themselves (see `config`).
+
+use crate::analysis;
+use crate::anomaly::book;
+use crate::config::{self, Config, QuerySemantics};
+use crate::ingest::BodyLimits;
+use crate::ingest::statsd_listener::StatsdSettings;
+use crate::query::{QueryLimits, Semantics};
+use crate::shard::{Quantiles, WindowSettings};
+use storage::Settings;
+
+/// How series are judged, live and when somebody asks.
+pub(super) fn model_settings(config: &Config) -> analysis::Settings {
+    let anomalies_per_month = config.budget.anomalies_per_series_month;
+    analysis::Settings { anomalies_per_month, ..analysis::Settings::default() }
+}
+
+pub(super) fn book_settings(config: &Config) -> book::Settings {
+    book::Settings {
+        folder: config.storage.data_dir.join("anomalies"),
+        records_max: config.anomalies.max_records,
+        retention_ms: config.storage.retention_ms().unwrap_or(0),
+        names_max: config.metrics.names_max,
+    }
+}
+
+pub(super) fn window_settings(statsd: &config::StatsD) -> WindowSettings {
+    WindowSettings {
+        window_ms: statsd.window.as_millis() as i64,
+        idle_ms: statsd.idle.as_millis() as i64,
+        quantiles: Quantiles::of(&statsd.quantiles),
+    }
+}
+
+pub(super) fn statsd_settings(statsd: &config::StatsD, dialect: config::Dialect) -> StatsdSettings {
+    StatsdSettings {
+        window_ms: statsd.window.as_millis() as i64,
+        idle_ms: statsd.idle.as_millis() as i64,
+        series_max: statsd.max_series as u64,
+        signs_change_gauges: dialect == config::Dialect::Etsy,
+        keep_containers: statsd.containers == config::Containers::Label,
+    }
+}
+
+pub(super) fn query_limits(query: &config::Query) -> QueryLimits {
+    QueryLimits {
+        max_points: query.max_points,
+        max_samples: query.max_samples as u64,
+        lookback_ms: query.lookback.as_millis() as i64,
+        max_concurrent: query.max_concurrent,
+        timeout_ms: query.timeout.as_millis() as u64,
+        memory_max_bytes: query.memory_max,
+        semantics: match query.semantics {
+            QuerySemantics::Two => Semantics::Closed,
+            QuerySemantics::Three => Semantics::LeftOpen,
+        },
+        ..QueryLimits::default()
+    }
+}
+
+pub(super) fn store_settings(config: &Config, shards: usize) -> Settings {
+    let storage = &config.storage;
+    Settings {
+        journal_dir: storage.journal_dir.clone(),
+        journal_mirror_dir: storage.journal_mirror_dir.clone(),
+        retention_ms: storage.retention_ms().unwrap_or(0),
+        rollups: storage.rollups,
+        rollup_5m_retention_ms: storage.rollup_5m_retention.as_millis() as i64,
+        rollup_1h_retention_ms: storage.rollup_1h_retention.as_millis() as i64,
+        max_bytes: storage.max_bytes,
+        out_of_order_ms: storage.out_of_order.as_millis() as i64,
+        future_ms: storage.future.as_millis() as i64,
+        max_series: storage.max_series as u64,
+        cache_bytes: storage.cache_bytes,
+        journal_group: storage.journal_group,
+        checkpoint_bytes: storage.checkpoint_bytes,
+        shards,
+        ..Settings::new(&storage.data_dir)
+    }
+}
+
+pub(super) fn body_limits(http: &config::Http) -> BodyLimits {
+    BodyLimits {
+        body_bytes: http.max_body_bytes as usize,
+        decompressed_bytes: http.max_decompressed_bytes as usize,
+        in_flight_bytes: http.max_in_flight_bytes as usize,
+    }
+}
