@@ -44,6 +44,8 @@ pub struct TrapCounters {
     pub traps: AtomicU64,
     /// Informs likewise, each answered.
     pub informs: AtomicU64,
+    /// Traps and informs that had come before: sent again because the answer was lost, or played again by others.
+    pub again: AtomicU64,
     /// Datagrams that are no event, or one of a kind that is not taken.
     pub malformed: AtomicU64,
     /// Events from addresses of which no device is polled.

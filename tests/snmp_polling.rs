@@ -221,6 +221,73 @@ fn traps_of_polled_devices_are_shown_informs_answered_and_strangers_counted() {
     }
 }
 
+/// Runs one of Debian's senders with a folder of its own for what it remembers; whether it was content.
+fn send_by_debian(program: &str, folder: &TempDir, arguments: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(arguments).env("SNMP_PERSISTENT_DIR", folder.path()).env("SNMPCONFPATH", folder.path());
+    let output = command.env("MIBS", "").output();
+    output.expect("Debian's package snmp is installed; ./test installs it").status.success()
+}
+
+#[test]
+fn debians_senders_are_heard_in_every_version_and_informs_of_strangers_are_not() {
+    const USERS: [(&str, &str, &str); 4] = [
+        ("MD5", "DES", "md5 des"),
+        ("SHA", "AES", "sha1 aes128"),
+        ("SHA-256", "AES-256", "sha256 aes256"),
+        ("SHA-512", "AES-192", "sha512 aes192"),
+    ];
+    let (port, nobody) = (free_udp_port(), free_udp_port());
+    let words = |pair: &'static str| pair.split_once(' ').expect("two words");
+    let name = |pair: &str| pair.replace(' ', "-");
+    let mut devices = device("open", nobody, COMMUNITY);
+    for (_, _, pair) in USERS {
+        let (auth, privacy) = words(pair);
+        devices.push_str(&device(&name(pair), nobody, &user(&name(pair), auth, privacy)));
+    }
+    let files = Files::new(&devices, &format!("trap_listen = \"127.0.0.1:{port}\"\n"));
+    let server = files.serve();
+    let (to, folder) = (format!("127.0.0.1:{port}"), TempDir::new().expect("a temporary directory"));
+    let event = ["", "1.3.6.1.6.3.1.1.5.3", "1.3.6.1.2.1.2.2.1.1.7", "i", "7"];
+    let send = |program: &str, flags: &[&str], event: &[&str]| {
+        let flags = [&["-t", "20", "-r", "1"], flags, &[to.as_str()], event].concat();
+        send_by_debian(program, &folder, &flags)
+    };
+    let old = ["1.3.6.1.4.1.8072", "127.0.0.1", "2", "0", "500", "1.3.6.1.2.1.2.2.1.1.7", "i", "7"];
+    assert!(send("snmptrap", &["-v", "1", "-c", "public"], &old));
+    assert!(send("snmptrap", &["-v", "2c", "-c", "public"], &event));
+    assert!(send("snmpinform", &["-v", "2c", "-c", "public"], &event));
+    let secured = |user: &'static str, auth: &'static str, privacy: &'static str, password: &'static str| {
+        let who = ["-v", "3", "-l", "authPriv", "-u", user, "-a", auth, "-A", password];
+        [&who[..], &["-x", privacy, "-X", PRIVACY_PASSWORD]].concat()
+    };
+    for (auth, privacy, pair) in USERS {
+        let user = name(pair).leak();
+        assert!(send("snmpinform", &secured(user, auth, privacy, AUTH_PASSWORD), &event), "{pair}: answered");
+        assert!(send("snmptrap", &secured(user, auth, privacy, AUTH_PASSWORD), &event), "{pair}");
+        assert!(!send("snmpinform", &secured(user, auth, privacy, "some other password"), &event), "{pair}: wrong");
+    }
+    assert!(!send("snmpinform", &secured("stranger", "SHA", "AES", AUTH_PASSWORD), &event));
+    let heard = eventually("eleven events", PATIENCE_SECONDS, || {
+        Some(get_json(&server.url("/api/v1/snmp/traps"), &[])).filter(|heard| heard["total"] == 11)
+    });
+    let items = heard["items"].as_array().expect("a list");
+    for (_, _, pair) in USERS {
+        for kind in ["trap", "inform"] {
+            let is_it = |item: &&serde_json::Value| item["device"] == *name(pair) && item["kind"] == kind;
+            let item = items.iter().find(is_it).unwrap_or_else(|| panic!("{kind} of {pair}: {heard}"));
+            assert_eq!((&item["version"], &item["name"]), (&"3".into(), &"linkDown".into()), "{heard}");
+            assert_eq!(item["variables"]["1.3.6.1.2.1.2.2.1.1.7"], "7", "{heard}");
+        }
+    }
+
+    // An identity of ours that is another after a restart would make senders learn it anew; boots have to rise.
+    let server = server.stop().restart();
+    let (_, _, pair) = USERS[2];
+    assert!(send("snmpinform", &secured(name(pair).leak(), "SHA-256", "AES-256", AUTH_PASSWORD), &event));
+    assert_eq!(get_json(&server.url("/api/v1/snmp/traps"), &[])["total"], 1);
+}
+
 #[test]
 fn a_users_profile_names_objects_by_mib() {
     let agent = Agent::start("");

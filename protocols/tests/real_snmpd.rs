@@ -103,8 +103,8 @@ impl Agent {
 
     fn discover(&self) -> Engine {
         let pdu = PduBuilder::request(PduKind::Get, 1, &[]);
-        let request =
-            V3Builder { msg_id: 1, reportable: true, engine_id: &[], boots: 0, time: 0, user: b"", context: b"", pdu };
+        let nobody = Engine::discovered(&[], 0, 0, 0);
+        let request = V3Builder { msg_id: 1, pdu, ..request(&nobody, "", 0, &[]) };
         let answer = self.ask(&request.encode(None, 0, Vec::new()));
         let message = V3Message::read(&answer).expect("as the test arranged it");
         let Payload::Plain(scoped) = message.payload else { panic!("a discovery is answered in clear") };
@@ -136,6 +136,7 @@ fn request<'a>(engine: &'a Engine, user: &'a str, boots: u32, var_binds: &'a [Va
         time,
         user: user.as_bytes(),
         context: b"",
+        context_engine_id: None,
         pdu,
     }
 }

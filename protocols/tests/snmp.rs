@@ -43,6 +43,7 @@ fn v3<'a>(var_binds: &'a [VarBind<'a>]) -> V3Builder<'a> {
         time: 4711,
         user: b"operator",
         context: b"vlan-7",
+        context_engine_id: None,
         pdu: PduBuilder::bulk(99, 1, 25, var_binds),
     }
 }

@@ -188,6 +188,7 @@ impl Engine {
             time,
             user: b"operator",
             context: b"",
+            context_engine_id: None,
             pdu,
         };
         message.encode(keys, u64::from(time), Vec::new())

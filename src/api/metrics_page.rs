@@ -315,6 +315,9 @@ impl MetricsPage {
         for (kind, counter) in [("trap", &counters.traps.traps), ("inform", &counters.traps.informs)] {
             out.sample("infrawatch_snmp_events_total", &[("kind", kind)], read(counter));
         }
+        let again = "infrawatch_snmp_events_again_total";
+        out.counter(again, "Traps and informs that had come before.");
+        out.sample(again, &[], read(&counters.traps.again));
         out.counter("infrawatch_snmp_events_rejected_total", "Traps and informs not taken.");
         let reasons = [
             ("malformed", &counters.traps.malformed),

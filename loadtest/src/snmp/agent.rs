@@ -229,6 +229,7 @@ impl Agent {
                 time,
                 user: message.user,
                 context: b"",
+                context_engine_id: None,
                 pdu: *pdu,
             };
             builder.encode(keys, salt, Vec::new())
@@ -335,6 +336,7 @@ impl Agent {
             time: 5,
             user: USER.as_bytes(),
             context: b"",
+            context_engine_id: None,
             pdu,
         };
         builder.encode(None, 0, Vec::new())

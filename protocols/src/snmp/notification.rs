@@ -128,15 +128,29 @@ impl<'a> Notification<'a> {
         self.community.map(|(version, _)| version)
     }
 
-    /// The answer to an inform of version 2c: the same variables (RFC 3416, section 4.2.7). None to a trap.
+    /// Chosen by the sender, and the same when it sends an inform again; traps of version 1 have none.
+    pub fn request_id(&self) -> Option<i32> {
+        (self.version() != Some(Version::V1)).then_some(self.request_id)
+    }
+
+    /// The answer to an inform of version 2c. None to a trap.
     pub fn answer(&self) -> Option<Vec<u8>> {
-        let (version, community) = self.community.filter(|_| self.kind == NotificationKind::Inform)?;
+        let (version, community) = self.community?;
+        self.answered_by(|pdu| encode_community(version, community, pdu, Vec::new()))
+    }
+
+    /// What `encode` makes of the unit that answers an inform: the same variables (RFC 3416, section 4.2.7). None to a
+    /// trap.
+    pub fn answered_by(&self, encode: impl FnOnce(&PduBuilder<'_>) -> Vec<u8>) -> Option<Vec<u8>> {
+        if self.kind != NotificationKind::Inform {
+            return None;
+        }
         let names = [OidRef::trusted(&UPTIME), OidRef::trusted(&TRAP_OID)];
         let values = [Value::TimeTicks(self.uptime), Value::Oid(self.trap.as_ref())];
         let first = names.into_iter().zip(values).map(|(name, value)| VarBind { name, value });
         let var_binds: Vec<_> = first.chain(self.var_binds.iter().copied()).collect();
         let pdu = PduBuilder::response(self.request_id, ErrorStatus::None, 0, &var_binds);
-        Some(encode_community(version, community, &pdu, Vec::new()))
+        Some(encode(&pdu))
     }
 }
 

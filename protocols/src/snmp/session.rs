@@ -96,8 +96,17 @@ impl Session {
             Credentials::Community(version, community) => return encode_community(*version, community, &pdu, buffer),
             Credentials::User(user, context) => (user, context),
         };
-        let message =
-            V3Builder { msg_id: id, reportable: true, engine_id: &[], boots: 0, time: 0, user: &[], context: &[], pdu };
+        let message = V3Builder {
+            msg_id: id,
+            reportable: true,
+            engine_id: &[],
+            boots: 0,
+            time: 0,
+            user: &[],
+            context: &[],
+            context_engine_id: None,
+            pdu,
+        };
         let Some(engine) = &self.engine else {
             let pdu = PduBuilder::request(PduKind::Get, id, &[]);
             return V3Builder { pdu, ..message }.encode(None, 0, buffer);
@@ -141,7 +150,8 @@ impl Session {
         if keys.verify(datagram, message).is_err() {
             return unauthenticated_report(message);
         }
-        let is_in_time = engine.authenticated(message.boots, message.time, now_ms).is_ok();
+        // Without a digest anybody could have written the time, and it has no meaning (RFC 3414, section 3.2, step 7).
+        let is_in_time = !keys.has_auth() || engine.authenticated(message.boots, message.time, now_ms).is_ok();
         if let Some(report) = report_of(message) {
             return match report {
                 Report::NotInTimeWindow if is_in_time => Answer::Again,

@@ -170,6 +170,8 @@ pub struct V3Builder<'a> {
     pub user: &'a [u8],
     /// The context's name.
     pub context: &'a [u8],
+    /// The engine that has the context, where that is not the one above.
+    pub context_engine_id: Option<&'a [u8]>,
     /// What it carries.
     pub pdu: PduBuilder<'a>,
 }
@@ -227,7 +229,7 @@ impl V3Builder<'_> {
         let end = writer.len();
         self.pdu.write(writer);
         writer.element(OCTET_STRING, self.context);
-        writer.element(OCTET_STRING, self.engine_id);
+        writer.element(OCTET_STRING, self.context_engine_id.unwrap_or(self.engine_id));
         writer.header(SEQUENCE, end);
     }
 }

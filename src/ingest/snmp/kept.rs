@@ -63,17 +63,25 @@ impl Kept {
     fn save(&self) -> io::Result<()> {
         let file = File { device: self.devices.iter().map(|(_, written)| written.clone()).collect() };
         let text = toml::to_string(&file).map_err(io::Error::other)?;
-        if let Some(folder) = self.path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        let new = self.path.with_extension("new");
-        let mut out = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        out.write_all(text.as_bytes())?;
-        out.sync_all()?;
-        std::fs::rename(&new, &self.path)?;
-        // The new name is safe only when its folder is.
-        self.path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
+        replace_file(&self.path, &text)
     }
+}
+
+/// Puts a text in the place of a file's, whole or not at all; nobody but its owner may read it.
+///
+/// # Errors
+/// When it cannot be written; then the file is as it was.
+pub(super) fn replace_file(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let new = path.with_extension("new");
+    let mut out = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    out.write_all(text.as_bytes())?;
+    out.sync_all()?;
+    std::fs::rename(&new, path)?;
+    // The new name is safe only when its folder is.
+    path.parent().map_or(Ok(()), |folder| std::fs::File::open(folder)?.sync_all())
 }
 
 #[cfg(test)]

@@ -33,6 +33,9 @@ mod questions;
 mod slot;
 mod start;
 mod state;
+
+mod own_engine;
+mod secured_events;
 mod traps;
 
 pub use control::{ControlError, SnmpControl};

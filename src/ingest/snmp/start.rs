@@ -121,6 +121,7 @@ pub fn spawn(settings: SnmpSettings, lanes: &Lanes, metrics: Arc<SelfMetrics>) -
     let stop = Arc::new(AtomicBool::new(false));
     let mut threads = Vec::new();
     let mut users = Users::default();
+    let engine_file = settings.kept_file.with_file_name("engine.toml");
     let (kept, kept_devices) = Kept::open(&settings.kept_file, &settings.environment, &mut users)?;
     let SnmpSettings { interval_ms, timeout_ms, retries, in_flight_max, environment, .. } = settings;
     let rhythm = Rhythm { interval_ms, timeout_ms, retries, in_flight_max };
@@ -135,7 +136,7 @@ pub fn spawn(settings: SnmpSettings, lanes: &Lanes, metrics: Arc<SelfMetrics>) -
     }
     poller.restore(kept_devices);
     if let Some(socket) = trap_socket {
-        threads.push(traps::spawn(socket, traps.clone(), metrics, stop.clone())?);
+        threads.push(traps::spawn(socket, traps.clone(), &engine_file, metrics, stop.clone())?);
     }
     let control = SnmpControl::new(commands, kept, users, environment, traps);
     let stopped = stop.clone();

@@ -1,23 +1,23 @@
 //! Traps and informs: a thread of its own hears them, checks who sends them, answers informs, and keeps the newest.
 //!
-//! Not here: the messages (see `protocols::snmp`), what an event means for anybody.
+//! Not here: the messages (see `protocols::snmp`), version 3 (see `secured_events`), what an event means for anybody.
 //!
 //! Invariants: an event counts only when it comes from the address of a device that is polled, with that device's
-//! community or user; of a version 3 event the digest has to be right and the cipher to fit, and its time to be that of the
-//! engine or later. The newest are kept, in a bounded number.
+//! community or user, and once, however often it is sent again. The newest are kept, in a bounded number.
 
 use super::devices::DeviceSettings;
+use super::own_engine::OwnEngine;
+use super::secured_events::{Denied, Secured, SecuredEvents};
 use crate::clock;
 use crate::self_metrics::{SelfMetrics, TrapCounters};
-use protocols::snmp::usm::{Engine, LocalizedUser};
-use protocols::snmp::{
-    Credentials, Notification, NotificationKind, Payload, ScopedPdu, V3Message, Value, Version, version,
-};
+use protocols::snmp::{Credentials, Notification, NotificationKind, Value, Version, version};
 use serde::Serialize;
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -27,8 +27,8 @@ const KEPT_MAX: usize = 1000;
 /// Variables of an event that are kept, and bytes of a text.
 const VARIABLES_MAX: usize = 32;
 const TEXT_CHARS_MAX: usize = 256;
-/// Engines of senders of version 3 that are remembered; a device has one, or two when it was replaced.
-const ENGINES_MAX: usize = 10_000;
+/// Events that are compared with one that comes: an inform is sent again when its answer was lost.
+const COMPARED_MAX: usize = 64;
 /// How late a stop may be noticed.
 const WAIT: Duration = Duration::from_millis(200);
 const DATAGRAM_BYTES: usize = 1 << 16;
@@ -70,7 +70,14 @@ const NAMES: [(&str, &str); 6] = [
 #[derive(Debug, Clone, Default)]
 pub(super) struct TrapLog {
     newest: Arc<Mutex<VecDeque<Arc<TrapRecord>>>>,
-    senders: Arc<Mutex<HashMap<IpAddr, Vec<DeviceSettings>>>>,
+    senders: Arc<Mutex<Senders>>,
+}
+
+/// Who may send events, by address; `list` rises with every change.
+#[derive(Debug, Default)]
+struct Senders {
+    by_address: HashMap<IpAddr, Vec<DeviceSettings>>,
+    list: u64,
 }
 
 impl TrapLog {
@@ -79,148 +86,173 @@ impl TrapLog {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
     }
 
-    fn keep(&self, record: TrapRecord) {
+    fn keep(&self, record: Arc<TrapRecord>) {
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         if newest.len() >= KEPT_MAX {
             newest.pop_front();
         }
-        newest.push_back(Arc::new(record));
+        newest.push_back(record);
     }
 
     /// These devices are polled now.
     pub(super) fn accept_from<'a>(&self, devices: impl Iterator<Item = &'a DeviceSettings>) {
-        let mut senders: HashMap<IpAddr, Vec<DeviceSettings>> = HashMap::new();
-        devices.for_each(|device| senders.entry(device.address().ip()).or_default().push(device.clone()));
-        *self.senders.lock().unwrap_or_else(PoisonError::into_inner) = senders;
+        let mut by_address: HashMap<IpAddr, Vec<DeviceSettings>> = HashMap::new();
+        devices.for_each(|device| by_address.entry(device.address().ip()).or_default().push(device.clone()));
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        *senders = Senders { by_address, list: senders.list + 1 };
     }
 
-    fn at(&self, ip: IpAddr) -> Vec<DeviceSettings> {
+    /// The devices at an address, and the number of the list they stand in.
+    fn at(&self, ip: IpAddr) -> (Vec<DeviceSettings>, u64) {
         let senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
-        senders.get(&ip.to_canonical()).cloned().unwrap_or_default()
+        (senders.by_address.get(&ip.to_canonical()).cloned().unwrap_or_default(), senders.list)
     }
 }
 
 /// Why an event does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refused {
+pub(super) enum Refused {
     Malformed,
     UnknownSender,
     Credentials,
 }
 
-/// Starts the thread; it ends after `stop` is set.
+/// What a datagram was.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    /// An event that counts.
+    Event(NotificationKind),
+    /// One that came before.
+    Again,
+    /// A question of version 3 that comes before an inform.
+    Asked,
+    /// Nothing that counts.
+    Refused(Refused),
+}
+
+/// Starts the thread; it ends after `stop` is set. `engine_file` keeps our own engine of version 3.
 ///
 /// # Errors
-/// When the system gives no thread.
+/// When that file cannot be read or written, or the system gives no thread.
 pub(super) fn spawn(
     socket: UdpSocket,
     log: TrapLog,
+    engine_file: &Path,
     metrics: Arc<SelfMetrics>,
     stop: Arc<AtomicBool>,
 ) -> io::Result<JoinHandle<()>> {
     socket.set_read_timeout(Some(WAIT))?;
-    let mut listener = Listener { log, engines: HashMap::new(), scratch: Vec::new() };
+    let began = clock::monotonic();
+    let own = OwnEngine::open(engine_file, 0)?;
+    let mut listener = Listener::new(log, own);
     let run = move || {
         let mut datagram = vec![0; DATAGRAM_BYTES];
         while !stop.load(Ordering::Relaxed) {
-            // Nothing came, or the answer to an inform found nobody.
+            // Nothing came, or an answer found nobody.
             let Ok((len, from)) = socket.recv_from(&mut datagram) else { continue };
-            let counters: &TrapCounters = &metrics.snmp.traps;
-            match listener.take(&datagram[..len], from, clock::now_ms()) {
-                Ok(heard) => {
-                    let count = if heard.is_inform { &counters.informs } else { &counters.traps };
-                    count.fetch_add(1, Ordering::Relaxed);
-                    if let Some(answer) = heard.answer {
-                        // The sender sends the inform again when it has no answer.
-                        let _ = socket.send_to(&answer, from);
-                    }
-                }
-                Err(refused) => {
-                    let count = match refused {
-                        Refused::Malformed => &counters.malformed,
-                        Refused::UnknownSender => &counters.unknown_sender,
-                        Refused::Credentials => &counters.credentials,
-                    };
-                    count.fetch_add(1, Ordering::Relaxed);
-                }
+            let at = At { wall_ms: clock::now_ms(), since_start_ms: began.elapsed().as_millis() as i64 };
+            let (heard, answer) = listener.take(&datagram[..len], from, at);
+            if let Some(count) = count_of(&metrics.snmp.traps, &heard) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+            if let Some(answer) = answer {
+                // The sender asks again when it has no answer.
+                let _ = socket.send_to(&answer, from);
             }
         }
     };
     thread::Builder::new().name("snmp-traps".to_owned()).spawn(run)
 }
 
-/// An event that counts.
-#[derive(Debug)]
-struct Heard {
-    is_inform: bool,
-    answer: Option<Vec<u8>>,
+fn count_of<'a>(counters: &'a TrapCounters, heard: &Heard) -> Option<&'a AtomicU64> {
+    Some(match heard {
+        Heard::Event(NotificationKind::Trap) => &counters.traps,
+        Heard::Event(NotificationKind::Inform) => &counters.informs,
+        Heard::Again => &counters.again,
+        Heard::Asked => return None,
+        Heard::Refused(Refused::Malformed) => &counters.malformed,
+        Heard::Refused(Refused::UnknownSender) => &counters.unknown_sender,
+        Heard::Refused(Refused::Credentials) => &counters.credentials,
+    })
+}
+
+/// When a datagram came.
+#[derive(Debug, Clone, Copy)]
+struct At {
+    /// Milliseconds since 1970 UTC.
+    wall_ms: i64,
+    /// By a clock that is never set back.
+    since_start_ms: i64,
 }
 
 struct Listener {
     log: TrapLog,
-    /// Keys and clock of a sender's engine for each user.
-    engines: HashMap<(Vec<u8>, Vec<u8>), (LocalizedUser, Engine)>,
-    scratch: Vec<u8>,
+    secured: SecuredEvents,
+    /// The last events with the numbers their senders gave them.
+    compared: VecDeque<(i32, Arc<TrapRecord>)>,
 }
 
 impl Listener {
-    fn take(&mut self, datagram: &[u8], from: SocketAddr, now_ms: i64) -> Result<Heard, Refused> {
-        let devices = self.log.at(from.ip());
+    fn new(log: TrapLog, own: OwnEngine) -> Self {
+        let secured = SecuredEvents::new(own, RandomState::new().hash_one("salt"));
+        Self { log, secured, compared: VecDeque::new() }
+    }
+
+    /// What a datagram was, and what is to be sent for it.
+    fn take(&mut self, datagram: &[u8], from: SocketAddr, at: At) -> (Heard, Option<Vec<u8>>) {
+        let refused = |why| (Heard::Refused(why), None);
+        let (devices, list) = self.log.at(from.ip());
         if devices.is_empty() {
-            return Err(Refused::UnknownSender);
+            return refused(Refused::UnknownSender);
         }
-        if version(datagram).map_err(|_| Refused::Malformed)? == Version::V3 {
-            return self.take_v3(datagram, &devices, from, now_ms);
+        let Ok(version) = version(datagram) else { return refused(Refused::Malformed) };
+        if version == Version::V3 {
+            return match self.secured.take(datagram, (&devices, list), at.since_start_ms) {
+                Ok(Secured::Event(event, device, answer)) => {
+                    let record = record(&event, device, from, "3", at.wall_ms);
+                    let (kind, number) = (event.kind, event.request_id());
+                    (self.keep(kind, number, record), answer)
+                }
+                Ok(Secured::Asked(report)) => (Heard::Asked, Some(report)),
+                Err(Denied { why, report }) => (Heard::Refused(why), report),
+            };
         }
-        let event = Notification::read(datagram).map_err(|_| Refused::Malformed)?;
+        let Ok(event) = Notification::read(datagram) else { return refused(Refused::Malformed) };
         let knows = |device: &&DeviceSettings| match device.credentials() {
             Credentials::Community(_, community) => Some(&community[..]) == event.community(),
             Credentials::User(..) => false,
         };
-        let device = devices.iter().find(knows).ok_or(Refused::Credentials)?;
-        let version = if event.version() == Some(Version::V1) { "1" } else { "2c" };
-        self.log.keep(record(&event, device, from, version, now_ms));
-        Ok(Heard { is_inform: event.kind == NotificationKind::Inform, answer: event.answer() })
+        let Some(device) = devices.iter().find(knows) else { return refused(Refused::Credentials) };
+        let version = if version == Version::V1 { "1" } else { "2c" };
+        let record = record(&event, device, from, version, at.wall_ms);
+        (self.keep(event.kind, event.request_id(), record), event.answer())
     }
 
-    /// Of a trap the sender's engine is the one that counts; an inform would need an engine of ours and is refused.
-    fn take_v3(
-        &mut self,
-        datagram: &[u8],
-        devices: &[DeviceSettings],
-        from: SocketAddr,
-        now_ms: i64,
-    ) -> Result<Heard, Refused> {
-        let message = V3Message::read(datagram).map_err(|_| Refused::Malformed)?;
-        let user = devices.iter().find_map(|device| match device.credentials() {
-            Credentials::User(user, _) if user.name() == message.user => Some((device, user)),
-            _ => None,
-        });
-        let (device, user) = user.ok_or(Refused::Credentials)?;
-        let key = (message.engine_id.to_vec(), message.user.to_vec());
-        if !self.engines.contains_key(&key) && self.engines.len() >= ENGINES_MAX {
-            return Err(Refused::Credentials);
+    /// Keeps an event unless it is one of the last ones that was sent again.
+    fn keep(&mut self, kind: NotificationKind, number: Option<i32>, record: TrapRecord) -> Heard {
+        let record = Arc::new(record);
+        if let Some(number) = number {
+            if self.compared.iter().any(|(known, other)| *known == number && other.is_same_event(&record)) {
+                return Heard::Again;
+            }
+            if self.compared.len() >= COMPARED_MAX {
+                self.compared.pop_front();
+            }
+            self.compared.push_back((number, record.clone()));
         }
-        let localize = || {
-            let engine = Engine::discovered(message.engine_id, message.boots, message.time, now_ms);
-            (user.localize(message.engine_id), engine)
-        };
-        // Kept only once a message was right: anybody can name engines.
-        let (keys, mut engine) = self.engines.get(&key).cloned().unwrap_or_else(localize);
-        keys.open(datagram, &message, &mut self.scratch).map_err(|_| Refused::Credentials)?;
-        engine.authenticated(message.boots, message.time, now_ms).map_err(|_| Refused::Credentials)?;
-        let scoped = match message.payload {
-            Payload::Plain(scoped) => scoped,
-            Payload::Encrypted(_) => ScopedPdu::read(&self.scratch).map_err(|_| Refused::Malformed)?,
-        };
-        let event = Notification::of(&scoped.pdu).map_err(|_| Refused::Malformed)?;
-        if event.kind == NotificationKind::Inform {
-            return Err(Refused::Malformed);
-        }
-        let record = record(&event, device, from, "3", now_ms);
         self.log.keep(record);
-        self.engines.insert(key, (keys, engine));
-        Ok(Heard { is_inform: false, answer: None })
+        Heard::Event(kind)
+    }
+}
+
+impl TrapRecord {
+    /// Whether it is the same but for when it came and from which port.
+    fn is_same_event(&self, other: &Self) -> bool {
+        let event = |record: &Self| (record.kind, record.version, record.uptime_ticks);
+        event(self) == event(other)
+            && self.device == other.device
+            && self.trap == other.trap
+            && self.variables == other.variables
     }
 }
 

@@ -24,7 +24,7 @@ pub use engine::{Engine, NotInTime};
 pub use privacy::{KeyExtension, PrivacyProtocol};
 pub use user::{LocalizedUser, OpenError, User, UserError};
 
-use super::oid::OidRef;
+use super::oid::{Oid, OidRef};
 
 /// Why an engine answered with a Report (RFC 3414, section 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,19 +43,29 @@ pub enum Report {
     DecryptionError,
 }
 
+/// usmStats, whose counters Reports carry; each is a scalar, so its instance is 0.
+const USM_STATS: [u32; 9] = [1, 3, 6, 1, 6, 3, 15, 1, 1];
+
 impl Report {
+    /// All, in the order of their counters, which are numbered from 1.
+    pub const ALL: [Self; 6] = [
+        Self::UnsupportedSecurityLevel,
+        Self::NotInTimeWindow,
+        Self::UnknownUser,
+        Self::UnknownEngineId,
+        Self::WrongDigest,
+        Self::DecryptionError,
+    ];
+
     /// What a Report's first variable says.
     pub fn of(name: OidRef<'_>) -> Option<Self> {
-        // usmStats, 1.3.6.1.6.3.15.1.1; each counter is a scalar, so its instance is 0.
-        let counter = name.as_bytes().strip_prefix(&[0x2b, 6, 1, 6, 3, 15, 1, 1])?;
-        Some(match counter {
-            [1, 0] => Self::UnsupportedSecurityLevel,
-            [2, 0] => Self::NotInTimeWindow,
-            [3, 0] => Self::UnknownUser,
-            [4, 0] => Self::UnknownEngineId,
-            [5, 0] => Self::WrongDigest,
-            [6, 0] => Self::DecryptionError,
-            _ => return None,
-        })
+        let [number, 0] = *name.as_bytes().strip_prefix(&[0x2b, 6, 1, 6, 3, 15, 1, 1])? else { return None };
+        Self::ALL.get(usize::from(number).checked_sub(1)?).copied()
+    }
+
+    /// The variable that says it.
+    pub fn name(self) -> Oid {
+        let number = Self::ALL.iter().position(|other| *other == self).map_or(0, |at| at as u32 + 1);
+        Oid::new(&USM_STATS).and_then(|stats| stats.with(&[number, 0])).expect("a short identifier")
     }
 }

@@ -109,6 +109,16 @@ pub struct LocalizedUser {
 }
 
 impl LocalizedUser {
+    /// The same user without its cipher: a Report about time is signed and in clear.
+    pub fn without_privacy(&self) -> Self {
+        Self { auth: self.auth.clone(), privacy: None }
+    }
+
+    /// Whether its messages carry a digest: only those may move a clock.
+    pub fn has_auth(&self) -> bool {
+        self.auth.is_some()
+    }
+
     /// Bytes of a digest; none when messages carry none.
     pub(in super::super) fn digest_len(&self) -> Option<usize> {
         self.auth.as_ref().map(|(protocol, _)| protocol.digest_len())
