@@ -221,6 +221,7 @@ fn a_snapshot_and_an_export_of_a_running_server_bring_everything_elsewhere() {
     let some = export(&["--from", "2023-11-14T01:00:00Z", "--to", "2023-11-14T01:09:59Z"]);
     assert_eq!(some.lines().count(), 11);
     export(&["--output", "out.csv"]);
+    parquet_says_the_same(home.path(), &url, &all);
     server.stop();
 
     // Elsewhere: the copy as a store, without a server first, and the file in a store of its own.
@@ -243,4 +244,45 @@ fn a_snapshot_and_an_export_of_a_running_server_bring_everything_elsewhere() {
     assert_eq!(run(home.path(), &["collect", "out.csv", "--server", &other.url("")]).code, 0);
     assert_eq!(count(&other, "sum(sum_over_time(cpu{host=\"a\"}[12h]))").as_deref(), Some("180000"));
     other.stop();
+}
+
+/// What a build without the feature says of Parquet; the file there is none of.
+#[cfg(not(feature = "parquet"))]
+fn parquet_says_the_same(home: &Path, url: &str, _csv: &str) {
+    let arguments = ["export", "--match", "cpu", "--server", url, "--format", "parquet", "--output", "out.parquet"];
+    let ended = run(home, &arguments);
+    assert!(ended.code == 1 && ended.err.contains("the feature parquet"), "{}", ended.err);
+    assert!(!home.join("out.parquet").exists());
+}
+
+/// A Parquet file has the rows and columns of the CSV file, values to the bit.
+#[cfg(feature = "parquet")]
+fn parquet_says_the_same(home: &Path, url: &str, csv: &str) {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::{Field, Row};
+
+    let arguments = ["export", "--match", "cpu", "--server", url, "--format", "parquet", "--output", "out.parquet"];
+    let ended = run(home, &arguments);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    let reader = SerializedFileReader::new(std::fs::File::open(home.join("out.parquet")).unwrap()).unwrap();
+    let names: Vec<_> = reader.metadata().file_metadata().schema_descr().columns().iter().map(|c| c.name()).collect();
+    assert_eq!(names.join(","), csv.lines().next().unwrap());
+    let read = |row: Row| {
+        let fields: Vec<Field> = row.into_columns().into_iter().map(|(_, field)| field).collect();
+        let [Field::TimestampMillis(time_ms), Field::Double(value), Field::Str(name), Field::Str(host)] = &fields[..]
+        else {
+            panic!("{fields:?}")
+        };
+        (*time_ms, value.to_bits(), name.clone(), host.clone())
+    };
+    let rows: Vec<_> = reader.get_row_iter(None).unwrap().map(|row| read(row.unwrap())).collect();
+    let begin_ms = 1_699_920_000_000;
+    let of_line = |(at, line): (usize, &str)| {
+        let fields: Vec<&str> = line.split(',').collect();
+        let bits = fields[1].parse::<f64>().unwrap().to_bits();
+        (begin_ms + at as i64 * 60_000, bits, fields[2].to_owned(), fields[3].to_owned())
+    };
+    assert_eq!(rows, csv.lines().skip(1).enumerate().map(of_line).collect::<Vec<_>>());
+    let printed = run(home, &["version", "--features"]);
+    assert!(printed.out.contains("parquet"), "{}", printed.out);
 }

@@ -1,4 +1,4 @@
-//! `infrawatch export`: the stored samples of some series as a CSV file, from a running server.
+//! `infrawatch export`: the stored samples of some series as a CSV or Parquet file, from a running server.
 //!
 //! Not here: reading the store and writing the rows (the server's).
 //!
@@ -6,10 +6,10 @@
 
 use super::client::{Client, server_at, url_of};
 use super::settings::load;
-use super::{CliError, Global};
+use super::{CliError, Format, FormatWord, Global};
 use clap::Args;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -34,11 +34,22 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
+        let format = match global.format {
+            FormatWord::Parquet if global.output.is_none() && io::stdout().is_terminal() => {
+                return Err(CliError::Usage("a Parquet file is nothing to look at: say --output FILE".to_owned()));
+            }
+            FormatWord::Parquet => "parquet",
+            _ if global.format() == Format::Json => {
+                return Err(CliError::Usage("samples are exported as csv or parquet".to_owned()));
+            }
+            _ => "csv",
+        };
         let server = match &self.server {
             Some(server) => url_of(server),
             None => server_at(load(global, Vec::new())?.config.http.listen)?,
         };
         let mut parameters: Vec<(&str, String)> = self.matchers.iter().map(|text| ("match", text.clone())).collect();
+        parameters.push(("format", format.to_owned()));
         parameters.extend(self.from.iter().map(|time| ("start", time.clone())));
         parameters.extend(self.to.iter().map(|time| ("end", time.clone())));
         let url = format!("{server}/api/v1/export");

@@ -64,9 +64,9 @@ struct Global {
     /// Least important message that is still logged: off, error, warn, info, debug or trace [default: info]
     #[arg(long, global = true, value_name = "LEVEL")]
     log_level: Option<String>,
-    /// How results are written: table, json or csv
+    /// How results are written: table, json or csv; exports csv or parquet
     #[arg(long, global = true, value_enum, default_value_t, hide_possible_values = true)]
-    format: Format,
+    format: FormatWord,
     /// Same as --format json
     #[arg(long, global = true, conflicts_with = "format")]
     json: bool,
@@ -78,15 +78,25 @@ struct Global {
     quiet: bool,
 }
 
-/// How results are written.
+/// What may stand behind `--format`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum FormatWord {
     /// Columns for people
     #[default]
     Table,
     /// An array of objects
     Json,
     /// Comma-separated values with a header
+    Csv,
+    /// Of exported samples only
+    Parquet,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Table,
+    Json,
     Csv,
 }
 
@@ -112,7 +122,7 @@ enum Command {
     Generate(generate::Generate),
     /// Ask a running server for the value of an expression, now or over a range
     Query(query::Query),
-    /// Write the stored samples of some series to a CSV file
+    /// Write the stored samples of some series to a CSV or Parquet file
     Export(export::Export),
     /// Ask devices by SNMP, or list those that a server polls
     Snmp(snmp::Snmp),
@@ -153,6 +163,9 @@ pub fn main() -> ExitCode {
 }
 
 fn run(line: &CommandLine) -> Result<(), CliError> {
+    if line.global.format == FormatWord::Parquet && !matches!(line.command, Command::Export(_)) {
+        return Err(CliError::Usage("--format parquet is of export only".to_owned()));
+    }
     match &line.command {
         Command::Serve(serve) => serve.run(&line.global),
         Command::Demo(demo) => demo.run(&line.global),
@@ -178,7 +191,13 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
 
 impl Global {
     fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.format }
+        match self.format {
+            _ if self.json => Format::Json,
+            FormatWord::Json => Format::Json,
+            FormatWord::Csv => Format::Csv,
+            // Refused before any command but the one that asks for the word itself.
+            FormatWord::Table | FormatWord::Parquet => Format::Table,
+        }
     }
 }
 

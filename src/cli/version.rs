@@ -37,7 +37,12 @@ impl Version {
 
 /// The names of the features that are built in; those of statistics cannot be left out.
 fn features() -> String {
-    let built = [("core", true), ("ml", cfg!(feature = "ml")), ("foundation", cfg!(feature = "foundation"))];
+    let built = [
+        ("core", true),
+        ("ml", cfg!(feature = "ml")),
+        ("foundation", cfg!(feature = "foundation")),
+        ("parquet", cfg!(feature = "parquet")),
+    ];
     let names: Vec<_> = built.into_iter().filter(|(_, is_built)| *is_built).map(|(name, _)| name).collect();
     names.join(", ")
 }

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Read in this order: `series`, `sample`, `shard_store`, `partition`, `head`, `chunk`, `journal`, `keeper`,
-//! `checkpoint`, `checkpoint_copy`, `catalog`, `blocks`, `open`, `recovery`, `repair`, `watchdog`, `store`, `scan`, `rollup`. Every byte on disk
-//! is drawn in `storage/FORMAT.md`.
+//! `checkpoint`, `checkpoint_copy`, `catalog`, `blocks`, `open`, `recovery`, `repair`, `watchdog`, `store`, `scan`, `rollup`,
+//! `parquet_file`. Every byte on disk is drawn in `storage/FORMAT.md`.
 
 pub mod blocks;
 mod catalog;
@@ -26,6 +26,8 @@ mod keeper;
 pub mod label_index;
 mod open;
 mod panics;
+#[cfg(feature = "parquet")]
+mod parquet_file;
 mod partition;
 mod recovery;
 mod repair;
@@ -42,6 +44,8 @@ mod watchdog;
 pub use error::StoreError;
 pub use keeper::{Answer, SnapshotAnswer};
 pub use open::{Opened, StoreThreads, open};
+#[cfg(feature = "parquet")]
+pub use parquet_file::ParquetFile;
 pub use repair::{Finding, RepairReport, repair};
 pub use rollup::{Resolution, Rollup, increase};
 pub use scan::{ChunkPiece, Pieces, ReadBuffers};
