@@ -5,7 +5,7 @@
 //! checkpoint:  rotate journal ─ for each partition: snapshot (asked of its shard) ─ blocks, catalog, new file
 //!              ─ sync blocks and catalog ─ rename files ─ tell shards ─ cut journal
 //! each tick:   checkpoint when due ─ one day of one partition rolled up
-//! each 5 s:    retention ─ one closed directory compacted ─ what is due to be rolled up
+//! each 5 s:    retention ─ one closed directory compacted ─ rollups compacted ─ what is due to be rolled up
 //! ```
 //!
 //! Not here: the files themselves (see `checkpoint`), sled (see `blocks`, `catalog`), rolling up (see `rollup`).
@@ -113,7 +113,7 @@ impl Keeper {
             rhythm.checkpointed_sequence = sequence;
         }
         if work.is_ok() && rhythm.ticks.is_multiple_of(SLOW_TICKS) {
-            work = self.retain().and_then(|()| self.compact_closed());
+            work = self.retain().and_then(|()| self.compact_closed()).and_then(|()| self.compact_rollups(false));
             if self.rollups.is_done() && self.shared.settings.rollups {
                 self.rollups.look(&self.shared);
             }
@@ -238,7 +238,17 @@ impl Keeper {
         if self.shared.settings.rollups {
             self.rollups.look(&self.shared);
         }
-        self.roll_up(usize::MAX)
+        self.roll_up(usize::MAX)?;
+        self.compact_rollups(true)
+    }
+
+    /// Leaves out rollups that others have overtaken: where they are many, or wherever there are any.
+    fn compact_rollups(&self, all: bool) -> Result<(), StoreError> {
+        let report = self.shared.rollups.compact(all, &self.shared.closing)?;
+        if report.directories > 0 {
+            tracing::info!(?report, "rollups that were made anew were compacted");
+        }
+        Ok(())
     }
 
     /// Compacts one directory that takes no further day and got no block with the last checkpoint.

@@ -146,6 +146,50 @@ fn days_that_are_over_read_as_their_samples_do() {
     running.close();
 }
 
+/// A day that gets samples again and again is rolled up anew each time; only what came of it last takes room.
+#[test]
+fn rollups_that_others_have_overtaken_are_compacted_away() {
+    let home = tempfile::tempdir().unwrap();
+    let mut seeded = Seeded(7);
+    let mut written = BTreeMap::new();
+    let running = Running::open(settings(&home.path().join("0")));
+    (0..3).for_each(|number| append(&running, &day(number, &mut seeded), &mut written));
+    running.compact();
+    let rolled_once = running.store.figures().keeper.rolled_days;
+    for round in 0..10 {
+        // Series that are new, so that they may bring days long past.
+        let old = |series| (0..1440).map(move |step| (series, START_MS + step * 60_000, (step * round) as f64));
+        let first = SERIES + 20 * round as usize;
+        append(&running, &(first..first + 20).flat_map(old).collect::<Vec<Point>>(), &mut written);
+        running.compact();
+    }
+    assert!(running.store.figures().keeper.rolled_days > 3 * rolled_once, "days were rolled up anew");
+    assert_as_samples(&running, &written, "rolled up anew and compacted");
+    let running = Running::open(running.close());
+    assert_eq!(running.store.figures().damage, Vec::<String>::new());
+    assert_as_samples(&running, &written, "after a restart");
+    let named = blocks_named(&running.close().dir);
+    // What a store has that was given the same samples at once.
+    let at_once = Running::open(settings(&home.path().join("1")));
+    let mut points: Vec<Point> = Vec::new();
+    for (series, samples) in &written {
+        points.extend(samples.iter().map(|(time_ms, value)| (*series, *time_ms, *value)));
+    }
+    points.sort_by_key(|(_, time_ms, _)| *time_ms);
+    append(&at_once, &points, &mut BTreeMap::new());
+    at_once.compact();
+    let at_once = blocks_named(&at_once.close().dir);
+    assert!(named * 10 <= at_once * 11, "{named} blocks, {at_once} when all came at once");
+}
+
+/// About how many blocks the indexes of all directories of rollups name: 33 bytes each, and little around them.
+fn blocks_named(dir: &std::path::Path) -> u64 {
+    let folders = Resolution::ALL.into_iter().map(|resolution| dir.join("rollups").join(resolution.name()));
+    let directories = folders.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    let indexes = directories.map(|directory| directory.join("INDEX")).filter(|index| index.exists());
+    indexes.map(|index| fs::metadata(index).unwrap().len() / 33).sum()
+}
+
 /// Nobody asks for it: the keeper rolls up by itself, a day of a partition at each tick.
 #[test]
 fn the_keeper_rolls_up_by_itself() {

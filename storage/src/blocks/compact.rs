@@ -7,6 +7,9 @@
 //! The new directory is written under a temporary name, synced, renamed, then named in the manifest instead of the
 //! old one; readers of the old one finish undisturbed. A crash at any point leaves one of the two whole.
 //!
+//! Rollups are compacted too, by what their own module makes of a series' chunks: of several for one day, those of a day
+//! that was rolled up anew, one stays.
+//!
 //! Not here: when to compact (the caller's). Nothing is thrown away: a chunk that cannot be decoded is carried over
 //! as it is and reported.
 //!
@@ -22,7 +25,7 @@ use super::directory::Directory;
 use super::key::BlockKey;
 use super::open::TEMPORARY;
 use super::packer::Packer;
-use super::store::BlockStore;
+use super::store::{BlockStore, PendingChunk};
 use crate::StoreError;
 use crate::chunk;
 use crate::series::PARTITIONS;
@@ -35,6 +38,16 @@ const CHUNK_SAMPLES_MAX: usize = 1024;
 
 /// Chunks gathered before the series that are complete among them are written.
 const WINDOW_BYTES: usize = 8 << 20;
+
+/// A directory of which one block in so many has been overtaken is worth being written anew.
+const OVERTAKEN_SHARE: usize = 4;
+
+/// Writes what the chunks of one series and day become.
+type Write<'a> = dyn FnMut(&[Piece], &mut Packer<'_>, &mut CompactReport, &Directory) -> Result<(), StoreError> + 'a;
+
+/// Appends the chunks that take the place of these of one series and day, given in the order they were written, or says
+/// what is wrong with them.
+pub(crate) type Unite<'a> = dyn FnMut(u32, i64, &[&[u8]], &mut Vec<PendingChunk>) -> Result<(), String> + 'a;
 
 /// What a compaction did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +74,7 @@ impl BlockStore {
         let mut report = CompactReport::default();
         let next = || self.directories().iter().find(|directory| directory.is_to_compact()).cloned();
         while let Some(directory) = next() {
-            self.compact_one(&directory, stop, &mut report)?;
+            self.compact_one(&directory, stop, &mut report, &mut Merger::default().writing())?;
             if report.stopped {
                 break;
             }
@@ -81,7 +94,37 @@ impl BlockStore {
         let is_quiet = |directory: &&Arc<Directory>| directory.index().generation_max() < generation;
         if let Some(directory) = closed.iter().filter(is_quiet).find(|directory| directory.is_to_compact()) {
             self.sync()?;
-            self.compact_one(directory, stop, &mut report)?;
+            self.compact_one(directory, stop, &mut report, &mut Merger::default().writing())?;
+        }
+        Ok(report)
+    }
+
+    /// Rewrites every directory in which later blocks of the same partition and day have overtaken others: a share of
+    /// them that is worth it, or any when `all`. `unite` is asked only of series that have several chunks of a day.
+    ///
+    /// # Errors
+    /// As [`Self::compact`].
+    pub(crate) fn compact_overtaken(
+        &self,
+        all: bool,
+        stop: &AtomicBool,
+        unite: &mut Unite<'_>,
+    ) -> Result<CompactReport, StoreError> {
+        let mut report = CompactReport::default();
+        let is_worth = |directory: &&Arc<Directory>| {
+            let (overtaken, blocks) = (directory.index().overtaken(), directory.index().len());
+            overtaken > 0 && (all || overtaken * OVERTAKEN_SHARE >= blocks) && directory.is_to_compact()
+        };
+        let mut united = Vec::new();
+        let mut write = |series: &[Piece], packer: &mut Packer<'_>, _: &mut CompactReport, old: &Directory| {
+            write_united(series, packer, unite, &mut united, &mut |what| old.report(what))
+        };
+        while let Some(directory) = self.directories().iter().find(is_worth).cloned() {
+            self.sync()?;
+            self.compact_one(&directory, stop, &mut report, &mut write)?;
+            if report.stopped {
+                break;
+            }
         }
         Ok(report)
     }
@@ -91,8 +134,9 @@ impl BlockStore {
         directory: &Arc<Directory>,
         stop: &AtomicBool,
         report: &mut CompactReport,
+        write: &mut Write<'_>,
     ) -> Result<(), StoreError> {
-        let Some(compacted) = self.compact_directory(directory, stop, report)? else {
+        let Some(compacted) = self.compact_directory(directory, stop, report, write)? else {
             report.stopped = true;
             return Ok(());
         };
@@ -111,6 +155,7 @@ impl BlockStore {
         old: &Directory,
         stop: &AtomicBool,
         report: &mut CompactReport,
+        write: &mut Write<'_>,
     ) -> Result<Option<Directory>, StoreError> {
         let name = self.unused_name(old.name().first_day, old.name().rewrite + 1);
         let file_name = format!("{TEMPORARY}{name}");
@@ -119,7 +164,7 @@ impl BlockStore {
             fs::remove_dir_all(&path).map_err(|e| StoreError::io("remove", &path, e))?;
         }
         let new = Directory::create(&self.shared, &file_name, name)?;
-        let outcome = self.compact_partitions(old, &new, stop, report);
+        let outcome = self.compact_partitions(old, &new, stop, report, write);
         if !matches!(outcome, Ok(true)) {
             // Its folder goes with it.
             new.retire();
@@ -135,11 +180,11 @@ impl BlockStore {
         new: &Directory,
         stop: &AtomicBool,
         report: &mut CompactReport,
+        write: &mut Write<'_>,
     ) -> Result<bool, StoreError> {
         for partition in 0..PARTITIONS as u8 {
             let mut keys = old.index().partition(partition).to_vec();
             keys.sort_by_key(|key| (day_of(key.start_ms), key.first_id));
-            let mut merger = Merger::default();
             for day in keys.chunk_by(|a, b| day_of(a.start_ms) == day_of(b.start_ms)) {
                 let generation = day.iter().map(|key| key.generation).max().expect("a group has a key");
                 let mut packer = Packer::new(new, partition, generation);
@@ -154,7 +199,7 @@ impl BlockStore {
                         return Ok(false);
                     }
                     for series in window.take_below(next_first_id).chunk_by(|a, b| a.id == b.id) {
-                        merger.write(series, &mut packer, report, &mut |what| old.report(what))?;
+                        write(series, &mut packer, report, old)?;
                     }
                     self.bound_memory(old, new)?;
                 }
@@ -232,6 +277,13 @@ struct Merger {
 }
 
 impl Merger {
+    /// This, as what compacting samples takes.
+    fn writing(
+        &mut self,
+    ) -> impl FnMut(&[Piece], &mut Packer<'_>, &mut CompactReport, &Directory) -> Result<(), StoreError> {
+        |series, packer, report, old| self.write(series, packer, report, &mut |what| old.report(what))
+    }
+
     fn write(
         &mut self,
         pieces: &[Piece],
@@ -277,6 +329,31 @@ impl Merger {
             }
         }
     }
+}
+
+/// Writes what `unite` makes of a series' chunks of a day, or, if that fails, the chunks as they are.
+fn write_united(
+    pieces: &[Piece],
+    packer: &mut Packer<'_>,
+    unite: &mut Unite<'_>,
+    united: &mut Vec<PendingChunk>,
+    wrong: &mut dyn FnMut(&str),
+) -> Result<(), StoreError> {
+    let Some(first) = pieces.first() else { return Ok(()) };
+    // Chunks of one generation were written together, and none of them is another's successor.
+    if pieces.iter().any(|piece| piece.written.0 != first.written.0) {
+        let chunks: Vec<&[u8]> = pieces.iter().map(|piece| piece.bytes.as_slice()).collect();
+        united.clear();
+        match unite(first.id, day_of(first.start_ms), &chunks, united) {
+            Ok(()) => {
+                return united
+                    .iter()
+                    .try_for_each(|chunk| packer.push(chunk.id, chunk.start_ms, chunk.end_ms, &chunk.bytes));
+            }
+            Err(what) => wrong(&format!("rollups of series {} at {} ms: {what}", first.id, first.start_ms)),
+        }
+    }
+    pieces.iter().try_for_each(|piece| packer.push(piece.id, piece.start_ms, piece.end_ms, &piece.bytes))
 }
 
 /// Writes samples as one chunk, or as halves where they do not compress enough for one.

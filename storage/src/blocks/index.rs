@@ -77,6 +77,19 @@ impl Index {
         self.partitions.iter().flatten().map(|key| key.generation).max().unwrap_or(0)
     }
 
+    /// How many blocks stand beside one of the same partition and day that is of a later generation.
+    pub(super) fn overtaken(&self) -> usize {
+        let days = self
+            .partitions
+            .iter()
+            .flat_map(|keys| keys.chunk_by(|a, b| a.start_ms.div_euclid(DAY_MS) == b.start_ms.div_euclid(DAY_MS)));
+        days.map(|day| {
+            let latest = day.iter().map(|key| key.generation).max();
+            day.iter().filter(|key| Some(key.generation) < latest).count()
+        })
+        .sum()
+    }
+
     /// Every key, in writing order.
     pub(super) fn keys(&self) -> Vec<BlockKey> {
         let mut keys = self.partitions.concat();
@@ -133,6 +146,15 @@ mod tests {
         assert_eq!(found(&index, (5, 5), (DAY_MS + 6, i64::MAX)), [] as [u32; 0]);
         assert_eq!((index.len(), index.next_sequence()), (4, 4));
         assert_eq!(index.span_ms(), Some((0, DAY_MS + 5)));
+    }
+
+    #[test]
+    fn blocks_are_overtaken_by_later_ones_of_their_partition_and_day() {
+        let of =
+            |partition, start_ms, generation| BlockKey { generation, ..key(0, partition, start_ms, start_ms, (0, 9)) };
+        let keys = [of(3, 0, 1), of(3, 5, 1), of(3, 9, 2), of(3, DAY_MS, 1), of(4, 0, 1), of(4, 1, 1)];
+        assert_eq!(Index::from_keys(&keys).overtaken(), 2);
+        assert_eq!(Index::default().overtaken(), 0);
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl Work {
 }
 
 /// Adds the buckets of a series as one chunk, or as halves where they do not compress enough for one.
-fn add(
+pub(super) fn add(
     encoder: &mut Encoder,
     (resolution, day_ms): (Resolution, i64),
     id: u32,
