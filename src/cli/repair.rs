@@ -25,7 +25,8 @@ impl Repair {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
         let flags = [flag("storage.data_dir", "--data-dir", self.data_dir.as_ref())];
         let storage = load(global, flags.into_iter().flatten().collect())?.config.storage;
-        let report = storage::repair(&storage.data_dir, &storage.journal_path(), self.dry_run)
+        let mirror = storage.journal_mirror_dir.as_deref();
+        let report = storage::repair(&storage.data_dir, &storage.journal_path(), mirror, self.dry_run)
             .map_err(|error| CliError::Failed(error.to_string()))?;
         self.rows(&report).write(global)?;
         if !global.quiet {

@@ -4,7 +4,8 @@
 //!   file whose checksum holds is written into the store again, and the directory is renamed `repaired-...`, so that
 //!   nothing is saved twice. What is saved and was there already is the same sample twice, which reading unites.
 //! - A checkpoint that does not hold is renamed `damaged-pNN.iwc`; the copy takes its place, or its heads are lost.
-//! - The catalog's engine and copy are made to agree. Damage in the journal is told; opening steps over it.
+//! - The catalog's engine and copy are made to agree. Damage in the journal and in its mirror is told, and whether the other
+//!   has what one lacks; opening takes it from there, and steps over what neither has.
 //!
 //! Not here: chunks that cannot be decoded though their block's checksum holds (there are none by damage).
 //!
@@ -64,17 +65,26 @@ impl RepairReport {
     }
 }
 
-/// Looks at the store in `dir`, whose journal lies in `journal_dir`; changes something only when `dry_run` is false.
+/// Looks at the store in `dir`, whose journal lies in `journal_dir` and, when there is one, in `mirror_dir`; changes
+/// something only when `dry_run` is false.
 ///
 /// # Errors
 /// When there is no store, another process has it open, or the system refuses to read or write.
-pub fn repair(dir: &Path, journal_dir: &Path, dry_run: bool) -> Result<RepairReport, StoreError> {
+pub fn repair(
+    dir: &Path,
+    journal_dir: &Path,
+    mirror_dir: Option<&Path>,
+    dry_run: bool,
+) -> Result<RepairReport, StoreError> {
     let store_id = existing_store_id(dir)?;
     let _lock = lock(dir)?;
     let mut report = RepairReport::default();
     let generations = repair_checkpoints(&dir.join("checkpoints"), &store_id, dry_run, &mut report)?;
     repair_catalog(&dir.join("catalog"), dry_run, &mut report)?;
-    look_at_journal(journal_dir, &store_id, &mut report)?;
+    match mirror_dir {
+        None => look_at_journal(journal_dir, &store_id, &mut report)?,
+        Some(mirror_dir) => look_at_both(&[journal_dir, mirror_dir], &store_id, &mut report)?,
+    }
     repair_blocks(dir, "blocks", &generations, dry_run, &mut report)?;
     for resolution in Resolution::ALL {
         let part = format!("rollups/{}", resolution.name());
@@ -152,11 +162,36 @@ fn look_at_journal(dir: &Path, store_id: &[u8; 16], report: &mut RepairReport) -
         return Ok(());
     }
     let seen = journal::inspect(dir, store_id)?;
+    report.note("journal".to_owned(), told(&seen), "stepped over when the store opens");
+    Ok(())
+}
+
+/// Looks at a journal and its mirror, each by itself and both together.
+fn look_at_both(dirs: &[&Path; 2], store_id: &[u8; 16], report: &mut RepairReport) -> Result<(), StoreError> {
+    let mut is_read = true;
+    for (dir, part) in dirs.iter().zip(["journal", "journal mirror"]) {
+        match journal::inspect(dir, store_id) {
+            Ok(seen) => report.note(part.to_owned(), told(&seen), "made to agree with the other when the store opens"),
+            Err(error @ StoreError::Io { .. }) => {
+                is_read = false;
+                report.note(part.to_owned(), Some(error.to_string()), "the other is read when the store opens");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    if is_read {
+        let lost = journal::lost_in_both(dirs, store_id)?;
+        let what = (lost > 0).then(|| format!("{lost} places are whole in neither"));
+        report.note("journal and mirror".to_owned(), what, "stepped over when the store opens");
+    }
+    Ok(())
+}
+
+/// The damage in a journal, if there is any.
+fn told(seen: &journal::ReplayReport) -> Option<String> {
     let places = seen.damage.iter().map(|d| format!("{} bytes at {} of {}", d.bytes, d.offset, d.path.display()));
     let said = places.collect::<Vec<_>>().join("; ");
-    let what = format!("{} damaged places: {said}", seen.damaged_places);
-    report.note("journal".to_owned(), (seen.damaged_places > 0).then_some(what), "stepped over when the store opens");
-    Ok(())
+    (seen.damaged_places > 0).then(|| format!("{} damaged places: {said}", seen.damaged_places))
 }
 
 fn repair_blocks(

@@ -50,7 +50,7 @@ fn serve(dir: &Path) -> usize {
 }
 
 fn look(dir: &Path, dry_run: bool) -> RepairReport {
-    repair(dir, &dir.join("journal"), dry_run).unwrap()
+    repair(dir, &dir.join("journal"), None, dry_run).unwrap()
 }
 
 fn bytes_of(dir: &Path, into: &mut BTreeMap<PathBuf, Vec<u8>>) {
@@ -133,12 +133,49 @@ fn a_damaged_checkpoint_is_set_aside() {
 }
 
 #[test]
+fn damage_in_a_mirrored_journal_is_told_of_each_folder_and_of_both() {
+    let home = tempfile::tempdir().unwrap();
+    let own = home.path().join("own");
+    let running = Running::open(Settings { journal_mirror_dir: Some(own.join("mirror")), ..settings(&own) });
+    (0..40).for_each(|step| _ = running.append(START_MS + step * 1000, &[(0, START_MS + step * 1000, 1.0)]));
+    let killed = home.path().join("killed");
+    running.killed(&killed);
+    let journals = [killed.join("journal"), killed.join("mirror")];
+    let looked = |mirror: Option<&Path>| {
+        let report = repair(&killed, &journals[0], mirror, true).unwrap();
+        let of_journal = report.findings.into_iter().filter(|finding| finding.part.starts_with("journal"));
+        of_journal.map(|finding| (finding.part, finding.is_damaged)).collect::<Vec<_>>()
+    };
+    let expected = |damaged: [bool; 3]| {
+        let parts = ["journal", "journal mirror", "journal and mirror"].map(str::to_owned);
+        parts.into_iter().zip(damaged).collect::<Vec<_>>()
+    };
+    let flip = |side: usize, at: usize| {
+        let path = journals[side].join("journal-0000000001.iwj");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[at] ^= 0x10;
+        fs::write(&path, bytes).unwrap();
+    };
+    assert_eq!(looked(Some(&journals[1])), expected([false, false, false]));
+    flip(0, 200);
+    assert_eq!(looked(Some(&journals[1])), expected([true, false, false]), "the mirror has it");
+    assert_eq!(looked(None), [("journal".to_owned(), true)]);
+    flip(1, 700);
+    assert_eq!(looked(Some(&journals[1])), expected([true, true, false]), "each has what the other lacks");
+    flip(1, 200);
+    assert_eq!(looked(Some(&journals[1])), expected([true, true, true]));
+    fs::remove_dir_all(&journals[1]).unwrap();
+    let report = repair(&killed, &journals[0], Some(&journals[1]), true).unwrap();
+    assert!(report.findings.iter().any(|finding| finding.part == "journal mirror" && finding.is_damaged));
+}
+
+#[test]
 fn what_is_no_store_or_in_use_is_refused_by_name() {
     let home = tempfile::tempdir().unwrap();
-    let error = repair(home.path(), &home.path().join("journal"), true).unwrap_err();
+    let error = repair(home.path(), &home.path().join("journal"), None, true).unwrap_err();
     assert!(error.to_string().contains("STORE"), "{error}");
     let running = Running::open(settings(home.path()));
-    let error = repair(home.path(), &home.path().join("journal"), true).unwrap_err();
+    let error = repair(home.path(), &home.path().join("journal"), None, true).unwrap_err();
     assert!(error.to_string().contains("in use"), "{error}");
     running.close();
 }

@@ -56,7 +56,7 @@ pub(super) fn mend(dirs: &[&Path], store_id: &[u8; 16]) -> Result<Mended, StoreE
             // A segment of another store or a newer program must not be mixed with ours.
             Header::decode(copy, path, store_id)?;
         }
-        let united = unite([&copies[0], &copies[1]], store_id);
+        let (united, _) = unite([&copies[0], &copies[1]], store_id);
         tracing::warn!(number, bytes = united.len(), "the journal's folders differ and are made to agree");
         for side in 0..2 {
             if copies[side] != united
@@ -74,21 +74,49 @@ pub(super) fn mend(dirs: &[&Path], store_id: &[u8; 16]) -> Result<Mended, StoreE
     }
 }
 
-fn remove_stale(dirs: &[&Path], sides: &mut [BTreeSet<u64>; 2]) -> Result<(), StoreError> {
+/// How many places hold no whole record in either folder although one of them should: what opening the journal would
+/// report as damage. Nothing is changed.
+///
+/// # Errors
+/// When a folder cannot be read, or a segment belongs to another store.
+pub(crate) fn lost_in_both(dirs: &[&Path; 2], store_id: &[u8; 16]) -> Result<u64, StoreError> {
+    let numbers = |dir: &Path| segment::list(dir).map(|numbers| numbers.into_iter().collect::<BTreeSet<u64>>());
+    let mut sides = [numbers(dirs[0])?, numbers(dirs[1])?];
+    if let Some((side, below)) = stale(&sides) {
+        sides[side].retain(|number| !below.contains(number));
+    }
     let all: Vec<u64> = sides[0].union(&sides[1]).copied().collect();
-    let Some(&newest) = all.last() else { return Ok(()) };
-    let Some(gap) = all.windows(2).rposition(|pair| pair[0] + 1 < pair[1]) else { return Ok(()) };
+    let mut lost = all.windows(2).map(|pair| pair[1] - pair[0] - 1).sum();
+    for number in all {
+        let paths = dirs.map(|dir| segment::path(dir, number));
+        let copies = [read(&paths[0]), read(&paths[1])];
+        for (copy, path) in copies.iter().zip(&paths) {
+            Header::decode(copy, path, store_id)?;
+        }
+        lost += unite([&copies[0], &copies[1]], store_id).1;
+    }
+    Ok(lost)
+}
+
+/// The folder that has segments which were cut while it did not work, and which they are.
+fn stale(sides: &[BTreeSet<u64>; 2]) -> Option<(usize, Vec<u64>)> {
+    let all: Vec<u64> = sides[0].union(&sides[1]).copied().collect();
+    let newest = all.last()?;
+    let gap = all.windows(2).rposition(|pair| pair[0] + 1 < pair[1])?;
     let below = &all[..=gap];
-    for side in 0..2 {
-        let only_here = below.iter().all(|number| sides[side].contains(number) && !sides[1 - side].contains(number));
-        if !only_here || sides[side].contains(&newest) {
-            continue;
-        }
-        for number in below {
-            let path = segment::path(dirs[side], *number);
-            fs::remove_file(&path).map_err(|error| StoreError::io("remove", &path, error))?;
-            sides[side].remove(number);
-        }
+    let is_stale = |side: &usize| {
+        let only_here = |number| sides[*side].contains(number) && !sides[1 - side].contains(number);
+        below.iter().all(only_here) && !sides[*side].contains(newest)
+    };
+    [0, 1].into_iter().find(is_stale).map(|side| (side, below.to_vec()))
+}
+
+fn remove_stale(dirs: &[&Path], sides: &mut [BTreeSet<u64>; 2]) -> Result<(), StoreError> {
+    let Some((side, below)) = stale(sides) else { return Ok(()) };
+    for number in below {
+        let path = segment::path(dirs[side], number);
+        fs::remove_file(&path).map_err(|error| StoreError::io("remove", &path, error))?;
+        sides[side].remove(&number);
     }
     Ok(())
 }
@@ -115,13 +143,14 @@ fn are_equal(a: &Path, b: &Path) -> io::Result<bool> {
     }
 }
 
-/// What two copies of a segment hold together: at each place the record that is whole in one of them.
-fn unite(copies: [&[u8]; 2], store_id: &[u8; 16]) -> Vec<u8> {
+/// What two copies of a segment hold together: at each place the record that is whole in one of them. The second value
+/// is how many places are damaged in both.
+fn unite(copies: [&[u8]; 2], store_id: &[u8; 16]) -> (Vec<u8>, u64) {
     let has_header = |copy: &&[u8]| matches!(Header::decode(copy, Path::new(""), store_id), Ok(Some(_)));
     let longest = if copies[0].len() >= copies[1].len() { copies[0] } else { copies[1] };
     let head = copies.into_iter().find(has_header).unwrap_or(longest);
     let mut united = head[..HEADER_BYTES.min(head.len())].to_vec();
-    let mut at = united.len();
+    let (mut at, mut damaged) = (united.len(), 0);
     while at < longest.len() {
         match copies.into_iter().find_map(|copy| whole_record(copy, at)) {
             Some(record) => {
@@ -134,6 +163,7 @@ fn unite(copies: [&[u8]; 2], store_id: &[u8; 16]) -> Vec<u8> {
                     Some(next) => {
                         united.extend_from_slice(&longest[at..next]);
                         at = next;
+                        damaged += 1;
                     }
                     // A torn tail, as a crash leaves it.
                     None => break,
@@ -141,7 +171,7 @@ fn unite(copies: [&[u8]; 2], store_id: &[u8; 16]) -> Vec<u8> {
             }
         }
     }
-    united
+    (united, damaged)
 }
 
 fn whole_record(copy: &[u8], at: usize) -> Option<&[u8]> {
@@ -190,18 +220,18 @@ mod tests {
         for at in 0..whole.len() {
             let mut bent = whole.clone();
             bent[at] ^= 0x20;
-            assert_eq!(unite([&bent, &whole], &STORE), whole, "byte {at}");
-            assert_eq!(unite([&whole, &bent], &STORE), whole, "byte {at}");
-            assert_eq!(unite([&whole[..at], &whole], &STORE), whole, "cut at {at}");
+            assert_eq!(unite([&bent, &whole], &STORE), (whole.clone(), 0), "byte {at}");
+            assert_eq!(unite([&whole, &bent], &STORE), (whole.clone(), 0), "byte {at}");
+            assert_eq!(unite([&whole[..at], &whole], &STORE).0, whole, "cut at {at}");
             let record = record::HEADER_BYTES + 30;
             let mut other = whole.clone();
             other[(at + record) % whole.len()] ^= 1;
             let lies_apart = at >= HEADER_BYTES && at + record < whole.len();
-            assert!(!lies_apart || unite([&bent, &other], &STORE) == whole, "byte {at} and the record behind it");
+            assert!(!lies_apart || unite([&bent, &other], &STORE).0 == whole, "byte {at} and the record behind it");
         }
-        assert_eq!(unite([&whole, &[]], &STORE), whole);
+        assert_eq!(unite([&whole, &[]], &STORE).0, whole);
         let torn = [&whole[..], &[0xF7, 0x49]].concat();
-        assert_eq!(unite([&torn, &whole], &STORE), whole, "a torn tail is cut");
+        assert_eq!(unite([&torn, &whole], &STORE), (whole, 0), "a torn tail is cut");
     }
 
     #[test]
@@ -209,7 +239,7 @@ mod tests {
         let whole = segment_with(3);
         let mut bent = whole.clone();
         bent[HEADER_BYTES + 25] ^= 1;
-        assert_eq!(unite([&bent, &bent], &STORE), bent);
+        assert_eq!(unite([&bent, &bent], &STORE), (bent.clone(), 1));
     }
 
     #[test]

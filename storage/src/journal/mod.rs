@@ -40,6 +40,7 @@ mod failing_disk_tests;
 pub use committer::{CommitError, Committed};
 pub use folder::SideReport;
 pub use handle::{Journal, JournalSettings, JournalState, JournalThread};
+pub(crate) use mend::lost_in_both;
 pub use new_series::{SeriesEncoder, decode_series, partitions_of_series};
 pub use record::Kind;
 pub(crate) use replay::inspect;
