@@ -147,6 +147,17 @@ impl MetricsPage {
             "Attempts to evaluate a query that found no room in memory; they are repeated within its time.",
         );
         out.sample("infrawatch_queries_crowded_out_total", &[], self.queries.crowded_out());
+        let kept = self.queries.kept();
+        let (hits, misses) = (kept.hits(), kept.misses());
+        out.counter("infrawatch_query_cache_hits_total", "Range queries answered with an answer that was kept.");
+        out.sample("infrawatch_query_cache_hits_total", &[], hits);
+        out.counter("infrawatch_query_cache_misses_total", "Range queries that were evaluated.");
+        out.sample("infrawatch_query_cache_misses_total", &[], misses);
+        let ratio = "infrawatch_query_cache_hit_ratio";
+        out.gauge(ratio, "The share of range queries answered with an answer that was kept, since the start.");
+        out.sample(ratio, &[], hits as f64 / (hits + misses).max(1) as f64);
+        out.gauge("infrawatch_query_cache_bytes", "What kept answers take, of query.cache_bytes.");
+        out.sample("infrawatch_query_cache_bytes", &[], kept.bytes() as u64);
     }
 
     /// The counters of the law: received = stored + aggregated + rejected + late + duplicate + dropped.

@@ -155,6 +155,8 @@ settings! {
         max_samples: usize as Count = "50000000" in "1" to "10000000000",
         /// Room for what all queries together hold in memory; those without room wait within their time, then get a 503.
         memory_max: u64 as Bytes = "1GiB" in "1MiB" to "1TiB",
+        /// Memory for answers of range queries, given again to the same query while its samples are the same; "0" keeps none.
+        cache_bytes: u64 as Bytes = "16MiB" in "0" to "64GiB",
         /// Points a series of one range query may have before it is answered 422.
         max_points: usize as Count = "11000" in "1" to "1000000",
         /// Queries evaluated at the same time; further ones wait.

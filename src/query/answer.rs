@@ -80,7 +80,7 @@ pub struct AnswerSeries {
 }
 
 /// The instants of a range query, in milliseconds since the epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RangeTimes {
     /// The first instant.
     pub start_ms: i64,
@@ -156,6 +156,11 @@ impl Prepared {
         let is_plain = !self.plan.has_subquery && !self.plan.leaves.is_empty();
         let is_short = self.found.iter().all(|found| found.span_ms() <= SMALL_SPAN_MS);
         is_plain && is_short && series <= SMALL_SERIES && instants.saturating_mul(series.max(1)) <= SMALL_VALUES
+    }
+
+    /// No sample later than this, in milliseconds, has a part in the answer.
+    pub(super) fn until_ms(&self) -> i64 {
+        self.plan.leaves.iter().map(|leaf| leaf.times().1).max().unwrap_or(i64::MIN)
     }
 
     /// Reads and evaluates. The answer takes up what `share` has taken.

@@ -46,6 +46,7 @@ mod rank;
 
 mod answer;
 mod evaluate;
+mod kept;
 
 #[cfg(test)]
 mod golden;
@@ -56,6 +57,7 @@ mod tests;
 
 pub use answer::{Answer, AnswerColumns, AnswerSeries, Answered, Prepared, RangeTimes, instant, is_absent, range};
 pub use error::QueryError;
+pub use kept::{Asked, Keeping, KeptAnswers};
 pub use labels::Labels;
 pub(crate) use labels::may_name_label;
 pub use limits::{Cancel, QueryLimits, Semantics};

@@ -9,6 +9,7 @@
 //! Invariant: the room taken is the sum of all shares, however queries end.
 
 use super::error::QueryError;
+use super::kept::KeptAnswers;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,13 +20,25 @@ pub struct Room {
     bytes: AtomicU64,
     in_flight: AtomicU64,
     crowded_out: AtomicU64,
+    kept: KeptAnswers,
 }
 
 impl Room {
-    /// A room of so many bytes.
+    /// A room of so many bytes, and none for answers that are kept.
     pub fn new(bytes_max: u64) -> Arc<Self> {
+        Self::with_answers(bytes_max, 0)
+    }
+
+    /// The same, and so many more for answers that are kept.
+    pub fn with_answers(bytes_max: u64, kept_bytes_max: usize) -> Arc<Self> {
         let zero = || AtomicU64::new(0);
-        Arc::new(Self { bytes_max, bytes: zero(), in_flight: zero(), crowded_out: zero() })
+        let kept = KeptAnswers::new(kept_bytes_max);
+        Arc::new(Self { bytes_max, bytes: zero(), in_flight: zero(), crowded_out: zero(), kept })
+    }
+
+    /// Answers given before.
+    pub fn kept(&self) -> &KeptAnswers {
+        &self.kept
     }
 
     /// The share of a query that begins; it holds nothing yet.

@@ -21,7 +21,7 @@ use std::sync::atomic::AtomicBool;
 pub(super) fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started_ms: i64) -> Router {
     let now_ms = clock::now_ms as fn() -> i64;
     let query = query_limits(&config.query);
-    let room = Room::new(query.memory_max_bytes);
+    let room = Room::with_answers(query.memory_max_bytes, config.query.cache_bytes as usize);
     let gauges = Arc::new(PullGauges::default());
     let (in_prometheus, in_json) = taking_in(config, running);
     let read = prometheus::router(PrometheusApi {

@@ -351,6 +351,7 @@ impl Keeper {
             return Ok(());
         }
         tracing::info!(?removed, by_size = by_size == Some(cutoff_ms), "directories of old samples are removed");
+        self.shared.changes.removed();
         self.shared.keeper.lock().directories_removed += removed.len() as u64;
         for partition in 0..PARTITIONS as u8 {
             let live = self.ask(partition, move |store| store.expire(partition, cutoff_ms))?;

@@ -9,12 +9,13 @@
 //!
 //! Read in this order: `series`, `sample`, `shard_store`, `partition`, `head`, `chunk`, `journal`, `keeper`,
 //! `checkpoint`, `checkpoint_copy`, `catalog`, `blocks`, `open`, `recovery`, `repair`, `watchdog`, `store`, `scan`, `rollup`,
-//! `parquet_file`. Every byte on disk is drawn in `storage/FORMAT.md`.
+//! `changes`, `parquet_file`. Every byte on disk is drawn in `storage/FORMAT.md`.
 
 pub mod blocks;
 mod catalog;
 pub mod catalog_blocks;
 mod catalog_copy;
+mod changes;
 mod checkpoint;
 mod checkpoint_copy;
 pub mod chunk;

@@ -8,6 +8,7 @@
 use crate::StoreError;
 use crate::blocks::{BlockSettings, BlockStore};
 use crate::catalog::Catalog;
+use crate::changes::Changes;
 use crate::journal::{Journal, JournalSettings, JournalThread, ReplayReport};
 use crate::keeper::{Command, Keeper, sync_directory};
 use crate::panics::PanicNote;
@@ -166,6 +167,7 @@ fn share(
         journal,
         sequence: AtomicU64::new(sequence),
         newest_ms: AtomicI64::new(newest_ms),
+        changes: Changes::default(),
         series_count: AtomicU64::new(partitions.iter().map(|partition| partition.live_len() as u64).sum()),
         keeper: Mutex::new(KeeperReport::default()),
         shard_answers: Beat::default(),

@@ -9,6 +9,7 @@
 //! `benches/append.rs` gives 170-230 with 10 k series: the slot and the key miss the cache more often than sketched.
 
 use crate::StoreError;
+use crate::changes::Span;
 use crate::head::Sealer;
 use crate::journal::{Committed, JournalState, SAMPLES_PER_RECORD_MAX, SamplesEncoder, SeriesEncoder};
 use crate::panics::PanicNote;
@@ -208,7 +209,7 @@ impl ShardStore {
         }
         let bounds = self.bounds(now_ms);
         let mut tally = Tally::default();
-        let mut newest_ms = i64::MIN;
+        let mut written = Span::NONE;
         let mut rows = rows.fuse();
         let nothing = Row { hash: 0, key: &[], times: &[], values: &[] };
         let mut group = [Sought { row: nothing, known: None, probed: None }; GROUP_ROWS];
@@ -227,7 +228,7 @@ impl ShardStore {
                     series.inspect(|series| learn(row, *series))
                 });
                 if let Some(series) = found {
-                    newest_ms = newest_ms.max(self.append_row(row, series, bounds, &mut tally, &mut observe));
+                    self.append_row(row, series, bounds, (&mut tally, &mut written), &mut observe);
                 }
                 if self.samples.len() + ROW_SAMPLES_MAX > SAMPLES_PER_RECORD_MAX || self.series.is_full() {
                     self.finish_records();
@@ -237,8 +238,9 @@ impl ShardStore {
                 break;
             }
         }
-        self.shared.newest_ms.fetch_max(newest_ms, Ordering::Relaxed);
+        self.shared.newest_ms.fetch_max(written.newest_ms, Ordering::Relaxed);
         self.publish_created();
+        self.shared.changes.wrote(written.oldest_ms);
         Ok(tally)
     }
 
@@ -303,23 +305,22 @@ impl ShardStore {
         Some(SeriesRef::new(number, id))
     }
 
-    /// Appends one series' samples; returns the newest time stored.
+    /// Appends one series' samples.
     #[inline]
     fn append_row(
         &mut self,
         row: &Row<'_>,
         series: SeriesRef,
         bounds: Bounds,
-        tally: &mut Tally,
+        (tally, written): (&mut Tally, &mut Span),
         observe: &mut impl FnMut(SeriesRef, i64, f64),
-    ) -> i64 {
+    ) {
         let partition = &mut self.partitions[self.local[series.partition() as usize] as usize];
         let mut context = AppendContext {
             late_before_ms: bounds.late_before_ms,
             blocks: &self.shared.blocks,
             sealer: &mut self.sealer,
         };
-        let mut newest_ms = i64::MIN;
         for (&time_ms, &value) in row.times.iter().zip(row.values) {
             if time_ms > bounds.newest_ms {
                 tally.in_future += 1;
@@ -332,12 +333,14 @@ impl ShardStore {
             match partition.append(series.id(), time_ms, value, &mut context) {
                 Ok(Outcome::Stored) => {
                     tally.stored += 1;
-                    newest_ms = newest_ms.max(time_ms);
+                    written.newest_ms = written.newest_ms.max(time_ms);
+                    written.oldest_ms = written.oldest_ms.min(time_ms);
                     self.samples.push(series, time_ms, value);
                     observe(series, time_ms, value);
                 }
                 Ok(Outcome::StoredBehind) => {
                     tally.stored += 1;
+                    written.oldest_ms = written.oldest_ms.min(time_ms);
                     self.samples.push(series, time_ms, value);
                 }
                 Ok(Outcome::Duplicate) => tally.duplicate += 1,
@@ -349,7 +352,6 @@ impl ShardStore {
                 }
             }
         }
-        newest_ms
     }
 
     /// Gives a series its id; none, and all its samples counted, when that is refused. A series of which no sample

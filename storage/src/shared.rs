@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::blocks::BlockStore;
+use crate::changes::Changes;
 use crate::journal::Journal;
 use crate::label_index::LabelIndex;
 use crate::partition::PartitionView;
@@ -118,6 +119,7 @@ pub(crate) struct Shared {
     pub(crate) journal: Journal,
     pub(crate) sequence: AtomicU64,
     pub(crate) newest_ms: AtomicI64,
+    pub(crate) changes: Changes,
     pub(crate) series_count: AtomicU64,
     pub(crate) keeper: Mutex<KeeperReport>,
     /// What the keeper asks of shards: begun, and answered.

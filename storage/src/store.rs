@@ -217,6 +217,17 @@ impl Store {
         Some(self.shared.newest_ms.load(Ordering::Relaxed)).filter(|newest_ms| *newest_ms != i64::MIN)
     }
 
+    /// The version of what is stored; asked before anything is read, it says of what was found whether it still holds.
+    pub fn version(&self) -> u64 {
+        self.shared.changes.version()
+    }
+
+    /// Whether what was read at a version, of samples up to and including a time, still reads the same. May say no of
+    /// what does: of times in the minute that is written, and of versions of long ago.
+    pub fn is_unchanged(&self, version: u64, until_ms: i64) -> bool {
+        self.shared.changes.is_unchanged(version, until_ms)
+    }
+
     /// Figures for `/metrics` and `/health`.
     pub fn figures(&self) -> StoreFigures {
         let keeper = self.shared.keeper.lock().clone();

@@ -8,13 +8,14 @@
 use super::out::Out;
 use crate::query::{Answer, AnswerColumns, AnswerSeries, Labels, Notes, QueryError, is_absent};
 use crate::query::{push_plain, push_sample_value, push_seconds};
+use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use std::fmt::Write;
 
 /// A finished JSON text.
 #[derive(Debug)]
-pub(super) struct Json(pub(super) String);
+pub(super) struct Json(pub(super) Bytes);
 
 impl IntoResponse for Json {
     fn into_response(self) -> Response {
@@ -93,7 +94,7 @@ impl IntoResponse for ApiError {
         let mut body = format!("{{\"status\":\"error\",\"errorType\":\"{}\",\"error\":", self.kind);
         push_text(&mut body, &self.message);
         body.push('}');
-        let mut response = (self.status, Json(body)).into_response();
+        let mut response = (self.status, Json(Bytes::from(body))).into_response();
         if self.kind == "unavailable" {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
@@ -275,6 +276,7 @@ mod tests {
     fn written(answer: &Answer) -> String {
         let answer = answer.clone();
         let json = success(|out| push_answer(out, answer)).0;
+        let json = String::from_utf8(json.to_vec()).unwrap();
         assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{json}");
         json
     }

@@ -8,6 +8,7 @@
 //! with an error, so that nobody takes it for whole.
 
 use crate::clock;
+use crate::query::Keeping;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -30,7 +31,7 @@ const STALL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) enum Begun {
     /// All of a short one.
-    Whole(String),
+    Whole(Bytes),
     /// The pieces of a long one.
     Pieces(mpsc::Receiver<Piece>),
 }
@@ -52,6 +53,8 @@ pub(super) struct Out {
     is_gone: bool,
     /// How much longer the connection may make the answer wait.
     patience: Duration,
+    /// Takes the text too, to be kept.
+    keeping: Option<Keeping>,
 }
 
 impl Deref for Out {
@@ -71,7 +74,8 @@ impl DerefMut for Out {
 impl Out {
     /// A text that stays in memory, for answers known to be short.
     pub(super) fn whole() -> Self {
-        Self { text: String::new(), begin: None, pieces: None, is_gone: false, patience: Duration::ZERO }
+        let (text, patience) = (String::new(), Duration::ZERO);
+        Self { text, begin: None, pieces: None, is_gone: false, patience, keeping: None }
     }
 
     /// A text whose beginning goes to `begin`, and whose rest may wait so long for the connection.
@@ -79,9 +83,24 @@ impl Out {
         Self { begin: Some(begin), patience, ..Self::whole() }
     }
 
-    /// The text so far.
-    pub(super) fn into_text(self) -> String {
-        self.text
+    /// Has the text kept once it is whole.
+    pub(super) fn keep(&mut self, keeping: Keeping) {
+        self.keeping = Some(keeping);
+    }
+
+    /// The text, which is whole and has stayed in memory.
+    pub(super) fn into_text(mut self) -> Bytes {
+        let text = Bytes::from(std::mem::take(&mut self.text));
+        self.kept_with(&text);
+        text
+    }
+
+    /// Has the whole text kept, of which this is the last piece.
+    fn kept_with(&mut self, last: &Bytes) {
+        if let Some(mut keeping) = self.keeping.take() {
+            keeping.add(last);
+            keeping.finish();
+        }
     }
 
     /// Hands on what is written once it is a piece; false when nobody takes it any more.
@@ -100,7 +119,11 @@ impl Out {
             self.pieces = Some(sender);
         }
         let text = std::mem::replace(&mut self.text, String::with_capacity(PIECE_BYTES + PIECE_BYTES / 8));
-        self.send(Piece::Text(Bytes::from(text)));
+        let text = Bytes::from(text);
+        if let Some(keeping) = &mut self.keeping {
+            keeping.add(&text);
+        }
+        self.send(Piece::Text(text));
     }
 
     fn send(&mut self, piece: Piece) {
@@ -115,10 +138,14 @@ impl Out {
     pub(super) fn finish(mut self) {
         match self.begin.take() {
             // Whoever asked may have left; then nothing remains to be done.
-            Some(begin) => drop(begin.send(Begun::Whole(std::mem::take(&mut self.text)))),
+            Some(begin) => drop(begin.send(Begun::Whole(self.into_text()))),
             None => {
                 self.hand_on();
                 self.send(Piece::End);
+                // Of what nobody took the rest was not written.
+                if !self.is_gone {
+                    self.kept_with(&Bytes::new());
+                }
             }
         }
     }

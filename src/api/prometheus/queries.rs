@@ -3,12 +3,13 @@
 //! Not here: how a query is run beside others (see `run`).
 
 use super::Shared;
-use super::envelope::{ApiError, push_answer, push_text, reply, reply_with};
+use super::envelope::{ApiError, Json, Reply, push_answer, push_text, reply, reply_with};
+use super::out::Out;
 use super::parameters::Parameters;
 use super::run::{Bounds, Step, run};
-use crate::query::{self, Answered, Prepared, QueryError, QueryLimits, RangeTimes};
+use crate::query::{self, Answered, Asked, Keeping, Prepared, QueryError, QueryLimits, RangeTimes};
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 
 /// One instant.
@@ -19,7 +20,7 @@ pub(super) async fn instant(State(shared): State<Arc<Shared>>, request: Request)
     let limits = limits(&shared, &parameters)?;
     run(&shared, parameters.duration_ms("timeout")?, move |shared, bounds| {
         let prepared = query::instant(&shared.api.store, &expression, time_ms, &limits, bounds).map_err(named)?;
-        step(shared, prepared, limits.clone(), bounds)
+        step(shared, prepared, limits.clone(), bounds, None)
     })
     .await
 }
@@ -41,9 +42,16 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -
         return Err(ApiError::bad_parameter("step", what));
     }
     let limits = limits(&shared, &parameters)?;
+    let asked = Asked { expression, times, lookback_ms: limits.lookback_ms };
+    if let Some(text) = shared.api.room.kept().get(&asked, &shared.api.store) {
+        return Ok(Json(text).into_response());
+    }
     run(&shared, parameters.duration_ms("timeout")?, move |shared, bounds| {
-        let prepared = query::range(&shared.api.store, &expression, times, &limits, bounds).map_err(named)?;
-        step(shared, prepared, limits.clone(), bounds)
+        let version = shared.api.store.version();
+        let expression = &asked.expression;
+        let prepared = query::range(&shared.api.store, expression, times, &limits, bounds).map_err(named)?;
+        let keeping = Keeping::new(&shared.api.room, asked.clone(), &prepared, version);
+        step(shared, prepared, limits.clone(), bounds, Some(keeping))
     })
     .await
 }
@@ -60,11 +68,24 @@ pub(super) async fn format(State(shared): State<Arc<Shared>>, request: Request) 
 }
 
 /// A small query is answered at once, any other where it may take its time.
-fn step(shared: &Shared, prepared: Prepared, limits: QueryLimits, bounds: Bounds<'_>) -> Result<Step, QueryError> {
+fn step(
+    shared: &Shared,
+    prepared: Prepared,
+    limits: QueryLimits,
+    bounds: Bounds<'_>,
+    keeping: Option<Keeping>,
+) -> Result<Step, QueryError> {
     let is_small = prepared.is_small();
-    let answer = move |shared: &Shared, bounds: Bounds<'_>| {
+    let answer = move |shared: &Shared, bounds: Bounds<'_>| -> Result<Reply, QueryError> {
         let Answered { answer, notes } = prepared.evaluate(&shared.api.store, &limits, bounds).map_err(named)?;
-        Ok(reply_with(notes, |out| push_answer(out, answer)))
+        let reply = reply_with(notes, |out| push_answer(out, answer));
+        Ok(match keeping {
+            None => reply,
+            Some(keeping) => Box::new(move |out: &mut Out| {
+                out.keep(keeping);
+                reply(out);
+            }),
+        })
     };
     match is_small {
         true => Ok(Step::Short(answer(shared, bounds)?)),

@@ -140,3 +140,44 @@ async fn lists_are_empty_over_an_empty_store() {
     assert_eq!((&body["data"]["version"], &body["data"]["revision"]), (&"2.42.0".into(), &"1.2.3".into()));
     assert_eq!(get("/format_query?query=sum(up)by(job)").await.1["data"], "sum by (job) (up)");
 }
+
+/// A range query over a store that is written meanwhile: an answer is given again exactly as long as it holds.
+#[tokio::test]
+async fn an_answer_that_still_holds_is_given_again() {
+    let home = tempfile::tempdir().unwrap();
+    let Opened { store, mut shards, threads: _threads, .. } = storage::open(Settings::new(home.path())).unwrap();
+    let write = |shard: &mut storage::ShardStore, time_ms: i64, value: f64| {
+        let mut key = storage::series::KeyBuilder::default();
+        key.push("__name__", "up");
+        let key = key.finish().unwrap().to_vec();
+        let row = storage::Row { hash: storage::series::hash(&key), key: &key, times: &[time_ms], values: &[value] };
+        assert_eq!(shard.append(1_700_000_000_000, std::iter::once(row)).unwrap().stored, 1);
+    };
+    let room = Room::with_answers(1 << 30, 1 << 20);
+    let api = PrometheusApi {
+        store,
+        told: Arc::new(MetricBook::default()),
+        query: QueryLimits::default(),
+        room: room.clone(),
+        version: "1.2.3",
+        now_ms: || 1_700_000_000_000,
+    };
+    let router = router(api);
+    let ask = async |end: i64| {
+        let uri = format!("/query_range?query=sum(up)&start=1699990000&end={end}&step=10");
+        let (status, body) = ask(router.clone(), Request::get(uri).body(Body::empty()).unwrap()).await;
+        assert_eq!(status, StatusCode::OK);
+        let samples = body["data"]["result"][0]["values"].as_array().map_or(0, Vec::len);
+        (samples, room.kept().hits())
+    };
+    write(&mut shards[0], 1_699_990_000_000, 1.0);
+    assert_eq!(ask(1_699_991_000).await, (31, 0), "for five minutes");
+    assert_eq!(ask(1_699_991_000).await, (31, 1));
+    assert_eq!(ask(1_699_991_001).await, (31, 1), "another query");
+    write(&mut shards[0], 1_699_992_000_000, 2.0);
+    assert_eq!(ask(1_699_991_000).await, (31, 2), "what came is later than all that was asked for");
+    write(&mut shards[0], 1_699_990_600_000, 3.0);
+    assert_eq!(ask(1_699_991_000).await, (62, 2), "what came late counts");
+    assert_eq!(ask(1_699_991_000).await, (62, 3));
+    assert_eq!(room.kept().misses(), 3);
+}
