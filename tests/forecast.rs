@@ -102,6 +102,15 @@ fn a_daily_season_is_named_and_continued() {
 }
 
 #[test]
+fn a_method_is_used_alone_when_it_is_named_and_must_be_known() {
+    let csv = hourly(100, |hour| 5.0 + (hour * 0.7).sin());
+    let last = rows(&out(&csv, &["--horizon", "3", "--method", "naive", "--format", "csv"]));
+    assert!(last.iter().all(|row| (row[1] - 5.0 - (99.0 * 0.7_f64).sin()).abs() < 1e-9), "{last:?}");
+    assert!(out(&csv, &["--horizon", "3", "--method", "theta"]).contains("theta"));
+    fails(&csv, &["--method", "magic"], 2, &["magic", "holt_winters", "autoregression"]);
+}
+
+#[test]
 fn times_are_written_as_the_file_writes_them() {
     let first = |content: &str| {
         let csv = out(content, &["--horizon", "1", "--format", "csv"]);

@@ -7,7 +7,7 @@
 
 use super::output::{Rows, csv_cell, write_text};
 use super::{CliError, Format, Global};
-use crate::analysis::forecast::{Direction, Forecast as Outcome, ForecastEngine, ForecastError, Threshold};
+use crate::analysis::forecast::{Direction, Forecast as Outcome, ForecastEngine, ForecastError, Method, Threshold};
 use crate::plot::{Chart, FanPoint};
 use crate::series_file::{self, FileRow, SeriesFile, TimeNotation};
 use clap::{Args, ValueEnum};
@@ -39,6 +39,9 @@ pub(super) struct Forecast {
     /// Which way the limit is exceeded: above or below
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     direction: Way,
+    /// The one forecaster to use, by its name; without it the best are combined
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
     /// Name of the metric
     #[arg(long, value_name = "NAME", default_value = "value")]
     metric: String,
@@ -106,7 +109,8 @@ impl Forecast {
             Way::Below => Direction::Below,
         };
         let threshold = self.capacity_threshold.map(|value| Threshold { value, direction });
-        let engine = ForecastEngine { horizon: self.horizon, level: self.level, threshold };
+        let method = self.method.as_deref().map(method).transpose()?;
+        let engine = ForecastEngine { horizon: self.horizon, level: self.level, threshold, method };
         match engine.check_settings() {
             Ok(()) => Ok(engine),
             Err(error) => Err(CliError::Usage(format!("{error}: see --horizon, --level and --capacity-threshold"))),
@@ -241,6 +245,12 @@ fn series_of(file: &SeriesFile) -> Vec<Series<'_>> {
         found[place].values.push(*value);
     }
     found
+}
+
+/// The forecaster of that name.
+fn method(name: &str) -> Result<Method, CliError> {
+    let known = || Method::all().map(Method::name).collect::<Vec<_>>().join(", ");
+    Method::named(name).ok_or_else(|| CliError::Usage(format!("--method {name} is not one of {}", known())))
 }
 
 fn csv(label_names: &[String], results: &[(&Series<'_>, &Outcome)]) -> String {

@@ -1,31 +1,33 @@
-//! Chooses among candidates by forecasting parts of the past from what came before them, and learns from the same
-//! windows how far forecasts are off.
+//! Chooses among forecasters by forecasting parts of the past from what came before them, and learns from the same windows
+//! how far forecasts are off.
 //!
-//! Not here: the candidates (see `model`), what becomes of the errors (see `spread`).
+//! Windows start at rolling origins over the newer half. Forecasters are fitted at a few of them, and from one to the next
+//! take in the values between, as they do live; every candidate forecasts every window. The forecast is the combination of
+//! the best.
+//!
+//! Not here: the forecasters, how they are combined (see `combination`), what becomes of the errors (see `spread`).
 //!
 //! Invariant: a window is never seen by the fit that forecasts it, nor by the band whose coverage it measures.
 //!
-//! Cost: every candidate is fitted to at most [`CHOICE_WINDOWS`] windows and the chosen ones to [`BAND_WINDOWS`] more;
-//! `benches/forecast.rs` confirms a few tens of milliseconds for 1000 samples.
+//! Cost: every candidate is fitted [`FITS`] times; `benches/forecast.rs` confirms less than 150 ms for 1000 samples.
 
 use super::HeldOutError;
-use super::model::{Candidate, Prepared, Trend};
+use super::combination::{Combination, combine};
+use super::forecasters::{ALL, Family, Fit, Forecaster, Need, Past};
 use super::spread::Spread;
+use std::ops::Range;
 
-/// Windows on which candidates compete.
-const CHOICE_WINDOWS: usize = 5;
-/// Windows from which the band is learnt.
-const BAND_WINDOWS: usize = 24;
-/// Candidates whose mean is the forecast, and how much worse than the best they may be.
-const CHOSEN_MAX: usize = 3;
-const CHOSEN_WITHIN: f64 = 1.05;
+/// Windows that every candidate forecasts.
+const WINDOWS: usize = 24;
+/// Origins at which candidates are fitted anew.
+const FITS: usize = 4;
 /// Shorter series are not split.
 const CELLS_MIN: usize = 6;
 
 /// What the back-test found.
 #[derive(Debug)]
 pub(super) struct Choice {
-    pub(super) candidates: Vec<Candidate>,
+    pub(super) members: Vec<(Candidate, f64)>,
     pub(super) spread: Spread,
     pub(super) held_out_error: Option<HeldOutError>,
 }
@@ -36,32 +38,133 @@ pub(super) struct History<'a> {
     pub(super) values: &'a [f64],
     pub(super) bridged: &'a [f64],
     pub(super) periods: &'a [usize],
+    /// Where zero lies, if every sample is above it.
+    pub(super) zero: Option<f64>,
 }
 
-/// Chooses for forecasts of `horizon` cells with a band at `level` (0 to 1).
-pub(super) fn choose(history: History<'_>, horizon: usize, level: f64) -> Choice {
+/// A forecaster and the periods, by their place among those found, that go with it.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) forecaster: &'static dyn Forecaster,
+    pub(super) periods: Range<usize>,
+}
+
+impl std::fmt::Debug for Candidate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.name())
+    }
+}
+
+impl Candidate {
+    /// The forecaster's name, with the number of seasons.
+    pub(super) fn name(&self) -> String {
+        match self.periods.len() {
+            0 => self.forecaster.name().to_owned(),
+            seasons => format!("{}+{seasons}", self.forecaster.name()),
+        }
+    }
+
+    /// Fitted to the first `cells` cells.
+    pub(super) fn fit(&self, history: History<'_>, cells: usize) -> Option<Fit> {
+        self.forecaster.fit(&history.past(cells, self.periods.clone()))
+    }
+}
+
+impl<'a> History<'a> {
+    /// The first `cells` cells.
+    fn past(&self, cells: usize, periods: Range<usize>) -> Past<'a> {
+        Past::new(&self.values[..cells], &self.bridged[..cells], &self.periods[periods], self.zero)
+    }
+}
+
+/// Every forecaster with no season, the shortest and all, as far as it has use for them; or only one of that name.
+fn candidates(periods: usize, only: Option<&str>) -> Vec<Candidate> {
+    let mut counts = vec![0, 1.min(periods), periods];
+    counts.dedup();
+    let mut found = Vec::new();
+    for periods in counts.into_iter().map(|count| 0..count) {
+        for forecaster in ALL.into_iter().filter(|one| only.is_none_or(|name| one.name() == name)) {
+            let fits = match forecaster.season() {
+                Need::Either => true,
+                Need::Season => !periods.is_empty(),
+                Need::NoSeason => periods.is_empty(),
+            };
+            if fits {
+                found.push(Candidate { forecaster, periods: periods.clone() });
+            }
+        }
+    }
+    found
+}
+
+/// Chooses for forecasts of `horizon` cells with a band at `level` (0 to 1); among those of one forecaster, if it is named.
+pub(super) fn choose(history: History<'_>, horizon: usize, level: f64, only: Option<&str>) -> Choice {
     let cells = history.values.len();
-    if cells < CELLS_MIN {
-        let candidates = vec![Candidate { trend: Trend::Naive, periods: Vec::new() }];
-        return Choice { candidates, spread: Spread::of_steps(history.bridged, level), held_out_error: None };
+    let mut candidates = candidates(history.periods.len(), only);
+    if cells < CELLS_MIN || candidates.is_empty() {
+        return unsplit(history, level);
     }
     let ahead = horizon.min(cells / 4).max(1);
-    let unit = error_unit(history);
-    let origins = |count| origins(history, ahead, count);
-    let mut ranked = ranked(history, &origins(CHOICE_WINDOWS), ahead);
-    // Beyond rounding, so that of two that are exact the simpler is taken.
-    let worst = ranked[0].1 * CHOSEN_WITHIN + 1e-12;
-    ranked.retain(|(_, error)| *error <= worst);
-    ranked.truncate(CHOSEN_MAX);
-    let candidates: Vec<Candidate> = ranked.into_iter().map(|(candidate, _)| candidate).collect();
-    let origins = origins(BAND_WINDOWS);
-    let errors: Vec<Vec<f64>> = origins.iter().map(|origin| errors(history, &candidates, *origin, ahead)).collect();
+    let origins = origins(history, ahead, WINDOWS);
+    let mut paths = rolled(history, &candidates, &origins, ahead);
+    // What cannot be fitted, or not everywhere, does not compete.
+    let mut whole = paths.iter().map(Option::is_some);
+    candidates.retain(|_| whole.next().unwrap_or(false));
+    let paths: Vec<Vec<Vec<f64>>> = paths.drain(..).flatten().collect();
+    if paths.is_empty() {
+        return unsplit(history, level);
+    }
+    let families: Vec<Family> = candidates.iter().map(|candidate| candidate.forecaster.family()).collect();
+    let actual: Vec<&[f64]> = origins.iter().map(|origin| &history.values[*origin..origin + ahead]).collect();
+    let Combination { members, errors } = combine(&families, &paths, &actual, only.is_some());
+    let members = members.into_iter().map(|(at, weight)| (candidates[at].clone(), weight)).collect();
     let spread = Spread::of_errors(&errors, independent(&origins, ahead), level);
     let absolute: Vec<f64> = errors.iter().flatten().filter(|error| !error.is_nan()).map(|error| error.abs()).collect();
     let mean = absolute.iter().sum::<f64>() / absolute.len().max(1) as f64;
     let coverage = coverage(&errors, &origins, ahead, level);
+    let unit = error_unit(history);
     let mase = if unit > 0.0 { mean / unit } else { 0.0 };
-    Choice { candidates, spread, held_out_error: Some(HeldOutError { mase, coverage }) }
+    Choice { members, spread, held_out_error: Some(HeldOutError { mase, coverage }) }
+}
+
+/// The last value, where nothing can be tried out.
+fn unsplit(history: History<'_>, level: f64) -> Choice {
+    let naive = Candidate { forecaster: ALL[0], periods: 0..0 };
+    Choice { members: vec![(naive, 1.0)], spread: Spread::of_steps(history.bridged, level), held_out_error: None }
+}
+
+/// What every candidate expected in every window: fitted at the first of each few origins, rolled on to the others.
+fn rolled(
+    history: History<'_>,
+    candidates: &[Candidate],
+    origins: &[usize],
+    ahead: usize,
+) -> Vec<Option<Vec<Vec<f64>>>> {
+    let mut paths: Vec<Option<Vec<Vec<f64>>>> = vec![Some(Vec::with_capacity(origins.len())); candidates.len()];
+    let stretch = origins.len().div_ceil(FITS);
+    for origins in origins.chunks(stretch) {
+        let first = origins[0];
+        let mut at = 0;
+        // Candidates with the same periods share a past, and what is computed from it once.
+        for group in candidates.chunk_by(|a, b| a.periods == b.periods) {
+            let past = history.past(first, group[0].periods.clone());
+            for (candidate, paths) in group.iter().zip(&mut paths[at..at + group.len()]) {
+                let fit = if paths.is_some() { candidate.forecaster.fit(&past) } else { None };
+                let Some((mut fit, done)) = fit.zip(paths.as_mut()) else {
+                    *paths = None;
+                    continue;
+                };
+                let mut seen = first;
+                for origin in origins {
+                    history.values[seen..*origin].iter().for_each(|value| fit.observe(*value));
+                    seen = *origin;
+                    done.push(fit.path(ahead));
+                }
+            }
+            at += group.len();
+        }
+    }
+    paths
 }
 
 /// The mean absolute error in the past of repeating the last cycle, or the last value where cycles are alike.
@@ -92,52 +195,6 @@ fn origins(history: History<'_>, ahead: usize, count: usize) -> Vec<usize> {
 fn independent(origins: &[usize], ahead: usize) -> f64 {
     let (first, last) = (origins.first().copied().unwrap_or(0), origins.last().copied().unwrap_or(0));
     ((last - first) as f64 / ahead as f64 + 1.0).min(origins.len() as f64)
-}
-
-/// Every candidate with its mean absolute error, best first; of equals the simpler first.
-fn ranked(history: History<'_>, origins: &[usize], ahead: usize) -> Vec<(Candidate, f64)> {
-    let mut sets: Vec<&[usize]> = vec![&[]];
-    sets.extend(history.periods.chunks(1));
-    if history.periods.len() > 1 {
-        sets.push(history.periods);
-    }
-    let mut ranked = Vec::new();
-    for periods in sets {
-        let mut sums = [(0.0, 0.0); Trend::ALL.len()];
-        for origin in origins {
-            let prepared = Prepared::new(&history.values[..*origin], &history.bridged[..*origin], periods);
-            for (trend, (sum, count)) in Trend::ALL.iter().zip(&mut sums) {
-                let fit = prepared.fit(*trend);
-                for i in (0..ahead).filter(|i| !history.values[origin + i].is_nan()) {
-                    *sum += (history.values[origin + i] - fit.at(i + 1)).abs();
-                    *count += 1.0;
-                }
-            }
-        }
-        for (trend, (sum, count)) in Trend::ALL.into_iter().zip(sums) {
-            let error: f64 = if count > 0.0 { sum / count } else { f64::INFINITY };
-            ranked.push((Candidate { trend, periods: periods.to_vec() }, error));
-        }
-    }
-    ranked.sort_by(|(_, left), (_, right)| left.total_cmp(right));
-    ranked
-}
-
-/// Actual less forecast in the window that starts after `origin` cells.
-fn errors(history: History<'_>, candidates: &[Candidate], origin: usize, ahead: usize) -> Vec<f64> {
-    let fits = fits(history, candidates, origin);
-    let count = fits.len() as f64;
-    let forecast = |ahead: usize| fits.iter().map(|fit| fit.at(ahead)).sum::<f64>() / count;
-    (0..ahead).map(|i| history.values[origin + i] - forecast(i + 1)).collect()
-}
-
-/// The candidates fitted to the first `cells` cells.
-pub(super) fn fits(history: History<'_>, candidates: &[Candidate], cells: usize) -> Vec<super::model::Fit> {
-    let fit = |candidate: &Candidate| {
-        let (values, bridged) = (&history.values[..cells], &history.bridged[..cells]);
-        Prepared::new(values, bridged, &candidate.periods).fit(candidate.trend)
-    };
-    candidates.iter().map(fit).collect()
 }
 
 /// The share of actual values within bands that were made without their window and those that overlap it.

@@ -89,6 +89,12 @@ impl Grid {
         Ok(grid)
     }
 
+    /// Where zero lies on the grid, if every value is above it.
+    pub(super) fn zero(&self) -> Option<f64> {
+        let above = |value: &f64| value.is_nan() || value + self.centre > 0.0;
+        self.values.iter().all(above).then_some(-self.centre)
+    }
+
     /// A value on the grid in the unit of the samples; finite for every finite value.
     pub(super) fn unscaled(&self, value: f64) -> f64 {
         let whole = ((value + self.centre) * self.scale).clamp(f64::MIN, f64::MAX);

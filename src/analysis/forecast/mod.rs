@@ -1,27 +1,31 @@
 //! Forecasts: what a series will do next, within which band, and when it reaches a limit.
 //!
-//! Samples are put on a `grid`; `season` finds the periods it repeats in; `model` knows several trends that go with
-//! them; `back_test` chooses among these by forecasting the past and learns the `spread` of errors; `outlook` carries
-//! the path beyond the horizon, where `capacity` and `sla_risk` look for a limit.
+//! Samples are put on a `grid`; `season` finds the periods it repeats in; `forecasters` continue it, each in its own way;
+//! `back_test` tries them on the past, `combination` makes one forecast of the best, and their errors are the `spread`;
+//! `outlook` carries the path beyond the horizon, where `capacity` and `sla_risk` look for a limit. `measures` says how good
+//! forecasts were.
 //!
 //! Not here: reading, clocks, threads. The same samples always give the same forecast.
 //!
 //! Invariants: every number is finite; lower <= forecast <= upper; samples that were never negative are not forecast to
 //! be, and others may be; a forecast of scaled samples is the scaled forecast.
 //!
-//! Cost: a few tens of milliseconds for 1000 samples, choice and back-test included (`benches/forecast.rs`).
+//! Cost: some tens of milliseconds for 1000 samples, choice and back-test included (`benches/forecast.rs`).
 
 mod grid;
 mod season;
 
-mod model;
+mod forecasters;
 mod spread;
 
 mod back_test;
+mod combination;
 mod outlook;
 
 mod capacity;
 mod sla_risk;
+
+pub mod measures;
 
 #[cfg(test)]
 mod tests;
@@ -30,8 +34,8 @@ pub use capacity::{Direction, Exhaustion, Threshold};
 
 use super::robust::{self, Slope, theil_sen};
 use back_test::{Choice, History};
+use forecasters::Past;
 use grid::Grid;
-use model::Prepared;
 use outlook::Outlook;
 
 const DAY_MS: f64 = 86_400_000.0;
@@ -63,12 +67,35 @@ pub struct ForecastEngine {
     pub level: f64,
     /// The limit to watch.
     pub threshold: Option<Threshold>,
+    /// The one forecaster to use; none to combine the best.
+    pub method: Option<Method>,
+}
+
+/// A forecaster by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Method(&'static str);
+
+impl Method {
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::all().find(|method| method.0 == name)
+    }
+
+    /// Every one, simplest first.
+    pub fn all() -> impl Iterator<Item = Self> {
+        forecasters::ALL.into_iter().map(|forecaster| Self(forecaster.name()))
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.0
+    }
 }
 
 impl Default for ForecastEngine {
     /// A week of hours, a band of 80 %, no limit.
     fn default() -> Self {
-        Self { horizon: 168, level: 80.0, threshold: None }
+        Self { horizon: 168, level: 80.0, threshold: None, method: None }
     }
 }
 
@@ -148,7 +175,8 @@ pub struct HeldOutError {
 /// What a series will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecast {
-    /// Names of the trends whose mean it is, with the number of seasons each goes with: `linear+1`, `theta`.
+    /// Names of the forecasters whose weighted mean it is, best first, with the number of seasons each goes with:
+    /// `robust_linear+1`, `theta`.
     pub method: String,
     /// Distance of the points in milliseconds.
     pub step_ms: i64,
@@ -182,22 +210,23 @@ impl ForecastEngine {
         grid.time_ms(self.horizon)?;
         let bridged = grid.bridged();
         let periods = season::periods(&bridged, grid.step_ms);
-        let history = History { values: &grid.values, bridged: &bridged, periods: &periods };
-        let Choice { candidates, spread, held_out_error } =
-            back_test::choose(history, self.horizon, self.level / 100.0);
-        let fits = back_test::fits(history, &candidates, grid.values.len());
-        let prepared = Prepared::new(&grid.values, &bridged, &periods);
-        let slope = current_slope(prepared.rest(), self.level / 100.0);
-        let method = candidates.iter().map(|candidate| match candidate.periods.len() {
-            0 => candidate.trend.name().to_owned(),
-            seasons => format!("{}+{seasons}", candidate.trend.name()),
-        });
+        let history = History { values: &grid.values, bridged: &bridged, periods: &periods, zero: grid.zero() };
+        let Choice { members, spread, held_out_error } =
+            back_test::choose(history, self.horizon, self.level / 100.0, self.method.map(Method::name));
+        let cycle = periods.last().copied().unwrap_or(1);
+        let path = combined(history, &members, self.horizon.max(cycle));
+        let past = Past::new(&grid.values, &bridged, &periods, None);
+        let parts = past.parts();
+        let slope = current_slope(&parts.rest, self.level / 100.0);
+        // A period that none of the members has use for is no season.
+        let used = members.iter().map(|(candidate, _)| candidate.periods.end).max().unwrap_or(0);
+        let method = members.iter().map(|(candidate, _)| candidate.name());
         let per_day = |per_cell: f64| grid.unscaled_difference(per_cell * DAY_MS / grid.step_ms as f64);
         let season = |(i, period): (usize, &usize)| Season {
             period_ms: *period as i64 * grid.step_ms,
-            strength: season::strength(prepared.rest(), &prepared.profiles()[i..=i]),
+            strength: season::strength(&parts.rest, &parts.profiles[i..=i]),
         };
-        let outlook = Outlook { fits, spread, horizon: self.horizon, slope, sign: 1.0 };
+        let outlook = Outlook { path, cycle, spread, horizon: self.horizon, slope, sign: 1.0 };
         let mut forecast = Forecast {
             method: method.collect::<Vec<_>>().join(" "),
             step_ms: grid.step_ms,
@@ -207,7 +236,7 @@ impl ForecastEngine {
                 lower: per_day(slope.lower),
                 upper: per_day(slope.upper),
             },
-            seasons: periods.iter().enumerate().map(season).collect(),
+            seasons: periods.iter().enumerate().filter(|(i, _)| *i < used).map(season).collect(),
             days_to_exhaustion: None,
             exhaustion: None,
             sla_risk: 0.0,
@@ -268,6 +297,18 @@ impl ForecastEngine {
         });
         Ok(())
     }
+}
+
+/// The weighted mean of what the members expect in the next cells.
+fn combined(history: History<'_>, members: &[(back_test::Candidate, f64)], horizon: usize) -> Vec<f64> {
+    let fits = members.iter().filter_map(|(member, weight)| Some((member.fit(history, history.values.len())?, weight)));
+    let (mut path, mut whole) = (vec![0.0; horizon], 0.0);
+    for (fit, weight) in fits {
+        path.iter_mut().zip(fit.path(horizon)).for_each(|(sum, value)| *sum += weight * value);
+        whole += weight;
+    }
+    path.iter_mut().for_each(|value| *value /= whole);
+    path
 }
 
 fn points(grid: &Grid, outlook: &Outlook, horizon: usize) -> Result<Vec<ForecastPoint>, ForecastError> {

@@ -1,18 +1,21 @@
-//! What is expected at any distance: the chosen fits within the horizon, the clear trend beyond it.
+//! What is expected at any distance: the combination within the horizon, the clear trend beyond it.
 //!
-//! Not here: choosing the fits (see `back_test`), times and units (see `grid`).
+//! Not here: choosing the forecasters (see `back_test`), times and units (see `grid`).
 //!
-//! A fit that is best for the next day may know no trend at all; a limit months away is reached by the trend, so from
-//! the horizon on the path follows the slope of the series, and the band opens by how uncertain that slope is.
+//! A forecast that is best for the next day may know no trend at all; a limit months away is reached by the trend, so from
+//! the horizon on the last cycle is repeated along the slope of the series, and the band opens by how uncertain that slope
+//! is.
 
-use super::model::Fit;
 use super::robust::Slope;
 use super::spread::Spread;
 
 /// A path and its spread.
 #[derive(Debug)]
 pub(super) struct Outlook {
-    pub(super) fits: Vec<Fit>,
+    /// What is expected in the next cells: the horizon and at least a cycle.
+    pub(super) path: Vec<f64>,
+    /// Cells of the longest period, 1 where there is none.
+    pub(super) cycle: usize,
     pub(super) spread: Spread,
     pub(super) horizon: usize,
     /// Of the series without its season.
@@ -24,11 +27,13 @@ pub(super) struct Outlook {
 impl Outlook {
     /// The value expected `ahead` cells after the newest.
     pub(super) fn at(&self, ahead: usize) -> f64 {
-        let within = ahead.min(self.horizon);
-        let value = |fit: &Fit| fit.trend_at(within) + fit.season_at(ahead);
-        let mean = self.fits.iter().map(value).sum::<f64>() / self.fits.len() as f64;
+        if ahead <= self.path.len() {
+            return self.sign * self.path[ahead - 1];
+        }
+        let known = self.path.len();
+        let cycles = (ahead - known).div_ceil(self.cycle);
         let slope = if self.slope.is_clear() { self.slope.per_cell } else { 0.0 };
-        self.sign * (mean + slope * (ahead - within) as f64)
+        self.sign * (self.path[ahead - 1 - cycles * self.cycle] + slope * (cycles * self.cycle) as f64)
     }
 
     /// The band's lower and upper edge less the expected value.

@@ -5,6 +5,7 @@
 //! Cost: autocorrelation at up to [`LAGS_MAX`] lags, n multiplications a lag: 1000 samples take about 0.3 ms.
 
 use super::robust::{median, middle_mean, theil_sen};
+use serde::{Deserialize, Serialize};
 
 const DAY_MS: i64 = 86_400_000;
 /// Lags at which a period is looked for beside the day and the week.
@@ -15,15 +16,16 @@ const PERIOD_MIN: usize = 3;
 /// back-test decides; not zero, because every try costs.
 const CORRELATION_MIN: f64 = 0.1;
 const RISE_MIN: f64 = 0.15;
-/// How much more a week than any of its days must resemble itself.
-const WEEK_RISE_MIN: f64 = 0.02;
+/// How much less a week may resemble itself than the best of its days. The back-test decides whether it is of use.
+const WEEK_FALL_MAX: f64 = 0.1;
 /// Deviations from a line, of values of about one, that are only its rounding.
 const ROUNDING: f64 = 1e-12;
+const HOURS_A_WEEK: usize = 168;
 /// Newest cycles that shape a profile.
 const CYCLES_MAX: usize = 14;
 
 /// A shape that repeats: cell `i` of the grid has `values[i % values.len()]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Profile {
     pub(super) values: Vec<f64>,
 }
@@ -58,7 +60,7 @@ pub(super) fn periods(bridged: &[f64], step_ms: i64) -> Vec<usize> {
     if let Some(week) = cells(7 * DAY_MS, step_ms, n).filter(|week| is_peak(*week, &correlation)) {
         let days = day.filter(|day| found.contains(day)).map_or(0..0, |_| 1..7);
         let best = days.filter_map(|k| day.map(|day| correlation(k * day))).fold(f64::NEG_INFINITY, f64::max);
-        if correlation(week) > best + WEEK_RISE_MIN {
+        if correlation(week) > best - WEEK_FALL_MAX {
             found.push(week);
         }
     }
@@ -107,7 +109,7 @@ fn strongest(curve: &[f64], least: f64) -> Option<usize> {
 ///
 /// Classical decomposition: deviations from a centred moving average of one period, averaged per slot over the newest
 /// cycles, outliers left out.
-pub(super) fn profile(values: &[f64], bridged: &[f64], period: usize) -> Profile {
+fn profile(values: &[f64], bridged: &[f64], period: usize) -> Profile {
     let n = values.len();
     if n < period {
         return Profile { values: vec![0.0; period] };
@@ -131,6 +133,38 @@ pub(super) fn profile(values: &[f64], bridged: &[f64], period: usize) -> Profile
     let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
     shape.iter_mut().for_each(|value| *value = if value.is_nan() { 0.0 } else { *value - mean });
     Profile { values: shape }
+}
+
+/// The profiles of several periods, the shortest first, each of what the ones before leave; values and bridged values are
+/// what all of them leave afterwards.
+///
+/// From the second on a profile is smoothed over an hour of a week to either side: what the day has left changes slowly,
+/// and there are few weeks to tell it from chance.
+pub(super) fn profiles(values: &mut [f64], bridged: &mut [f64], periods: &[usize]) -> Vec<Profile> {
+    let mut found = Vec::with_capacity(periods.len());
+    for (number, period) in periods.iter().enumerate() {
+        let mut profile = profile(values, bridged, *period);
+        if number > 0 {
+            profile = smoothed(&profile, (*period / HOURS_A_WEEK).max(1));
+        }
+        for (i, (value, bridged)) in values.iter_mut().zip(bridged.iter_mut()).enumerate() {
+            *value -= profile.at(i);
+            *bridged -= profile.at(i);
+        }
+        found.push(profile);
+    }
+    found
+}
+
+/// Each slot with its neighbours up to `reach` away, the nearer counting for more.
+fn smoothed(profile: &Profile, reach: usize) -> Profile {
+    let period = profile.values.len();
+    let mean = |slot: usize| {
+        let near = (0..=2 * reach)
+            .map(|i| ((reach + 1 - i.abs_diff(reach)) as f64, profile.at(slot + period * reach + i - reach)));
+        near.map(|(weight, value)| weight * value).sum::<f64>() / ((reach + 1) * (reach + 1)) as f64
+    };
+    Profile { values: (0..period).map(mean).collect() }
 }
 
 /// Centred moving average of one period; an even one gives the two outermost values half a weight each. The first

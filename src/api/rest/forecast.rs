@@ -91,6 +91,7 @@ impl Asked {
             horizon: fields.count("horizon")?.unwrap_or(usual.horizon),
             level: fields.number("level")?.unwrap_or(usual.level),
             threshold,
+            method: None,
         };
         let step_ms = fields.duration_ms("step")?;
         let sets =
