@@ -169,7 +169,7 @@ fn settings_out_of_range_and_too_few_samples_are_named() {
 /// Mean coverage of the 80 % band over many series of a process, on what comes after the samples.
 fn coverage(process: impl Fn(&mut dyn FnMut() -> f64) -> Vec<f64>) -> f64 {
     let (mut inside, mut all) = (0.0, 0.0);
-    for seed in 0..60 {
+    for seed in 0..40 {
         let mut noise = noise(1000 + seed);
         let whole = process(&mut noise);
         let (seen, ahead) = whole.split_at(whole.len() - 24);
@@ -242,19 +242,19 @@ proptest! {
     fn a_forecast_of_shifted_samples_is_the_shifted_forecast(
         values in proptest::collection::vec(-1e3..1e3f64, 8..80),
         shift in -1e4..1e4f64,
+        number in 0..20usize,
     ) {
         // Negative before and after, so that no limit at zero, and nothing proportional to the level, comes in between.
         let values: Vec<f64> = values.iter().chain(&[-1e5]).copied().collect();
         let shifted: Vec<f64> = values.iter().map(|value| value + shift).collect();
         let times = times(values.len(), 60_000);
-        for method in Method::all() {
-            let engine = ForecastEngine { method: Some(method), ..engine(6) };
-            let plain = engine.forecast(&times, &values).unwrap();
-            let moved = engine.forecast(&times, &shifted).unwrap();
-            for (plain, moved) in plain.points.iter().zip(&moved.points) {
-                // The spike is a hundred times the rest: what is left of 1e-6 of it is rounding, not a choice.
-                prop_assert!((plain.forecast + shift - moved.forecast).abs() < 0.5, "{:?} {:?} {:?}", method, plain, moved);
-            }
+        // One forecaster by itself, or all of them.
+        let engine = ForecastEngine { method: Method::all().nth(number), ..engine(6) };
+        let plain = engine.forecast(&times, &values).unwrap();
+        let moved = engine.forecast(&times, &shifted).unwrap();
+        for (plain, moved) in plain.points.iter().zip(&moved.points) {
+            // The spike is a hundred times the rest: what is left of 1e-6 of it is rounding, not a choice.
+            prop_assert!((plain.forecast + shift - moved.forecast).abs() < 0.5, "{:?} {:?} {:?}", engine.method, plain, moved);
         }
     }
 
