@@ -89,6 +89,8 @@ settings! {
         retries: usize as Count = "2" in "0" to "10",
         /// Devices in the middle of a cycle at the same time; further ones wait. So many again of silent ones.
         in_flight_max: usize as Count = "1000" in "1" to "100000",
+        /// Requests of one device on their way at the same time, where it answers all of them; else one.
+        requests_per_device_max: usize as Count = "4" in "1" to "16",
     }
 
     /// The store.

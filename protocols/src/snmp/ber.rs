@@ -55,6 +55,11 @@ impl<'a> Reader<'a> {
         self.offset
     }
 
+    /// Bytes that are left.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The next element, whatever its tag.
     pub(super) fn next(&mut self) -> Result<Element<'a>, ParseError> {
         let start = self.offset;

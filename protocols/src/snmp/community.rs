@@ -36,6 +36,17 @@ pub fn version(datagram: &[u8]) -> Result<Version, ParseError> {
     read_version(&mut fields)
 }
 
+/// The id that a datagram names: of a request or its answer, in version 3 of the message. Looks no further, so nothing else
+/// of the datagram is known to be right.
+pub fn id_of(datagram: &[u8]) -> Option<i32> {
+    let mut fields = Reader::of(Reader::new(datagram, 0).expect(SEQUENCE).ok()?);
+    if read_version(&mut fields).ok()? == Version::V3 {
+        return Reader::of(fields.expect(SEQUENCE).ok()?).integer().ok();
+    }
+    fields.expect(OCTET_STRING).ok()?;
+    Pdu::peek_id(&mut fields).ok()
+}
+
 pub(super) fn read_version(fields: &mut Reader<'_>) -> Result<Version, ParseError> {
     let offset = fields.offset();
     match fields.integer()? {

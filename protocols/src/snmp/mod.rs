@@ -27,11 +27,11 @@ mod v3;
 mod value;
 mod walk;
 
-pub use community::{CommunityMessage, Version, encode_community, version};
+pub use community::{CommunityMessage, Version, encode_community, id_of, version};
 pub use notification::{Notification, NotificationKind};
 pub use oid::{NUMBERS_MAX, NotAnOid, Oid, OidRef, index_numbers};
 pub use pdu::{ErrorStatus, Pdu, PduBuilder, PduKind, VarBind};
 pub use session::{Answer, Credentials, Session};
 pub use v3::{Flags, Payload, ScopedPdu, V3Builder, V3Message};
 pub use value::Value;
-pub use walk::{Repetitions, Taken, Walk};
+pub use walk::{Expected, Repetitions, Taken, Walk};

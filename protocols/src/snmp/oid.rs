@@ -36,6 +36,11 @@ pub struct NotAnOid;
 impl<'a> OidRef<'a> {
     /// Checks contents that begin at `offset` of a datagram.
     pub(super) fn check(contents: &'a [u8], offset: usize) -> Result<Self, ParseError> {
+        // Most identifiers have a byte for each number; those that do not are looked at number by number.
+        let is_plain = !contents.is_empty() && contents.len() < NUMBERS_MAX && contents.iter().all(|byte| *byte < 0x80);
+        if is_plain {
+            return Ok(Self(contents));
+        }
         let mut numbers = 1;
         let mut value = 0u64;
         let mut starts = true;
@@ -150,8 +155,19 @@ fn push_number(number: u64, bytes: &mut Vec<u8>) {
 
 impl Ord for OidRef<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.numbers().cmp(other.numbers())
+        order(self.0, other.0)
     }
+}
+
+/// The order of the numbers that these bytes are, which are written as short as they can be: so of the first two that
+/// differ the one with more bytes is larger, and of as many bytes the one whose bytes are. Also of rows' indexes.
+pub(super) fn order(a: &[u8], b: &[u8]) -> Ordering {
+    let Some(differs) = a.iter().zip(b).position(|(x, y)| x != y) else { return a.len().cmp(&b.len()) };
+    let start = a[..differs].iter().rposition(|byte| *byte < 0x80).map_or(0, |end| end + 1);
+    let number = |bytes: &[u8]| start..start + bytes[start..].iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    let (x, y) = (a.get(number(a)), b.get(number(b)));
+    let len = |number: Option<&[u8]>| number.map_or(0, <[u8]>::len);
+    len(x).cmp(&len(y)).then_with(|| x.cmp(&y))
 }
 
 impl PartialOrd for OidRef<'_> {

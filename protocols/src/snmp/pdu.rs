@@ -153,7 +153,17 @@ impl<'a> Pdu<'a> {
     /// Its variable bindings in order.
     pub fn var_binds(&self) -> impl Iterator<Item = VarBind<'a>> + use<'a> {
         let mut rest = self.var_binds;
-        std::iter::from_fn(move || if rest.is_empty() { None } else { read_var_bind(&mut rest).ok() })
+        std::iter::from_fn(move || if rest.is_empty() { None } else { read_checked_var_bind(&mut rest).ok() })
+    }
+
+    /// Bytes that its variable bindings take.
+    pub(super) fn var_binds_bytes(&self) -> usize {
+        self.var_binds.len()
+    }
+
+    /// The request id of a unit that was not read, where one stands.
+    pub(super) fn peek_id(reader: &mut Reader<'_>) -> Result<i32, ParseError> {
+        Reader::of(reader.next()?).integer()
     }
 }
 
@@ -164,6 +174,13 @@ pub(super) fn read_var_bind<'a>(reader: &mut Reader<'a>) -> Result<VarBind<'a>, 
     let value = Value::read(&mut fields)?;
     fields.end()?;
     Ok(VarBind { name, value })
+}
+
+/// The same where the names have been checked before.
+fn read_checked_var_bind<'a>(reader: &mut Reader<'a>) -> Result<VarBind<'a>, ParseError> {
+    let mut fields = Reader::of(reader.next()?);
+    let name = OidRef::trusted(fields.next()?.contents);
+    Ok(VarBind { name, value: Value::read(&mut fields)? })
 }
 
 /// A unit to send.

@@ -6,15 +6,19 @@
 //! finitely many rows whatever an agent answers; every column goes on from its own last row, so an answer that is cut
 //! short anywhere loses nothing.
 
-use super::oid::{Oid, OidRef};
+use super::oid::{Oid, OidRef, order};
 use super::pdu::{Pdu, PduBuilder, PduKind, VarBind};
 use super::value::Value;
 
-/// What of an answer should fit into one datagram without fragments, beside the message's own fields.
-const ANSWER_BYTES: usize = 1300;
+/// What of an answer should fit into one datagram without fragments, beside the message's own fields: those are 30 bytes
+/// in version 2c and 120 in version 3, and Ethernet carries 1472.
+const ANSWER_BYTES: usize = 1340;
 
-/// Bytes of a typical variable binding: an interface counter has about 22.
+/// Bytes of a variable binding of a table that was not walked before: an interface counter has about 22.
 const VAR_BIND_BYTES: usize = 22;
+
+/// What is known of a table's bindings is forgotten so slowly: by this part with every shorter answer.
+const FORGET_SHARE: usize = 16;
 
 /// Rows asked for at most; more gains nothing once a datagram is full.
 const REPETITIONS_MAX: usize = 50;
@@ -41,9 +45,9 @@ impl Default for Repetitions {
 }
 
 impl Repetitions {
-    /// Rows to ask for with so many columns.
-    pub fn of(&self, columns: usize) -> usize {
-        (ANSWER_BYTES / (VAR_BIND_BYTES * columns.max(1))).clamp(1, self.limit)
+    /// Rows to ask for with so many columns, whose bindings take so many bytes each.
+    pub fn of(&self, columns: usize, var_bind_bytes: usize) -> usize {
+        (ANSWER_BYTES / (var_bind_bytes * columns).max(1)).clamp(1, self.limit)
     }
 
     /// Columns to ask for side by side at most.
@@ -95,22 +99,43 @@ struct Column {
     prefix: Oid,
     /// The last name taken, or the column's own.
     last: Vec<u8>,
+    rows: usize,
     is_done: bool,
+}
+
+/// What a walk before this one found, so that this one asks for what there is and no more.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// Rows of the table; 0 when that is not known.
+    pub rows: usize,
+    /// The encoded index at which every column is to end, so that nobody has to be asked what follows; none to go on to
+    /// the true end.
+    pub last: Option<Vec<u8>>,
+    /// Bytes of a variable binding, as [`Walk::var_bind_bytes`] said; 0 when that is not known.
+    pub var_bind_bytes: usize,
 }
 
 /// A walk through some columns of one table.
 #[derive(Debug, Clone, Default)]
 pub struct Walk {
     columns: Vec<Column>,
+    expected: Expected,
 }
 
 impl Walk {
-    /// Starts anew with these columns.
+    /// Starts anew with these columns, of which nothing is expected.
     pub fn start<'a>(&mut self, columns: impl IntoIterator<Item = &'a Oid>) {
+        self.start_expecting(columns, Expected::default());
+    }
+
+    /// Starts anew with these columns, of which something is known.
+    pub fn start_expecting<'a>(&mut self, columns: impl IntoIterator<Item = &'a Oid>, expected: Expected) {
+        self.expected = expected;
         self.columns.clear();
         self.columns.extend(columns.into_iter().map(|prefix| Column {
             prefix: prefix.clone(),
             last: prefix.as_ref().as_bytes().to_vec(),
+            rows: 0,
             is_done: false,
         }));
     }
@@ -141,17 +166,36 @@ impl Walk {
         leads.iter().map(Oid::as_ref).chain(open).map(|name| VarBind { name, value: Value::Null }).collect()
     }
 
-    /// The next request; without GetBulk (version 1, or an agent that cannot) one row at a time.
+    /// Bytes that a variable binding of this table takes, by what was answered.
+    pub fn var_bind_bytes(&self) -> usize {
+        self.expected.var_bind_bytes
+    }
+
+    /// The next request, with the names that [`Self::names`] gave; without GetBulk (version 1, or an agent that cannot)
+    /// one row at a time.
     pub fn request<'a>(
+        &self,
         names: &'a [VarBind<'a>],
         leads: usize,
         repetitions: Repetitions,
         has_bulk: bool,
     ) -> PduBuilder<'a> {
         if has_bulk && repetitions.has_bulk {
-            PduBuilder::bulk(0, leads as i32, repetitions.of(names.len() - leads) as i32, names)
+            PduBuilder::bulk(0, leads as i32, self.rows_to_ask(names.len() - leads, repetitions) as i32, names)
         } else {
             PduBuilder::request(PduKind::GetNext, 0, names)
+        }
+    }
+
+    /// As many as fit, and not more than there are; one more shows that there are none, unless nobody wants to know.
+    fn rows_to_ask(&self, columns: usize, repetitions: Repetitions) -> usize {
+        let bytes = if self.expected.var_bind_bytes == 0 { VAR_BIND_BYTES } else { self.expected.var_bind_bytes };
+        let fit = repetitions.of(columns, bytes);
+        let open = self.columns.iter().filter(|column| !column.is_done).take(repetitions.columns);
+        let taken = open.map(|column| column.rows).min().unwrap_or(0);
+        match self.expected.rows.saturating_sub(taken) {
+            0 => fit,
+            left => fit.min(left + usize::from(self.expected.last.is_none())),
         }
     }
 
@@ -171,8 +215,11 @@ impl Walk {
         if open.is_empty() {
             return taken;
         }
-        for (place, var_bind) in answer.var_binds().skip(leads).enumerate() {
-            let at = open[place % open.len()];
+        let (mut turn, mut count) = (0, leads);
+        for var_bind in answer.var_binds().skip(leads) {
+            let at = open[turn];
+            turn = if turn + 1 == open.len() { 0 } else { turn + 1 };
+            count += 1;
             let column = &mut self.columns[at];
             if column.is_done {
                 continue;
@@ -182,15 +229,24 @@ impl Walk {
                 column.is_done = true;
                 continue;
             };
-            if var_bind.name <= OidRef::trusted(&column.last) {
+            // Both begin with the column's own name, so their indexes have the order that they have.
+            let prefix_len = column.prefix.as_ref().as_bytes().len();
+            if order(index, &column.last[prefix_len..]).is_le() {
                 column.is_done = true;
                 taken.not_increasing += 1;
                 continue;
             }
-            column.last.clear();
-            column.last.extend_from_slice(var_bind.name.as_bytes());
+            column.last.truncate(prefix_len);
+            column.last.extend_from_slice(index);
+            column.rows += 1;
+            column.is_done = self.expected.last.as_ref().is_some_and(|last| order(index, last).is_ge());
             taken.values += 1;
             emit(at, index, var_bind.value);
+        }
+        if taken.values > 0 {
+            let bytes = answer.var_binds_bytes().div_ceil(count);
+            let before = self.expected.var_bind_bytes;
+            self.expected.var_bind_bytes = bytes.max(before - before.div_ceil(FORGET_SHARE));
         }
         taken
     }

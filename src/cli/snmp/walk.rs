@@ -66,7 +66,7 @@ impl Walk {
         while !walk.is_done() && count < self.limit && stalled < STALLED_MAX {
             let asked = walk.clone();
             let names = asked.names(&[], repetitions);
-            let request = protocols::snmp::Walk::request(&names, 0, repetitions, has_bulk);
+            let request = asked.request(&names, 0, repetitions, has_bulk);
             let taken = exchange.ask(&request, |pdu, _| match pdu.error_status() {
                 ErrorStatus::None => {
                     let taken = walk.take(pdu, 0, repetitions, |_, index, value| {

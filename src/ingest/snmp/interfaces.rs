@@ -1,16 +1,17 @@
 //! Rows of the interface tables become samples: counters, their rates, status, speed and who the interface is.
 //!
-//! Not here: walking (see `device`), what two readings mean (see `protocols::snmp::counter`).
+//! Not here: walking (see `device`), what two readings mean (see `protocols::snmp::counter`), who an interface was at the
+//! cycle before (see `known_interfaces`).
 //!
-//! Invariants: an interface is known by its name where that is its own on the device, so a changed ifIndex is the same
-//! series and a changed name another; two rows never give the same series; a rate that could be wrong is not stored but
-//! counted with its reason; a row whose name or discontinuity time changed while its counters were read gives nothing.
+//! Invariants: a rate that could be wrong is not stored but counted with its reason; a row whose name or discontinuity time
+//! changed while its counters were read gives nothing, and is read anew.
 
 use super::interface_table::{COUNTERS, Field};
-use super::keys::{Emitted, Series, tail, whole};
+use super::keys::{Emitted, Met, Series, whole};
+use super::known_interfaces::{Known, KnownInterfaces};
 use protocols::snmp::counter::{AgentClock, NoRate, Passed, Reading, rate};
-use protocols::snmp::{Value, index_numbers};
-use std::collections::HashMap;
+use protocols::snmp::{Oid, Value, index_numbers};
+use std::sync::Arc;
 use storage::series::{KeyBuilder, hash};
 
 /// An Ethernet frame's least size; packets are bounded by as many of them as the line's octets make.
@@ -31,6 +32,8 @@ const OPER_STATUS: usize = ADMIN_STATUS + 1;
 const SPEED: usize = ADMIN_STATUS + 2;
 const IN_UTILIZATION: usize = ADMIN_STATUS + 3;
 const OUT_UTILIZATION: usize = ADMIN_STATUS + 4;
+/// Behind all names: the information series.
+pub(super) const INFO: usize = ADMIN_STATUS + OTHERS.len();
 const OTHERS: [&str; 5] = [
     "ifAdminStatus",
     "ifOperStatus",
@@ -51,50 +54,60 @@ const NAME_SEEN: u8 = 1;
 const DESCRIPTION_SEEN: u8 = 2;
 const DISCONTINUITY_SEEN: u8 = 4;
 
-/// A row as it was read in one cycle.
+/// ifOperStatus of a line over which nothing goes: down, notPresent, lowerLayerDown.
+const DOWN: [f64; 3] = [2.0, 6.0, 7.0];
+
+/// A counter as it was read, and which of its cycle's clocks was read with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) value: u64,
+    pub(super) clock: u16,
+    pub(super) is_wide: bool,
+}
+
+impl Count {
+    fn reading(self) -> Reading {
+        // A narrow one was made of 32 bits.
+        if self.is_wide { Reading::Bits64(self.value) } else { Reading::Bits32(self.value as u32) }
+    }
+}
+
+pub(super) type Counts = [Option<Count>; COUNTERS.len()];
+
+/// A row as it was read last.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Row {
-    index: u32,
-    name: String,
-    description: String,
+    pub(super) index: u32,
+    pub(super) name: String,
+    pub(super) description: String,
     alias: String,
     kind: Option<f64>,
     speed: u32,
     high_speed: u32,
     admin_status: Option<f64>,
     oper_status: Option<f64>,
-    discontinuity: Option<u32>,
-    counters: [Option<(Reading, AgentClock)>; COUNTERS.len()],
+    was_down: bool,
+    pub(super) discontinuity: Option<u32>,
+    pub(super) counters: Counts,
     seen_again: u8,
     differs: bool,
+    /// Its place among known interfaces; none before it was given out once, or when it was not believed.
+    pub(super) known: Option<u32>,
 }
 
-/// The rows of one cycle, in order of their index.
+/// The rows of a device in order of their index: read anew, or kept from the cycle before with their counters read again.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     rows: Vec<Row>,
+    clocks: Vec<AgentClock>,
     /// Where the last value went: the next is of the same row most often, or of the one behind.
     last: usize,
-}
-
-/// What an interface was at the cycle before.
-#[derive(Debug, Clone)]
-struct Known {
-    discontinuity: Option<u32>,
-    counters: [Option<(Reading, AgentClock)>; COUNTERS.len()],
-    cycle: u64,
-    /// Of its keys, behind the names.
-    tail: Box<[u8]>,
-    /// The key of its information series, and what that was made from.
-    info: Box<[u8]>,
-    info_hash: u64,
-}
-
-/// Interfaces by their identity.
-#[derive(Debug, Default)]
-pub(super) struct KnownInterfaces {
-    known: HashMap<String, Known>,
-    cycle: u64,
+    is_kept: bool,
+    asks_description: bool,
+    /// Whether some interface is not known by its name.
+    has_unnamed: bool,
+    /// A row came up that was not there.
+    has_strangers: bool,
 }
 
 /// Rates that were not stored, by reason.
@@ -108,9 +121,26 @@ pub(super) struct Unrated {
 }
 
 impl Rows {
+    /// Everything is read anew.
     pub(super) fn clear(&mut self) {
-        // The memory of a large device is not kept between its cycles.
-        *self = Self::default();
+        *self = Self { asks_description: true, ..Self::default() };
+    }
+
+    /// Who the interfaces are is kept; their counters and states are read again.
+    pub(super) fn keep(&mut self) {
+        self.clocks.clear();
+        (self.is_kept, self.has_strangers, self.last) = (true, false, 0);
+        for row in &mut self.rows {
+            row.was_down = row.oper_status.is_some_and(|status| DOWN.contains(&status));
+            (row.admin_status, row.oper_status, row.counters) = (None, None, [None; COUNTERS.len()]);
+            (row.seen_again, row.differs) = (0, false);
+        }
+        self.asks_description = self.has_unnamed || self.rows.iter().any(Row::is_slow);
+    }
+
+    /// Whether interfaces are asked for their descriptions again, and their speeds: where names do not tell them apart.
+    pub(super) fn asks_description(&self) -> bool {
+        self.asks_description
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -121,9 +151,27 @@ impl Rows {
         self.rows.len()
     }
 
+    /// The index of the last row, encoded.
+    pub(super) fn last_index(&self) -> Option<Vec<u8>> {
+        let oid = Oid::new(&[1, 3, self.rows.last()?.index]).ok()?;
+        Some(oid.as_ref().as_bytes()[1..].to_vec())
+    }
+
     /// Whether some row is not what it was when its counters were read.
     pub(super) fn have_moved(&self) -> bool {
-        self.rows.iter().any(|row| !row.is_believed())
+        self.has_strangers || self.rows.iter().any(|row| !self.is_believed(row))
+    }
+
+    /// Whether a 64-bit counter stands still, so that only the other says whether it counts. A line that is down has
+    /// nothing to count.
+    pub(super) fn asks_narrow(&self, known: &KnownInterfaces) -> bool {
+        let wide = || (0..COUNTERS.len()).filter_map(|at| COUNTERS[at].narrow.map(|narrow| (at, narrow)));
+        let stands_still = |row: &Row| {
+            let Some(before) = row.known.and_then(|at| known.at(at)) else { return false };
+            let same = |at: usize| row.counters[at].is_some_and(|now| Some(now.value) == before.value(at));
+            wide().any(|(at, narrow)| row.counters[narrow].is_none() && same(at))
+        };
+        self.rows.iter().any(|row| !row.was_down && stands_still(row))
     }
 
     fn place(&mut self, index: u32) -> Option<usize> {
@@ -135,7 +183,7 @@ impl Rows {
         }
         match self.rows.binary_search_by_key(&index, |row| row.index) {
             Ok(place) => Some(place),
-            Err(_) if self.rows.len() >= ROWS_MAX => None,
+            Err(_) if self.is_kept || self.rows.len() >= ROWS_MAX => None,
             Err(place) => {
                 self.rows.insert(place, Row { index, ..Row::default() });
                 Some(place)
@@ -143,16 +191,37 @@ impl Rows {
         }
     }
 
+    /// The number of a clock; values of one answer have the same.
+    fn clock(&mut self, clock: AgentClock) -> Option<u16> {
+        if self.clocks.last() != Some(&clock) {
+            self.clocks.push(clock);
+        }
+        u16::try_from(self.clocks.len() - 1).ok()
+    }
+
     /// Takes a value of the row whose encoded index this is; a row of several numbers is none of these tables'. False
     /// when there is no room for more rows.
     pub(super) fn take(&mut self, field: Field, index: &[u8], value: Value<'_>, clock: AgentClock) -> bool {
         let mut numbers = index_numbers(index);
         let (Some(index), None) = (numbers.next(), numbers.next()) else { return true };
-        let Some(place) = self.place(index) else { return false };
+        let Some(place) = self.place(index) else {
+            self.has_strangers |= self.is_kept;
+            return self.is_kept;
+        };
         self.last = place;
+        if let Field::Counter(counter) = field {
+            let Some(clock) = self.clock(clock) else { return false };
+            let count = |reading: Reading| {
+                let is_wide = matches!(reading, Reading::Bits64(_));
+                Count { value: reading.value(), clock, is_wide }
+            };
+            self.rows[place].counters[counter] = reading(value).map(count);
+            return true;
+        }
         let row = &mut self.rows[place];
         let count = || value.count().and_then(|count| u32::try_from(count).ok());
         match field {
+            Field::Counter(_) => {}
             Field::Description => row.description = text(value),
             Field::Name => row.name = text(value),
             Field::Alias => row.alias = text(value),
@@ -162,58 +231,56 @@ impl Rows {
             Field::AdminStatus => row.admin_status = value.number(),
             Field::OperStatus => row.oper_status = value.number(),
             Field::Discontinuity => row.discontinuity = count(),
-            Field::Counter(counter) => row.counters[counter] = reading(value).map(|reading| (reading, clock)),
-            Field::NameAgain => row.again(NAME_SEEN, text(value) == row.name),
-            Field::DescriptionAgain => row.again(DESCRIPTION_SEEN, text(value) == row.description),
+            Field::NameAgain => row.again(NAME_SEEN, is_text(value, &row.name)),
+            Field::DescriptionAgain => row.again(DESCRIPTION_SEEN, is_text(value, &row.description)),
             Field::DiscontinuityAgain => row.again(DISCONTINUITY_SEEN, count() == row.discontinuity),
         }
         true
     }
 
+    /// Whether it was the same interface, counting from the same beginning, before and after its counters were read.
+    fn is_believed(&self, row: &Row) -> bool {
+        let again = |is_known: bool, seen: u8| !is_known || row.seen_again & seen != 0;
+        !row.differs
+            && again(!row.name.is_empty(), NAME_SEEN)
+            && again(self.asks_description && !row.description.is_empty(), DESCRIPTION_SEEN)
+            && again(row.discontinuity.is_some(), DISCONTINUITY_SEEN)
+    }
+
     /// Gives the samples of a whole cycle of a device and remembers its interfaces for the next.
     pub(super) fn emit(
-        &self,
+        &mut self,
         device: &str,
         known: &mut KnownInterfaces,
         unrated: &mut Unrated,
         mut emit: impl FnMut(Emitted<'_>),
     ) {
-        known.cycle += 1;
-        let cycle = known.cycle;
-        let mut builder = KeyBuilder::default();
-        let mut moved = 0;
-        for (row, identity) in self.rows.iter().zip(identities(&self.rows)) {
-            if !row.is_believed() {
-                moved += 1;
-                continue;
-            }
-            let interface = known.known.entry(identity);
-            let labels = [("device", device), ("interface", interface.key().as_str())];
-            let info_hash = row.info_hash();
-            let make = |builder: &mut KeyBuilder| (tail(builder, &labels), row.info(builder, &labels), info_hash);
-            let made = match &interface {
-                std::collections::hash_map::Entry::Occupied(old) if old.get().info_hash == info_hash => None,
-                _ => Some(make(&mut builder)),
-            };
-            let interface = interface.or_insert_with(|| Known {
-                discontinuity: row.discontinuity,
-                counters: [None; COUNTERS.len()],
-                cycle,
-                tail: Box::default(),
-                info: Box::default(),
-                info_hash,
-            });
-            if let Some((tail, info, info_hash)) = made {
-                (interface.tail, interface.info, interface.info_hash) = (tail, info, info_hash);
-            }
-            row.emit(interface, unrated, &mut emit);
-            (interface.discontinuity, interface.counters, interface.cycle) = (row.discontinuity, row.counters, cycle);
+        if !self.is_kept {
+            let believed: Vec<bool> = self.rows.iter().map(|row| self.is_believed(row)).collect();
+            unrated.moved += believed.iter().filter(|believed| !**believed).count() as u64;
+            known.read_anew(&mut self.rows, &believed, device);
+            let is_unnamed =
+                |row: &Row| row.known.and_then(|at| known.at(at)).is_some_and(|known| !known.is_named(row));
+            self.has_unnamed = self.rows.iter().any(is_unnamed);
         }
-        unrated.moved += moved;
-        // One that was not read whole may be any of those that are missing; they are remembered for one cycle more.
-        let patience = if moved > 0 { 1 } else { 0 };
-        known.known.retain(|_, known| cycle - known.cycle <= patience);
+        let clocks: Arc<[AgentClock]> = self.clocks.as_slice().into();
+        known.asks_narrow = false;
+        for row in &self.rows {
+            let Some((at, before)) = row.known.and_then(|at| Some((at, known.at(at)?))) else { continue };
+            let asks_narrow = row.emit(&clocks, (at, before), unrated, &mut emit);
+            known.asks_narrow |= asks_narrow;
+            known.remember(at, row, &clocks);
+        }
     }
+}
+
+/// The 64-bit counter to be taken instead of another, or the other way round, as the device gives them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    Taken,
+    Left,
+    /// It stands still, and nothing says yet whether it is one that never counts.
+    Doubtful,
 }
 
 impl Row {
@@ -222,13 +289,9 @@ impl Row {
         self.differs |= !is_same;
     }
 
-    /// Whether it was the same interface, counting from the same beginning, before and after its counters were read.
-    fn is_believed(&self) -> bool {
-        let again = |is_known: bool, seen: u8| !is_known || self.seen_again & seen != 0;
-        !self.differs
-            && again(!self.name.is_empty(), NAME_SEEN)
-            && again(!self.description.is_empty(), DESCRIPTION_SEEN)
-            && again(self.discontinuity.is_some(), DISCONTINUITY_SEEN)
+    /// Whether ifHighSpeed, in units of a million bits, does not say the line's speed.
+    fn is_slow(&self) -> bool {
+        self.high_speed == 0 || self.speed != SPEED_UNKNOWN && f64::from(self.speed) > f64::from(self.high_speed) * 1e6
     }
 
     /// Bits a second the line carries at most, if the device says.
@@ -249,75 +312,109 @@ impl Row {
         Some(if octets { per_second } else { per_second / PACKET_OCTETS_MIN })
     }
 
-    fn emit(&self, before: &Known, unrated: &mut Unrated, emit: &mut impl FnMut(Emitted<'_>)) {
-        let mut line = |place, value| emit(Emitted { series: Series::Line(place, &before.tail), value });
+    /// Gives its samples; whether counters of 32 bits are needed at the next cycle.
+    fn emit(
+        &self,
+        clocks: &[AgentClock],
+        (line, before): (u32, &Known),
+        unrated: &mut Unrated,
+        emit: &mut impl FnMut(Emitted<'_>),
+    ) -> bool {
+        let met = |place: usize| Met { line, place: place as u32, known: before.series(place) };
+        let mut give =
+            |place: usize, value: f64| emit(Emitted { series: Series::Line(met(place), &before.tail), value });
         let gauges = [(ADMIN_STATUS, self.admin_status), (OPER_STATUS, self.oper_status)];
         for (place, value) in gauges.into_iter().filter_map(|(place, value)| Some((place, value?))) {
-            line(place, value);
+            give(place, value);
         }
         let bits_per_second = self.bits_per_second();
         if let Some(bits) = bits_per_second {
-            line(SPEED, bits);
+            give(SPEED, bits);
         }
-        let same_count = before.discontinuity == self.discontinuity;
+        let mut asks_narrow = false;
         for (at, counter) in COUNTERS.iter().enumerate() {
-            let Some((now, clock)) = self.counters[at].filter(|_| self.is_chosen(at, before)) else { continue };
-            line(at, now.value() as f64);
-            let Some((then, then_clock)) = before.counters[at] else { continue };
-            let passed = clock.passed_since(&then_clock);
-            let seconds = match passed {
-                Passed::Seconds(seconds) if same_count => seconds,
-                Passed::Nothing => continue,
-                Passed::Rebooted | Passed::Seconds(_) => {
-                    unrated.reset += 1;
-                    continue;
-                }
+            let choice = self.choice(at, before);
+            // A wide one that is not taken, or of which that is not sure, is watched by the other.
+            asks_narrow |= choice != Choice::Taken && counter.narrow.is_some();
+            asks_narrow |= choice == Choice::Taken && counter.wide.is_some() && self.counters[at].is_some();
+            let Some(now) = self.counters[at].filter(|_| choice != Choice::Left) else { continue };
+            give(at, now.value as f64);
+            if choice == Choice::Doubtful {
+                unrated.ambiguous += 1;
+                continue;
+            }
+            let Some(rate) = self.rate(at, now, clocks, before, unrated) else { continue };
+            give(COUNTERS.len() + at, rate);
+            let place = match counter.name {
+                "ifHCInOctets" | "ifInOctets" => Some(IN_UTILIZATION),
+                "ifHCOutOctets" | "ifOutOctets" => Some(OUT_UTILIZATION),
+                _ => None,
             };
-            match rate(then, now, seconds, self.limit(counter.octets)) {
-                Ok(rate) => {
-                    line(COUNTERS.len() + at, rate);
-                    let place = match counter.name {
-                        "ifHCInOctets" | "ifInOctets" => Some(IN_UTILIZATION),
-                        "ifHCOutOctets" | "ifOutOctets" => Some(OUT_UTILIZATION),
-                        _ => None,
-                    };
-                    if let Some((place, bits)) = place.zip(bits_per_second) {
-                        line(place, rate * 8.0 / bits);
-                    }
-                }
-                Err(NoRate::Reset | NoRate::SizeChanged) => unrated.reset += 1,
-                Err(NoRate::Ambiguous) => unrated.ambiguous += 1,
-                Err(NoRate::Implausible) => unrated.implausible += 1,
+            if let Some((place, bits)) = place.zip(bits_per_second) {
+                give(place, rate * 8.0 / bits);
             }
         }
-        emit(Emitted { series: Series::Key(&before.info), value: 1.0 });
+        emit(Emitted { series: Series::Info(met(INFO), &before.info), value: 1.0 });
+        asks_narrow
+    }
+
+    /// The rate of a counter since the cycle before; where there is none, counts why.
+    fn rate(&self, at: usize, now: Count, clocks: &[AgentClock], before: &Known, unrated: &mut Unrated) -> Option<f64> {
+        let then = before.counters[at]?;
+        let (clock, then_clock) = (clocks.get(usize::from(now.clock))?, before.clocks.get(usize::from(then.clock))?);
+        let seconds = match clock.passed_since(then_clock) {
+            Passed::Seconds(seconds) if before.discontinuity == self.discontinuity => seconds,
+            Passed::Nothing => return None,
+            Passed::Rebooted | Passed::Seconds(_) => {
+                unrated.reset += 1;
+                return None;
+            }
+        };
+        match rate(then.reading(), now.reading(), seconds, self.limit(COUNTERS[at].octets)) {
+            Ok(rate) => return Some(rate),
+            Err(NoRate::Reset | NoRate::SizeChanged) => unrated.reset += 1,
+            Err(NoRate::Ambiguous) => unrated.ambiguous += 1,
+            Err(NoRate::Implausible) => unrated.implausible += 1,
+        }
+        None
     }
 
     /// Whether a counter is the one to take: of two sizes the wide one, unless it stands still while the narrow one
     /// counts, as some devices have it.
-    fn is_chosen(&self, at: usize, before: &Known) -> bool {
-        let value = |at: usize| self.counters[at].map(|(reading, _)| reading.value());
-        let value_before = |at: usize| before.counters[at].map(|(reading, _)| reading.value());
-        let wide_is_dead = |wide: usize, narrow: usize| {
-            let stands_still = value_before(wide).is_some() && value(wide) == value_before(wide);
-            let counts = value_before(narrow).is_some() && value(narrow) != value_before(narrow);
-            value(wide) == Some(0) && value(narrow).is_some_and(|narrow| narrow > 0) || stands_still && counts
-        };
+    fn choice(&self, at: usize, before: &Known) -> Choice {
+        let taken = |is_taken: bool| if is_taken { Choice::Taken } else { Choice::Left };
         match (COUNTERS[at].wide, COUNTERS[at].narrow) {
-            (Some(wide), _) => value(wide).is_none() || wide_is_dead(wide, at),
-            (None, Some(narrow)) => !wide_is_dead(at, narrow),
-            (None, None) => true,
+            (Some(wide), _) => taken(self.counters[wide].is_none() || self.is_dead(wide, at, before) == Some(true)),
+            (None, Some(narrow)) => match self.is_dead(at, narrow, before) {
+                Some(is_dead) => taken(!is_dead),
+                None => Choice::Doubtful,
+            },
+            (None, None) => Choice::Taken,
         }
     }
 
+    /// Whether a wide counter never counts; none where it stands still and the narrow one was not read before. Devices that
+    /// keep to RFC 2863 answer the same bits in both, so that one reading is enough.
+    fn is_dead(&self, wide: usize, narrow: usize, before: &Known) -> Option<bool> {
+        let value = |at: usize| self.counters[at].map(|count| count.value);
+        let Some((now, beside)) = value(wide).zip(value(narrow)) else { return Some(false) };
+        if now == 0 && beside > 0 {
+            return Some(true);
+        }
+        if before.value(wide) != Some(now) || beside == now & u64::from(u32::MAX) && before.value(narrow).is_none() {
+            return Some(false);
+        }
+        before.value(narrow).map(|then| then != beside)
+    }
+
     /// Of all that stands on the information series.
-    fn info_hash(&self) -> u64 {
+    pub(super) fn info_hash(&self) -> u64 {
         let parts = [self.description.as_str(), &self.name, &self.alias];
         let kind = self.kind.unwrap_or(-1.0).to_bits() ^ u64::from(self.index) << 32;
         parts.iter().fold(kind, |mixed, part| mixed.rotate_left(17) ^ hash(part.as_bytes()))
     }
 
-    fn info(&self, builder: &mut KeyBuilder, labels: &[(&str, &str); 2]) -> Box<[u8]> {
+    pub(super) fn info(&self, builder: &mut KeyBuilder, labels: &[(&str, &str); 2]) -> Box<[u8]> {
         let index = self.index.to_string();
         let kind = self.kind.map(|kind| kind.to_string()).unwrap_or_default();
         let labels = [
@@ -333,32 +430,6 @@ impl Row {
     }
 }
 
-/// A name for each row that no other row of the device has: ifName, else ifDescr, else the index.
-fn identities(rows: &[Row]) -> Vec<String> {
-    let count = |of: fn(&Row) -> &str| {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        rows.iter().for_each(|row| *counts.entry(of(row)).or_default() += 1);
-        counts
-    };
-    let (names, descriptions) = (count(|row| &row.name), count(|row| &row.description));
-    let is_own = |counts: &HashMap<&str, usize>, text: &str| !text.is_empty() && counts.get(text) == Some(&1);
-    let mut taken: HashMap<String, usize> = HashMap::new();
-    rows.iter()
-        .map(|row| {
-            let chosen = if is_own(&names, &row.name) {
-                row.name.clone()
-            } else if is_own(&descriptions, &row.description) && !names.contains_key(row.description.as_str()) {
-                row.description.clone()
-            } else {
-                format!("ifIndex-{}", row.index)
-            };
-            let times = taken.entry(chosen.clone()).or_default();
-            *times += 1;
-            if *times == 1 { chosen } else { format!("ifIndex-{}", row.index) }
-        })
-        .collect()
-}
-
 /// The counter that a value is.
 pub(super) fn reading(value: Value<'_>) -> Option<Reading> {
     match value {
@@ -366,6 +437,11 @@ pub(super) fn reading(value: Value<'_>) -> Option<Reading> {
         Value::Counter32(value) | Value::Gauge32(value) => Some(Reading::Bits32(value)),
         _ => None,
     }
+}
+
+/// Whether a value is this text; most often its very bytes.
+fn is_text(value: Value<'_>, known: &str) -> bool {
+    value == Value::OctetString(known.as_bytes()) || text(value) == known
 }
 
 /// Text of an agent as a label: valid UTF-8 without control characters, as long as labels should be.

@@ -36,6 +36,7 @@ fn encoded(index: u32) -> Vec<u8> {
 
 fn read(lines: &[Line], at: AgentClock) -> Rows {
     let mut rows = Rows::default();
+    rows.clear();
     for line in lines {
         let index = encoded(line.index);
         let mut take = |field, value| assert!(rows.take(field, &index, value, at));
@@ -70,16 +71,17 @@ type Samples = BTreeMap<(String, String), f64>;
 fn cycle(lines: &[Line], at: AgentClock, known: &mut KnownInterfaces) -> (Samples, Unrated) {
     let mut rows = read(lines, at);
     read_again(&mut rows, lines);
-    emitted(&rows, known)
+    emitted(&mut rows, known)
 }
 
-fn emitted(rows: &Rows, known: &mut KnownInterfaces) -> (Samples, Unrated) {
+fn emitted(rows: &mut Rows, known: &mut KnownInterfaces) -> (Samples, Unrated) {
     let mut keys = super::super::keys::Keys::default();
     let (mut samples, mut unrated) = (BTreeMap::new(), Unrated::default());
     rows.emit("core-1", known, &mut unrated, |emitted| {
-        let key = keys.of("core-1", emitted.series).expect("a key");
-        assert_eq!(storage::series::validate(key), Ok(()));
-        let label = |name: &str| storage::series::label(key, name).unwrap_or_default().to_owned();
+        let mut key = Vec::new();
+        assert!(keys.add("core-1", emitted.series, &mut key));
+        assert_eq!(storage::series::validate(&key), Ok(()));
+        let label = |name: &str| storage::series::label(&key, name).unwrap_or_default().to_owned();
         assert_eq!(label("device"), "core-1");
         let key = (label("__name__"), label("interface"));
         assert_eq!(samples.insert(key, emitted.value), None, "a series has one sample a cycle");
@@ -165,7 +167,7 @@ fn counters_read_while_indexes_change_hands_give_nothing_and_cost_one_cycle() {
     let mut rows = read(&[LINE, other.clone()], clock(130));
     read_again(&mut rows, &[Line { index: 2, ..LINE }, Line { index: 1, ..other.clone() }]);
     assert!(rows.have_moved());
-    let (samples, unrated) = emitted(&rows, &mut known);
+    let (samples, unrated) = emitted(&mut rows, &mut known);
     assert_eq!((samples.len(), unrated.moved), (0, 2));
     let later = |line: &Line| Line { narrow: Some(61_000), wide: Some(61_000), ..line.clone() };
     let (samples, _) = cycle(&[later(&LINE), later(&other)], clock(160), &mut known);
@@ -178,7 +180,7 @@ fn counters_read_across_a_discontinuity_give_nothing() {
     cycle(&[LINE], clock(100), &mut known);
     let mut rows = read(&[LINE], clock(130));
     read_again(&mut rows, &[Line { discontinuity: 9, ..LINE }]);
-    assert_eq!(emitted(&rows, &mut known).1.moved, 1);
+    assert_eq!(emitted(&mut rows, &mut known).1.moved, 1);
     let mut rows = read(&[LINE], clock(130));
     read_again(&mut rows, &[]);
     assert!(rows.have_moved(), "it has gone");
@@ -207,4 +209,91 @@ fn an_interface_that_left_is_forgotten() {
     let now = Line { narrow: Some(31_000), wide: Some(31_000), ..LINE };
     let (samples, _) = cycle(&[now], clock(160), &mut known);
     assert!(samples.keys().all(|(name, _)| !name.ends_with(":rate")));
+}
+
+/// Reads the counters of kept rows, and then who they are and what state they are in.
+fn read_kept(rows: &mut Rows, lines: &[Line], at: AgentClock) {
+    rows.keep();
+    for line in lines {
+        let index = encoded(line.index);
+        let mut take = |field, value| assert!(rows.take(field, &index, value, at));
+        if let Some(wide) = line.wide {
+            take(Field::Counter(8), Value::Counter64(wide));
+        }
+        take(Field::NameAgain, Value::OctetString(line.name.as_bytes()));
+        take(Field::DiscontinuityAgain, Value::TimeTicks(line.discontinuity));
+        take(Field::HighSpeed, Value::Gauge32(line.mbit));
+    }
+}
+
+fn of(samples: &Samples, name: &str) -> Option<f64> {
+    samples.get(&(name.to_owned(), "eth0".to_owned())).copied()
+}
+
+#[test]
+fn kept_rows_give_rates_and_are_read_anew_when_they_are_others() {
+    let mut known = KnownInterfaces::default();
+    let mut rows = read(&[LINE], clock(100));
+    read_again(&mut rows, &[LINE]);
+    emitted(&mut rows, &mut known);
+    let now = Line { wide: Some(31_000), ..LINE };
+    read_kept(&mut rows, std::slice::from_ref(&now), clock(130));
+    assert!(!rows.have_moved() && !rows.asks_narrow(&known) && !rows.asks_description());
+    let (samples, unrated) = emitted(&mut rows, &mut known);
+    assert_eq!((of(&samples, "ifHCInOctets:rate"), unrated), (Some(1000.0), Unrated::default()));
+    assert_eq!(of(&samples, "snmp_interface_info"), Some(1.0));
+    let others = [
+        vec![Line { name: "eth1", ..now.clone() }],
+        vec![Line { discontinuity: 5, ..now.clone() }],
+        vec![now.clone(), Line { index: 2, name: "eth1", ..LINE }],
+        vec![Line { index: 2, ..now }],
+        vec![],
+    ];
+    for lines in others {
+        read_kept(&mut rows, &lines, clock(160));
+        assert!(rows.have_moved(), "{:?}", lines.iter().map(|line| (line.index, line.name)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn a_wide_counter_that_stands_still_is_given_out_when_the_narrow_one_says_so() {
+    let narrow_after = |narrow: u32, next: u32| {
+        let mut known = KnownInterfaces::default();
+        let mut rows = read(&[LINE], clock(100));
+        read_again(&mut rows, &[LINE]);
+        emitted(&mut rows, &mut known);
+        let moving = Line { wide: Some(31_000), ..LINE };
+        read_kept(&mut rows, std::slice::from_ref(&moving), clock(130));
+        emitted(&mut rows, &mut known);
+        assert!(!known.asks_narrow);
+        let mut still = |narrow: u32, at: u32| {
+            read_kept(&mut rows, std::slice::from_ref(&moving), clock(at));
+            assert!(rows.asks_narrow(&known), "it stands still");
+            assert!(rows.take(Field::Counter(0), &encoded(1), Value::Counter32(narrow), clock(at)));
+            let (samples, unrated) = emitted(&mut rows, &mut known);
+            (of(&samples, "ifHCInOctets:rate"), of(&samples, "ifInOctets:rate"), unrated.ambiguous)
+        };
+        (still(narrow, 160), still(next, 190))
+    };
+    let idle = (Some(0.0), None, 0);
+    assert_eq!(narrow_after(31_000, 31_000), (idle, idle), "the same bits");
+    let doubtful = (None, None, 1);
+    assert_eq!(narrow_after(500, 500), (doubtful, idle), "a device whose counters are apart");
+    assert_eq!(narrow_after(500, 30_500), (doubtful, (None, Some(1000.0), 0)), "a wide one that has died");
+}
+
+#[test]
+fn what_a_series_was_found_to_be_is_kept_with_its_key() {
+    let mut known = KnownInterfaces::default();
+    cycle(&[LINE], clock(100), &mut known);
+    let (generation, series) = (known.generation(), storage::series::SeriesRef(7));
+    known.learn(generation, 0, 8, series);
+    known.learn(generation, 5, 8, series);
+    assert_eq!(known.at(0).and_then(|line| line.series(8)), Some(series));
+    let renamed = Line { name: "eth9", ..LINE };
+    cycle(&[renamed, Line { index: 2, ..LINE }], clock(130), &mut known);
+    let found = |line: u32| known.at(line).and_then(|line| line.series(8));
+    assert_eq!((found(0), found(1)), (None, Some(series)), "it went with its interface");
+    known.learn(generation, 0, 8, series);
+    assert_eq!(known.at(0).and_then(|line| line.series(8)), None, "of another generation");
 }

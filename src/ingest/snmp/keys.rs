@@ -8,7 +8,7 @@
 //! Cost: an interface has some thirty series and one tail; a key of it is two copies (20 ns) instead of a sort (200 ns).
 
 use super::interfaces;
-use storage::series::{KeyBuilder, NAME_LABEL};
+use storage::series::{KeyBuilder, NAME_LABEL, SeriesRef};
 
 /// One sample on its way to the store.
 pub(super) struct Emitted<'a> {
@@ -16,13 +16,23 @@ pub(super) struct Emitted<'a> {
     pub(super) value: f64,
 }
 
+/// A series of an interface, and what the store found its key to be before.
+#[derive(Clone, Copy)]
+pub(super) struct Met {
+    /// Among the interfaces of the device, as long as those are not read anew.
+    pub(super) line: u32,
+    /// Its name among [`interfaces::names`]; behind all of them the information series.
+    pub(super) place: u32,
+    pub(super) known: Option<SeriesRef>,
+}
+
 /// Which series of a device.
 #[derive(Clone, Copy)]
 pub(super) enum Series<'a> {
-    /// Of an interface: the place of its name among [`interfaces::names`], and the interface's own part of the key.
-    Line(usize, &'a [u8]),
-    /// A finished key.
-    Key(&'a [u8]),
+    /// Of an interface, with its own part of the key.
+    Line(Met, &'a [u8]),
+    /// An interface's information series, with its finished key.
+    Info(Met, &'a [u8]),
     /// Name, suffix and labels beside `device`.
     Labelled(&'a str, &'a str, &'a [(&'a str, &'a str)]),
 }
@@ -32,7 +42,6 @@ pub(super) enum Series<'a> {
 pub(super) struct Keys {
     heads: Vec<Box<[u8]>>,
     builder: KeyBuilder,
-    key: Vec<u8>,
     name: String,
 }
 
@@ -40,7 +49,7 @@ impl Default for Keys {
     fn default() -> Self {
         let mut builder = KeyBuilder::default();
         let heads = interfaces::names().map(|name| head(&mut builder, &name)).collect();
-        Self { heads, builder, key: Vec::new(), name: String::new() }
+        Self { heads, builder, name: String::new() }
     }
 }
 
@@ -67,16 +76,17 @@ pub(super) fn whole(builder: &mut KeyBuilder, name: &str, labels: &[(&str, &str)
 }
 
 impl Keys {
-    /// The key of a series of a device.
-    pub(super) fn of<'k>(&'k mut self, device: &str, series: Series<'k>) -> Option<&'k [u8]> {
-        match series {
-            Series::Key(key) => Some(key),
-            Series::Line(place, tail) => {
-                self.key.clear();
-                self.key.extend_from_slice(self.heads.get(place)?);
-                self.key.extend_from_slice(tail);
-                Some(&self.key)
-            }
+    /// Adds the key of a series of a device to what is there already; false when the store would not take it.
+    pub(super) fn add(&mut self, device: &str, series: Series<'_>, keys: &mut Vec<u8>) -> bool {
+        let built = match series {
+            Series::Info(_, key) => Some(key),
+            Series::Line(met, tail) => match self.heads.get(met.place as usize) {
+                Some(head) => {
+                    keys.extend_from_slice(head);
+                    Some(tail)
+                }
+                None => None,
+            },
             Series::Labelled(name, suffix, labels) => {
                 self.builder.clear();
                 self.name.clear();
@@ -87,7 +97,10 @@ impl Keys {
                 labels.iter().for_each(|(label, value)| self.builder.push(label, value));
                 self.builder.finish().ok()
             }
-        }
+        };
+        let Some(built) = built.filter(|built| !built.is_empty()) else { return false };
+        keys.extend_from_slice(built);
+        true
     }
 }
 
@@ -102,8 +115,14 @@ mod tests {
         let tail = tail(&mut KeyBuilder::default(), &labels);
         for (place, name) in interfaces::names().enumerate() {
             let built = whole(&mut KeyBuilder::default(), &name, &labels);
-            assert_eq!(keys.of("core-1", Series::Line(place, &tail)), Some(&*built), "{name}");
-            assert_eq!(keys.of("core-1", Series::Labelled(&name, "", &labels[1..])), Some(&*built));
+            let mut of = |series| {
+                let mut key = Vec::new();
+                assert!(keys.add("core-1", series, &mut key));
+                key
+            };
+            let met = Met { line: 0, place: place as u32, known: None };
+            assert_eq!(of(Series::Line(met, &tail)), *built, "{name}");
+            assert_eq!(of(Series::Labelled(&name, "", &labels[1..])), *built);
             assert!(storage::series::validate(&built).is_ok());
         }
     }

@@ -4,7 +4,7 @@
 //! devices: file (watch), HTTP (control, kept) ─▶ poller: thread snmp-0, one socket
 //!                                                  │ due times, timeouts, places
 //!                                                  ▼
-//!          device: one cycle ─ clock, scalars ─ interfaces ─ tables (profile, mib) ─ keys ─▶ lane ═ queue ═▶ shard
+//!          device: one cycle ─ clock, scalars ─ interfaces ─ tables (profile, mib) ─ outgoing ─▶ lane ═ queue ═▶ shard
 //! events:  traps: thread snmp-traps ─▶ the newest, counted
 //! ```
 //!
@@ -23,10 +23,12 @@ mod profile;
 mod interface_table;
 mod interfaces;
 mod keys;
+mod known_interfaces;
 mod tables;
 
 mod control;
 mod device;
+mod outgoing;
 mod places;
 mod poller;
 mod questions;

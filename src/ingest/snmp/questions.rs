@@ -10,6 +10,7 @@ use protocols::snmp::Oid;
 const UPTIME_COLUMN: &str = "1.3.6.1.2.1.1.3";
 const UPTIME: &str = "1.3.6.1.2.1.1.3.0";
 const ENGINE_TIME: &str = "1.3.6.1.6.3.10.2.1.3.0";
+const HOST_UPTIME: &str = "1.3.6.1.2.1.25.1.1.0";
 pub(super) const IDENTITY: [(Ask, &str); 3] = [
     (Ask::Description, "1.3.6.1.2.1.1.1.0"),
     (Ask::ObjectId, "1.3.6.1.2.1.1.2.0"),
@@ -20,6 +21,8 @@ pub(super) const IDENTITY: [(Ask, &str); 3] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ask {
     EngineTime,
+    /// hrSystemUptime: the machine's, which an agent that is started anew does not begin again.
+    HostUptime,
     Description,
     ObjectId,
     SystemName,
@@ -33,6 +36,7 @@ pub(super) struct Questions {
     pub(super) uptime_column: [Oid; 1],
     pub(super) uptime: Oid,
     engine_time: Oid,
+    host_uptime: Oid,
     identity: [Oid; 3],
     pub(super) groups: Vec<Vec<Oid>>,
     pub(super) profiles: Profiles,
@@ -45,6 +49,7 @@ impl Questions {
             uptime_column: [oid(UPTIME_COLUMN)],
             uptime: oid(UPTIME),
             engine_time: oid(ENGINE_TIME),
+            host_uptime: oid(HOST_UPTIME),
             identity: IDENTITY.map(|(_, text)| oid(text)),
             groups: interface_table::groups(),
             profiles,
@@ -54,6 +59,7 @@ impl Questions {
     pub(super) fn of(&self, ask: Ask) -> &Oid {
         match ask {
             Ask::EngineTime => &self.engine_time,
+            Ask::HostUptime => &self.host_uptime,
             Ask::Profile(place) => &self.profiles.scalars[place].oid,
             _ => {
                 let place = IDENTITY.iter().position(|(known, _)| *known == ask).unwrap_or(0);

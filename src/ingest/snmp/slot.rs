@@ -18,20 +18,34 @@ pub(super) enum Place {
     Probe,
 }
 
+/// A request on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pending {
+    pub(super) id: i32,
+    /// Of the device, what it asks for.
+    pub(super) job: usize,
+    pub(super) sent: Instant,
+    /// When it will have gone unanswered.
+    pub(super) overdue_ms: i64,
+}
+
 /// A device and where it stands in time.
 pub(super) struct Slot {
     pub(super) device: Device,
     pub(super) address: SocketAddr,
     pub(super) origin: Origin,
-    /// The request on its way.
-    pub(super) pending: Option<i32>,
-    pub(super) sent: Instant,
+    /// Another for every slot.
+    pub(super) stamp: u64,
+    /// The requests on their way.
+    pub(super) pending: Vec<Pending>,
     pub(super) place: Place,
     pub(super) began_ms: i64,
     pub(super) due_ms: i64,
     pub(super) silent_cycles: u32,
     /// Of the timer that counts; older ones have no meaning any more.
     pub(super) timer: u64,
+    /// When that one is due.
+    pub(super) timer_ms: i64,
     pub(super) outcome: Option<Outcome>,
     pub(super) last_poll_ms: Option<i64>,
     pub(super) last_success_ms: Option<i64>,
@@ -46,19 +60,20 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// A device that was not asked yet; `began` is any instant.
-    pub(super) fn new(device: Device, address: SocketAddr, origin: Origin, due_ms: i64, began: Instant) -> Self {
+    /// A device that was not asked yet.
+    pub(super) fn new(device: Device, address: SocketAddr, origin: Origin, due_ms: i64, stamp: u64) -> Self {
         Self {
             device,
             address,
             origin,
-            pending: None,
-            sent: began,
+            stamp,
+            pending: Vec::new(),
             place: Place::None,
             began_ms: 0,
             due_ms,
             silent_cycles: 0,
             timer: 0,
+            timer_ms: i64::MAX,
             outcome: None,
             last_poll_ms: None,
             last_success_ms: None,
@@ -71,6 +86,17 @@ impl Slot {
             failures: 0,
             samples: 0,
         }
+    }
+
+    /// When the next of its requests will have gone unanswered.
+    pub(super) fn overdue_ms(&self) -> Option<i64> {
+        self.pending.iter().map(|pending| pending.overdue_ms).min()
+    }
+
+    /// Takes a request that has gone unanswered.
+    pub(super) fn take_overdue(&mut self, now_ms: i64) -> Option<Pending> {
+        let at = self.pending.iter().position(|pending| pending.overdue_ms <= now_ms)?;
+        Some(self.pending.swap_remove(at))
     }
 
     /// What is known of it; `since_ms` is how far the wall clock is ahead of the poller's, because it was set.

@@ -52,6 +52,8 @@ pub struct SnmpSettings {
     pub retries: u32,
     /// Devices that may be in the middle of a cycle at the same time.
     pub in_flight_max: usize,
+    /// Requests of one device that may be on their way at the same time.
+    pub requests_per_device_max: usize,
     /// What `${NAME}` in a file stands for.
     pub environment: BTreeMap<String, String>,
 }
@@ -70,6 +72,7 @@ impl SnmpSettings {
             timeout_ms: snmp.timeout.as_millis() as i64,
             retries: snmp.retries as u32,
             in_flight_max: snmp.in_flight_max,
+            requests_per_device_max: snmp.requests_per_device_max,
             environment,
         }
     }
@@ -123,8 +126,9 @@ pub fn spawn(settings: SnmpSettings, lanes: &Lanes, metrics: Arc<SelfMetrics>) -
     let mut users = Users::default();
     let engine_file = settings.kept_file.with_file_name("engine.toml");
     let (kept, kept_devices) = Kept::open(&settings.kept_file, &settings.environment, &mut users)?;
-    let SnmpSettings { interval_ms, timeout_ms, retries, in_flight_max, environment, .. } = settings;
-    let rhythm = Rhythm { interval_ms, timeout_ms, retries, in_flight_max };
+    let SnmpSettings { interval_ms, timeout_ms, retries, in_flight_max, requests_per_device_max, environment, .. } =
+        settings;
+    let rhythm = Rhythm { interval_ms, timeout_ms, retries, in_flight_max, requests_per_device_max };
     let questions = Questions::new(profiles);
     let mut poller = Poller::new(rhythm, questions, bind()?, lanes, metrics.clone(), receiver, traps.clone());
     let trap_socket = settings.trap_listen.map(bind_traps).transpose()?;

@@ -46,6 +46,10 @@ impl TableRows {
         self.rows.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
     /// Takes a value of a row; false when there is no room for more rows.
     pub(super) fn take(
         &mut self,
