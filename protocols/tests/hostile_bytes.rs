@@ -10,6 +10,11 @@ use proptest::prelude::*;
 use protocols::remote_write::{
     TimeSeries, WriteRequestBuilder, decompress, decompress_zstd, metadata, symbols, time_series, time_series_v2,
 };
+use protocols::snmp::usm::{AuthProtocol, KeyExtension, LocalizedUser, OpenError, PrivacyProtocol, User};
+use protocols::snmp::{
+    Answer, CommunityMessage, Credentials, Notification, Oid, Payload, PduKind, Repetitions, ScopedPdu, Session,
+    V3Message, Value, Version, Walk, id_of, version,
+};
 use protocols::statsd::{Lines, Measure, packet};
 use support::{damage, damaged};
 
@@ -199,4 +204,99 @@ fn mutated_datagrams_are_answered() {
             assert!(lines.offset() > before, "every turn takes something");
         }
     });
+}
+
+/// What a unit holds is bounded by its bytes: a binding takes six at least.
+fn assert_bounded(pdu: &protocols::snmp::Pdu<'_>, bytes: usize) {
+    let mut count = 0;
+    for var_bind in pdu.var_binds() {
+        count += 1;
+        assert!(!var_bind.name.to_string().is_empty() && var_bind.name.numbers().count() <= 128);
+        if let Value::OctetString(text) = var_bind.value {
+            assert!(text.len() <= bytes);
+        }
+        assert!(var_bind.value.number().is_none_or(f64::is_finite));
+    }
+    assert!(count * 6 <= bytes);
+}
+
+/// Reads a datagram in every way there is; whether one of them understood it.
+fn read_snmp(datagram: &[u8], keys: &LocalizedUser, scratch: &mut Vec<u8>) -> bool {
+    let mut is_read = false;
+    assert!(id_of(datagram).is_none() || version(datagram).is_ok());
+    if let Ok(message) = CommunityMessage::read(datagram) {
+        assert_eq!(id_of(datagram), Some(message.pdu.request_id));
+        assert_bounded(&message.pdu, datagram.len());
+        is_read = true;
+    }
+    if let Ok(event) = Notification::read(datagram) {
+        assert!(event.var_binds.len() * 6 <= datagram.len());
+        let answer = event.answer();
+        assert!(answer.is_none_or(|answer| CommunityMessage::read(&answer).is_ok()), "what we send is right");
+        is_read = true;
+    }
+    if let Ok(message) = V3Message::read(datagram) {
+        assert_eq!(id_of(datagram), Some(message.msg_id));
+        match message.payload {
+            Payload::Plain(scoped) => assert_bounded(&scoped.pdu, datagram.len()),
+            Payload::Encrypted(text) => drop(ScopedPdu::read(text)),
+        }
+        // No key of ours signed it, so whatever it is, it is not believed.
+        let opened = keys.open(datagram, &message, scratch);
+        assert!(matches!(opened, Err(OpenError::LessSecured | OpenError::WrongDigest)), "{opened:?}");
+        is_read = true;
+    }
+    is_read
+}
+
+#[test]
+fn mutated_messages_are_answered() {
+    let messages = corpus(include_str!("corpus/snmp.hex"));
+    let privacy = (PrivacyProtocol::Aes128, KeyExtension::Blumenthal, &b"privacy password"[..]);
+    let user = User::new(b"operator", (AuthProtocol::Sha256, b"auth password"), Some(privacy)).expect("long passwords");
+    let (keys, mut scratch) = (user.localize(b"\x80\0\0\0\x04agent"), Vec::new());
+    assert!(messages.iter().all(|message| read_snmp(message, &keys, &mut scratch)), "the corpus is read");
+    let mut understood = 0u64;
+    mutate("SNMP", &messages, |message| understood += u64::from(read_snmp(message, &keys, &mut scratch)));
+    assert!(understood > 0, "some are messages still");
+}
+
+/// What a poller knows of an agent and of a walk stays bounded and goes forward only, whoever answers with what.
+#[test]
+fn mutated_answers_bring_no_walk_astray() {
+    // As the corpus has them side by side.
+    let columns = ["31.1.1.1.1", "31.1.1.1.6", "2.2.1.2", "2.2.1.5"];
+    let columns = columns.map(|column| format!("1.3.6.1.2.1.{column}").parse::<Oid>().expect("an identifier"));
+    let messages = corpus(include_str!("corpus/snmp.hex"));
+    let mut sessions = [
+        Session::new(Credentials::Community(Version::V2c, b"public".to_vec()), 1),
+        Session::new(Credentials::Community(Version::V1, b"public".to_vec()), 1),
+    ];
+    let (mut scratch, mut walk, repetitions) = (Vec::new(), Walk::default(), Repetitions::default());
+    let (mut last, mut rows) = ([const { Vec::new() }; 4], 0u64);
+    walk.start(&columns);
+    mutate("answers", &messages, |message| {
+        let Some(id) = id_of(message) else { return };
+        for session in &mut sessions {
+            let Answer::Response(pdu) = session.accept(message, id, 0, &mut scratch) else { continue };
+            assert_eq!((pdu.kind, pdu.request_id), (PduKind::Response, id));
+            let mut values = 0;
+            let taken = walk.take(&pdu, 1, repetitions, |column, index, _| {
+                let numbers: Vec<u32> = protocols::snmp::index_numbers(index).collect();
+                assert!(last[column].is_empty() || numbers > last[column], "rows only rise");
+                last[column] = numbers;
+                values += 1;
+            });
+            assert_eq!(taken.values, values);
+            rows += values as u64;
+            if walk.is_done() {
+                last = Default::default();
+                walk.start(&columns);
+            }
+        }
+    });
+    assert!(rows > 0, "the corpus has rows of the column");
+    let names = walk.names(&[], repetitions);
+    let request = sessions[0].request(1, &walk.request(&names, 0, repetitions, true), 0, Vec::new());
+    assert!(request.len() < 1500 && names.len() <= columns.len());
 }
