@@ -279,7 +279,11 @@ fn address_after<'a>(line: &'a str, key: &str) -> Option<&'a str> {
 }
 
 /// A port that was free a moment ago, for servers that cannot say which one they chose.
-fn free_port() -> Result<u16> {
+/// A port of loopback that nobody listens at.
+///
+/// # Errors
+/// When the system has none.
+pub(crate) fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("find a free port")?;
     Ok(listener.local_addr().context("find a free port")?.port())
 }

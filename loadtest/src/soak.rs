@@ -6,25 +6,23 @@
 //! Invariant: memory is read at the same point of every day, after its last acknowledgement and a pause.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::TargetArgs;
 use crate::http::Client;
 use crate::meter::{Percentiles, unix_ms};
 use crate::metrics_page::Accounts;
 use crate::payload::{Payload, WRITE_PATH};
 use crate::process_stats::{cpu_s, disk_usage, machine, peak_rss_bytes, rss_bytes};
-use crate::report::{Table, figures, grouped, mib, print_json};
+use crate::report::{Table, figures, grouped, mib};
 use crate::scenario::Scenario;
 use crate::sender::{Load, OnBreak, Requests, send};
-use crate::server_process::{Program, ScratchDir, Server};
-use crate::target::our_server;
+use crate::server_process::{ScratchDir, Server};
+use crate::target::OwnServerArgs;
 
 const DAY_MS: i64 = 86_400_000;
 /// Memory may grow by no more than this share from the middle of the run to its end.
@@ -52,15 +50,9 @@ pub(crate) struct SoakArgs {
     /// Same seed, same values
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    /// Binary of our server [default: infrawatch beside this program]
-    #[arg(long, value_name = "FILE")]
-    server: Option<PathBuf>,
-    /// Further arguments for our server; without --retention it keeps three days
-    #[arg(last = true, value_name = "SERVER_ARGS")]
-    server_args: Vec<OsString>,
+    /// The server keeps three days unless it is given --retention
+    #[command(flatten)]
+    own: OwnServerArgs,
 }
 
 /// How the server stood at the end of one day.
@@ -97,20 +89,11 @@ struct SoakReport {
 pub(crate) fn run(args: &SoakArgs) -> Result<bool> {
     ensure!(args.days >= 2, "days must be at least 2");
     ensure!((1..=3600).contains(&args.step_s), "step-s must be between 1 and 3600");
-    let target =
-        TargetArgs { server: args.server.clone(), server_args: args.server_args.clone(), ..TargetArgs::default() };
-    let Program::InfraWatch(binary, mut extra) = our_server(&target)? else { bail!("only our server") };
-    if !extra.iter().any(|argument| argument == "--retention") {
-        extra.extend(["--retention", RETENTION].map(OsString::from));
-    }
+    let retention: &[&str] = if args.own.has_flag("--retention") { &[] } else { &["--retention", RETENTION] };
     let scratch = ScratchDir::new()?;
-    let server = Server::start(&Program::InfraWatch(binary, extra), &scratch.path().join("data"))?;
+    let server = args.own.start(retention.iter().map(OsString::from), &scratch.path().join("data"))?;
     let report = soak(args, &server)?;
-    if args.json {
-        print_json(&report)?;
-    } else {
-        print!("{}", text(&report));
-    }
+    args.own.print(&report, text)?;
     Ok(report.findings.is_empty())
 }
 

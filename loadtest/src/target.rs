@@ -2,12 +2,16 @@
 //!
 //! Not here: how programs are started and stopped (see `server_process`).
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
+use serde::Serialize;
 
 use crate::cli::TargetArgs;
 use crate::http::Address;
+use crate::report::print_json;
 use crate::server_process::{Program, ScratchDir, Server};
 
 /// One server to load.
@@ -86,6 +90,49 @@ pub(crate) fn our_server(args: &TargetArgs) -> Result<Program> {
         binary.display()
     );
     Ok(Program::InfraWatch(binary, args.server_args.clone()))
+}
+
+/// For commands that start our own server and no other: which one, and how they report.
+#[derive(Debug, Args)]
+pub(crate) struct OwnServerArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Binary of our server [default: infrawatch beside this program]
+    #[arg(long, value_name = "FILE")]
+    server: Option<PathBuf>,
+    /// Further arguments for our server
+    #[arg(last = true, value_name = "SERVER_ARGS")]
+    server_args: Vec<OsString>,
+}
+
+impl OwnServerArgs {
+    /// Whether the user gave the server this flag.
+    pub(crate) fn has_flag(&self, flag: &str) -> bool {
+        self.server_args.iter().any(|argument| argument == flag)
+    }
+
+    /// Starts the server with the user's arguments and these behind them.
+    ///
+    /// # Errors
+    /// When there is no such file, or the server does not start.
+    pub(crate) fn start(&self, more: impl IntoIterator<Item = OsString>, data_dir: &Path) -> Result<Server> {
+        let server_args = self.server_args.iter().cloned().chain(more).collect();
+        let target = TargetArgs { server: self.server.clone(), server_args, ..TargetArgs::default() };
+        Server::start(&our_server(&target)?, data_dir)
+    }
+
+    /// Prints a report, as JSON or as text.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub(crate) fn print<R: Serialize>(&self, report: &R, text: impl FnOnce(&R) -> String) -> Result<()> {
+        if self.json {
+            return print_json(report);
+        }
+        print!("{}", text(report));
+        Ok(())
+    }
 }
 
 fn beside_this_program() -> Result<PathBuf> {

@@ -7,27 +7,25 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::path::PathBuf;
 use std::thread::{self, Builder};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::settings::{JsonPush, Plan, Reads, RemoteWrite, Statsd};
 use super::streams::{HttpStream, Pace, STATSD_NAME, StreamReport, push_body, question, send_statsd, statsd_total};
-use crate::cli::TargetArgs;
 use crate::http::Client;
 use crate::meter::{Stopwatch, unix_ms};
 use crate::metrics_page::{Accounts, sum_of};
 use crate::payload::{Payload, WRITE_PATH};
 use crate::process_stats::{cpu_s, machine, peak_rss_bytes};
-use crate::report::{Table, figures, grouped, mib, print_json};
+use crate::report::{Table, figures, grouped, mib};
 use crate::sender::{Load, OnBreak, Requests, send};
-use crate::server_process::{Program, ScratchDir, Server};
-use crate::target::our_server;
+use crate::server_process::{ScratchDir, Server};
+use crate::target::OwnServerArgs;
 
 /// By then everything received has met its fate and every window has ended.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -41,15 +39,8 @@ pub(crate) struct ScenarioArgs {
     /// Run for this long instead of as the plan says
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<f64>,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    /// Binary of our server [default: infrawatch beside this program]
-    #[arg(long, value_name = "FILE")]
-    server: Option<PathBuf>,
-    /// Further arguments for our server
-    #[arg(last = true, value_name = "SERVER_ARGS")]
-    server_args: Vec<OsString>,
+    #[command(flatten)]
+    own: OwnServerArgs,
 }
 
 /// What running a plan gave.
@@ -76,18 +67,11 @@ struct PlanReport {
 pub(crate) fn run(args: &ScenarioArgs) -> Result<bool> {
     let plan = Plan::load(&args.plan)?;
     let plan = Plan { seconds: args.seconds.unwrap_or(plan.seconds), ..plan }.checked()?;
-    let target =
-        TargetArgs { server: args.server.clone(), server_args: args.server_args.clone(), ..TargetArgs::default() };
-    let Program::InfraWatch(binary, mut extra) = our_server(&target)? else { bail!("only our server") };
-    extra.extend(["--statsd-listen", "127.0.0.1:0"].map(OsString::from));
     let scratch = ScratchDir::new()?;
-    let server = Server::start(&Program::InfraWatch(binary, extra), &scratch.path().join("data"))?;
+    let listen = ["--statsd-listen", "127.0.0.1:0"].map(OsString::from);
+    let server = args.own.start(listen, &scratch.path().join("data"))?;
     let report = measure(plan, &server)?;
-    if args.json {
-        print_json(&report)?;
-    } else {
-        print!("{}", text(&report));
-    }
+    args.own.print(&report, text)?;
     Ok(report.findings.is_empty())
 }
 

@@ -191,7 +191,10 @@ impl Agent {
             Fault::Spoof => {
                 let stranger = Reply { after_ms: 0, by_stranger: true, bytes: self.forged(datagram, ticks) };
                 let replayed = std::mem::replace(&mut self.last, bytes.clone());
-                vec![stranger, reply(0, replayed), reply(0, self.forged_id()), reply(0, bytes)]
+                let mut hostile = vec![stranger, reply(0, replayed), reply(0, self.forged_id())];
+                hostile.extend(self.damaged(&bytes).into_iter().map(|damaged| reply(0, damaged)));
+                hostile.push(reply(0, bytes));
+                hostile
             }
             _ => vec![reply(0, bytes)],
         }
@@ -319,6 +322,26 @@ impl Agent {
         self.respond(&message.pdu, ticks + 1000, encode).unwrap_or_default()
     }
 
+    /// What somebody makes of the right answer who has no key: lengths beyond all bounds, half of it, and in version 3 the
+    /// whole of it with another clock, or another unit.
+    fn damaged(&self, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let huge = [&[0x30, 0x84, 0xff, 0xff, 0xff, 0xff][..], bytes].concat();
+        let mut damaged = vec![huge, bytes[..bytes.len() / 2].to_vec()];
+        // A Report of a discovery is signed by nobody.
+        let is_signed = V3Message::read(bytes).is_ok_and(|message| message.flags.auth);
+        if is_signed {
+            let boots = self.device.boots.to_be_bytes()[3];
+            let clock = bytes.windows(3).position(|window| window == [2, 1, boots]);
+            let touched = clock.map(|at| at + 2).into_iter().chain([bytes.len() - 1]);
+            damaged.extend(touched.map(|at| {
+                let mut other = bytes.to_vec();
+                other[at] ^= 0x10;
+                other
+            }));
+        }
+        damaged
+    }
+
     /// What somebody sends who did not see the request but takes on the agent's address: an id that was guessed.
     fn forged_id(&mut self) -> Vec<u8> {
         let id = self.random.below(1 << 31) as i32;
@@ -392,6 +415,9 @@ mod tests {
         let pdu = PduBuilder::request(PduKind::Get, 1, &[]);
         let asked = encode_community(Version::V2c, COMMUNITY.as_bytes(), &pdu, Vec::new());
         let replies = agent.answer(&asked, 1);
-        assert_eq!(replies.iter().map(|reply| reply.by_stranger).collect::<Vec<_>>(), [true, false, false, false]);
+        assert_eq!(
+            replies.iter().map(|reply| reply.by_stranger).collect::<Vec<_>>(),
+            [true, false, false, false, false, false]
+        );
     }
 }

@@ -6,10 +6,11 @@
 //!     └────────────────────────── server ◀── devices file      └── truth: stored rates, equal or wrong
 //! ```
 //!
-//! Read in this order: `device`, `fault`, `agent`, `simulator`, `truth`, `run`.
+//! Read in this order: `device`, `fault`, `agent`, `simulator`, `truth`, `run`; `exporter` is a peer asked for the same.
 
 mod agent;
 mod device;
+mod exporter;
 mod fault;
 mod run;
 mod simulator;

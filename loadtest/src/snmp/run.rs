@@ -6,28 +6,26 @@
 //! interval, before anything is read back.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use protocols::snmp::Version;
 use serde::Serialize;
 
+use super::exporter::{self, ExporterReport};
 use super::fault::{Fault, Pace};
 use super::simulator::{Part, Simulator};
 use super::truth::{Found, compare};
-use crate::cli::TargetArgs;
 use crate::http::{Address, Client};
 use crate::meter::Stopwatch;
 use crate::metrics_page::{Accounts, sum_of};
 use crate::process_stats::{cpu_s, machine, peak_rss_bytes, thread_cpu_s};
-use crate::report::{figures, print_json};
-use crate::server_process::{Program, ScratchDir, Server};
-use crate::target::our_server;
+use crate::report::figures;
+use crate::server_process::{ScratchDir, Server};
+use crate::target::OwnServerArgs;
 
 /// The server's thread that polls.
 const POLLER: &str = "snmp-0";
@@ -82,15 +80,11 @@ pub(crate) struct SnmpArgs {
     /// Decides what goes wrong and all counters
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Print JSON
+    /// Have Debian's prometheus-snmp-exporter ask the same devices afterwards (v2c only)
     #[arg(long)]
-    json: bool,
-    /// Binary of our server [default: infrawatch beside this program]
-    #[arg(long, value_name = "FILE")]
-    server: Option<PathBuf>,
-    /// Further arguments for our server
-    #[arg(last = true, value_name = "SERVER_ARGS")]
-    server_args: Vec<OsString>,
+    beside_exporter: bool,
+    #[command(flatten)]
+    own: OwnServerArgs,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,6 +115,7 @@ struct SnmpReport {
     equal: u64,
     wrong: u64,
     by_fault: BTreeMap<String, Found>,
+    exporter: Option<ExporterReport>,
 }
 
 impl SnmpReport {
@@ -136,6 +131,8 @@ impl SnmpReport {
 pub(crate) fn run(args: &SnmpArgs) -> Result<bool> {
     ensure!((1..=DEVICES_MAX).contains(&args.devices), "devices must be 1 to {DEVICES_MAX}");
     ensure!((1..=1000).contains(&args.lines), "lines must be 1 to 1000");
+    let is_v2c = args.versions.iter().all(|version| *version == AgentVersion::V2c);
+    ensure!(is_v2c || !args.beside_exporter, "the exporter is set up for v2c only");
     ensure!(args.interval >= 1.0 && args.intervals > 0, "interval and intervals must be at least 1");
     let interval_ms = (args.interval * 1000.0) as u64;
     let pace = Pace { event_ms: (6 * interval_ms).max(EVENT_MS_MIN), timeout_ms: args.timeout };
@@ -148,17 +145,14 @@ pub(crate) fn run(args: &SnmpArgs) -> Result<bool> {
         args.timeout
     );
     fs::write(&settings, text).context("the settings")?;
-    let target = TargetArgs { server: args.server.clone(), ..TargetArgs::default() };
-    let Program::InfraWatch(binary, mut extra) = our_server(&target)? else { bail!("only our server") };
-    extra.extend(["--config".into(), settings.into_os_string()]);
-    extra.extend(args.server_args.iter().cloned());
-    let server = Server::start(&Program::InfraWatch(binary, extra), &scratch.path().join("data"))?;
-    let report = measure(args, &simulator, &server)?;
-    if args.json {
-        print_json(&report)?;
-    } else {
-        print!("{}", text_of(&report));
+    let server = args.own.start(["--config".into(), settings.into_os_string()], &scratch.path().join("data"))?;
+    let mut report = measure(args, &simulator, &server)?;
+    drop(server);
+    if args.beside_exporter {
+        let ours = report.cpu_s_per_1000;
+        report.exporter = Some(exporter::measure(&simulator.addresses(), scratch.path(), ours)?);
     }
+    args.own.print(&report, text_of)?;
     Ok(report.is_good())
 }
 
@@ -259,6 +253,7 @@ fn measure(args: &SnmpArgs, simulator: &Simulator, server: &Server) -> Result<Sn
         equal: total(|found| found.equal),
         wrong: total(|found| found.wrong),
         by_fault,
+        exporter: None,
     })
 }
 
@@ -299,6 +294,16 @@ fn text_of(report: &SnmpReport) -> String {
         report.wrong,
         report.rates_withheld,
     );
+    if let Some(exporter) = &report.exporter {
+        out.push_str(&format!(
+            "prometheus-snmp-exporter: {} CPU-s per 1000 scrapes of {} samples, {} devices per CPU-s; \
+             ours, stored and scored, is {} times that\n",
+            figures(exporter.cpu_s_per_1000),
+            exporter.samples_per_scrape,
+            figures(exporter.devices_per_cpu_s),
+            figures(exporter.ours_over_its),
+        ));
+    }
     for (fault, found) in &report.by_fault {
         out.push_str(&format!(
             "  {fault}: {} devices, {} equal, {} wrong, longest gap {} intervals\n",

@@ -87,6 +87,11 @@ impl Simulator {
         Ok(simulator)
     }
 
+    /// Where the agents are asked.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.known.iter().map(|known| known.address).collect()
+    }
+
     /// The file that lists the agents for the server.
     pub(super) fn devices_file(&self) -> String {
         self.known.iter().map(Known::entry).collect()
