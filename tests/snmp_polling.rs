@@ -337,7 +337,7 @@ fn the_command_line_asks_walks_and_says_what_is_wrong() {
         (&host, vec!["--community", "wrong"], "wrong community"),
         (&host, secured("stranger", AUTH_PASSWORD, PRIVACY_PASSWORD), "does not know the user"),
         (&host, secured("operator", "another password", PRIVACY_PASSWORD), "wrong digest"),
-        (&host, secured("operator", AUTH_PASSWORD, "another password"), ""),
+        (&host, secured("operator", AUTH_PASSWORD, "another password"), "wrong privacy"),
         (&nobody, vec!["--community", "public"], "nothing listens"),
         (&silent, vec!["--community", "public"], "timeout"),
     ] {

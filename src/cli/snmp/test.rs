@@ -67,7 +67,7 @@ impl Test {
 
     /// What a failure means, and what to do about it.
     fn words(&self, address: SocketAddr, credentials: &Credentials, why: Failure, learned: bool) -> String {
-        let waited_s = self.target.timeout as f64 / 1000.0 * f64::from(self.target.retries + 1);
+        let waited_s = self.target.timeout.saturating_mul(u64::from(self.target.retries) + 1) as f64 / 1000.0;
         match why {
             Failure::NoRoute(error) => format!("no route: {error}; check the address and the way to it"),
             Failure::NobodyListens => {
@@ -77,6 +77,11 @@ impl Test {
             Failure::Refused(report) => refusal(report).to_owned(),
             Failure::Failed(error) => failure(error),
             Failure::System(error) => error.to_string(),
+            Failure::Timeout if learned && self.answers_in_clear(address, credentials) => {
+                "wrong privacy: the agent answers this user without privacy, and nothing with it: \
+                 the privacy password or protocol is not the agent's"
+                    .to_owned()
+            }
             Failure::Timeout if learned => format!(
                 "timeout: the agent answered who it is, and nothing for {waited_s} s after that: \
                  the user may not be known at this security level, or answers are lost"
@@ -96,6 +101,19 @@ impl Test {
                 }
             },
         }
+    }
+
+    /// Whether the agent answers a user with privacy when that is left out, be it that it refuses: many an agent is silent
+    /// when it cannot decrypt.
+    fn answers_in_clear(&self, address: SocketAddr, credentials: &Credentials) -> bool {
+        let Credentials::User(user, context) = credentials else { return false };
+        let Some(user) = user.without_privacy() else { return false };
+        let timeout = Duration::from_millis(self.target.timeout);
+        let credentials = Credentials::User(user, context.clone());
+        let Ok(mut exchange) = Exchange::new(address, credentials, timeout, self.target.retries) else { return false };
+        let uptime = ASKED[0].1.parse::<Oid>().expect("an identifier");
+        let names = [VarBind { name: uptime.as_ref(), value: Value::Null }];
+        exchange.ask(&PduBuilder::request(PduKind::Get, 0, &names), |_, _| ()).is_ok()
     }
 
     /// Whether something answers a discovery, which needs no credentials.

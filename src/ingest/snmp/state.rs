@@ -88,7 +88,9 @@ pub(super) fn words(outcome: Outcome) -> Option<String> {
     Some(match outcome {
         Outcome::Polled => return None,
         Outcome::Silent => {
-            "no answer: the device or the way to it is down, or it does not know the community".to_owned()
+            "no answer: the device or the way to it is down, it does not know the community, or cannot decrypt; \
+             infrawatch snmp test says which"
+                .to_owned()
         }
         Outcome::Refused(report) => refusal(report).to_owned(),
         Outcome::Failed(error) => failure(error),

@@ -77,6 +77,12 @@ impl User {
         Ok(Self { name: name.to_vec(), auth: Some((protocol, from_password(protocol, password))), privacy })
     }
 
+    /// The same user without its cipher: authNoPriv. None when it has none.
+    pub fn without_privacy(&self) -> Option<Self> {
+        self.privacy.as_ref()?;
+        Some(Self { privacy: None, ..self.clone() })
+    }
+
     /// Its name.
     pub fn name(&self) -> &[u8] {
         &self.name
