@@ -55,6 +55,7 @@ pub(super) enum Field {
     HighSpeed,
     AdminStatus,
     OperStatus,
+    LastChange,
     Discontinuity,
     /// A counter of [`COUNTERS`].
     Counter(usize),
@@ -87,6 +88,7 @@ pub(super) const GROUPS: [&[(Field, &str, u32)]; 9] = [
         (Field::Speed, IF_ENTRY, 5),
         (Field::AdminStatus, IF_ENTRY, 7),
         (Field::OperStatus, IF_ENTRY, 8),
+        (Field::LastChange, IF_ENTRY, 9),
         (Field::Name, IF_X_ENTRY, 1),
         (Field::HighSpeed, IF_X_ENTRY, 15),
         (Field::Alias, IF_X_ENTRY, 18),
@@ -132,6 +134,7 @@ pub(super) const GROUPS: [&[(Field, &str, u32)]; 9] = [
         (Field::HighSpeed, IF_X_ENTRY, 15),
         (Field::AdminStatus, IF_ENTRY, 7),
         (Field::OperStatus, IF_ENTRY, 8),
+        (Field::LastChange, IF_ENTRY, 9),
     ],
     // The same where interfaces are known by their descriptions, or lines are too slow for ifHighSpeed.
     &[
@@ -140,6 +143,7 @@ pub(super) const GROUPS: [&[(Field, &str, u32)]; 9] = [
         (Field::HighSpeed, IF_X_ENTRY, 15),
         (Field::AdminStatus, IF_ENTRY, 7),
         (Field::OperStatus, IF_ENTRY, 8),
+        (Field::LastChange, IF_ENTRY, 9),
         (Field::Speed, IF_ENTRY, 5),
         (Field::DescriptionAgain, IF_ENTRY, 2),
     ],

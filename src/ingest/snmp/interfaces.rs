@@ -29,14 +29,16 @@ const TEXT_BYTES_MAX: usize = 255;
 /// Series of an interface beside its counters and their rates, behind them in order.
 const ADMIN_STATUS: usize = 2 * COUNTERS.len();
 const OPER_STATUS: usize = ADMIN_STATUS + 1;
-const SPEED: usize = ADMIN_STATUS + 2;
-const IN_UTILIZATION: usize = ADMIN_STATUS + 3;
-const OUT_UTILIZATION: usize = ADMIN_STATUS + 4;
+const LAST_CHANGE: usize = ADMIN_STATUS + 2;
+const SPEED: usize = ADMIN_STATUS + 3;
+const IN_UTILIZATION: usize = ADMIN_STATUS + 4;
+const OUT_UTILIZATION: usize = ADMIN_STATUS + 5;
 /// Behind all names: the information series.
 pub(super) const INFO: usize = ADMIN_STATUS + OTHERS.len();
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 6] = [
     "ifAdminStatus",
     "ifOperStatus",
+    "ifLastChange",
     "interface_speed_bits_per_second",
     "interface_in_utilization_ratio",
     "interface_out_utilization_ratio",
@@ -86,6 +88,8 @@ pub(super) struct Row {
     high_speed: u32,
     admin_status: Option<f64>,
     oper_status: Option<f64>,
+    /// Seconds of sysUpTime.
+    last_change: Option<f64>,
     was_down: bool,
     pub(super) discontinuity: Option<u32>,
     pub(super) counters: Counts,
@@ -132,8 +136,8 @@ impl Rows {
         (self.is_kept, self.has_strangers, self.last) = (true, false, 0);
         for row in &mut self.rows {
             row.was_down = row.oper_status.is_some_and(|status| DOWN.contains(&status));
-            (row.admin_status, row.oper_status, row.counters) = (None, None, [None; COUNTERS.len()]);
-            (row.seen_again, row.differs) = (0, false);
+            (row.admin_status, row.oper_status, row.last_change) = (None, None, None);
+            (row.counters, row.seen_again, row.differs) = ([None; COUNTERS.len()], 0, false);
         }
         self.asks_description = self.has_unnamed || self.rows.iter().any(Row::is_slow);
     }
@@ -230,6 +234,7 @@ impl Rows {
             Field::HighSpeed => row.high_speed = count().unwrap_or(0),
             Field::AdminStatus => row.admin_status = value.number(),
             Field::OperStatus => row.oper_status = value.number(),
+            Field::LastChange => row.last_change = value.number().map(|ticks| ticks / 100.0),
             Field::Discontinuity => row.discontinuity = count(),
             Field::NameAgain => row.again(NAME_SEEN, is_text(value, &row.name)),
             Field::DescriptionAgain => row.again(DESCRIPTION_SEEN, is_text(value, &row.description)),
@@ -323,7 +328,8 @@ impl Row {
         let met = |place: usize| Met { line, place: place as u32, known: before.series(place) };
         let mut give =
             |place: usize, value: f64| emit(Emitted { series: Series::Line(met(place), &before.tail), value });
-        let gauges = [(ADMIN_STATUS, self.admin_status), (OPER_STATUS, self.oper_status)];
+        let gauges =
+            [(ADMIN_STATUS, self.admin_status), (OPER_STATUS, self.oper_status), (LAST_CHANGE, self.last_change)];
         for (place, value) in gauges.into_iter().filter_map(|(place, value)| Some((place, value?))) {
             give(place, value);
         }
@@ -410,13 +416,15 @@ impl Row {
     /// Of all that stands on the information series.
     pub(super) fn info_hash(&self) -> u64 {
         let parts = [self.description.as_str(), &self.name, &self.alias];
-        let kind = self.kind.unwrap_or(-1.0).to_bits() ^ u64::from(self.index) << 32;
+        let speed = self.bits_per_second().unwrap_or(0.0).to_bits();
+        let kind = self.kind.unwrap_or(-1.0).to_bits() ^ u64::from(self.index) << 32 ^ speed.rotate_left(7);
         parts.iter().fold(kind, |mixed, part| mixed.rotate_left(17) ^ hash(part.as_bytes()))
     }
 
     pub(super) fn info(&self, builder: &mut KeyBuilder, labels: &[(&str, &str); 2]) -> Box<[u8]> {
         let index = self.index.to_string();
         let kind = self.kind.map(|kind| kind.to_string()).unwrap_or_default();
+        let speed = self.bits_per_second().map(|bits| bits.to_string()).unwrap_or_default();
         let labels = [
             labels[0],
             labels[1],
@@ -425,6 +433,7 @@ impl Row {
             ("ifName", self.name.as_str()),
             ("ifAlias", self.alias.as_str()),
             ("ifType", kind.as_str()),
+            ("ifSpeed", speed.as_str()),
         ];
         whole(builder, "snmp_interface_info", &labels)
     }
