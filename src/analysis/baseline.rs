@@ -327,6 +327,22 @@ impl Baseline {
         }
     }
 
+    /// Value less what the series began with.
+    pub(crate) fn relative(&self, value: f64) -> f64 {
+        value - self.anchor
+    }
+
+    /// How far a value is from each of the three predictions.
+    pub(crate) fn away(&self, time_ms: i64, value: f64) -> [f64; 3] {
+        self.expect(time_ms).predictions.map(|predicted| value - self.anchor - predicted)
+    }
+
+    /// Moves the three levels, each by its own distance; how far what is believed moved.
+    pub(crate) fn move_levels(&mut self, by: [f64; 3]) -> f64 {
+        self.levels.iter_mut().zip(by).for_each(|(level, by)| *level += by);
+        by[self.shape as usize]
+    }
+
     /// Takes a lasting shift as the new level.
     pub(crate) fn shift(&mut self, by: f64) {
         self.levels.iter_mut().for_each(|level| *level += by);

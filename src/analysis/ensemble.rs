@@ -3,6 +3,8 @@
 //! Detectors of a family look at the same thing, so families vote, not detectors. A family says what its most certain
 //! detector says; together they say the mean of the two most certain families (in logarithms: the geometric mean of
 //! their tail probabilities), so that no single estimate of a tail raises an anomaly alone. One that abstains is left out.
+//! What the detectors that remember a day say counts a fifth beside that: bursts that are unusual only against the last
+//! minutes are less news.
 //!
 //! Not here: whether an anomaly is raised (see `judge`).
 //!
@@ -137,8 +139,15 @@ impl Votes {
             0 => None,
             1 => Some(f64::from(first)),
             _ if goes_on => Some(f64::from(first) - ALONE_LOG),
-            _ => Some(0.5 * f64::from(first + second)),
+            _ => Some(self.with_the_long_run(0.5 * f64::from(first + second))),
         }
+    }
+
+    /// The evidence of two families together with that of the detectors that remember a day, if those judge.
+    #[inline]
+    fn with_the_long_run(&self, evidence: f64) -> f64 {
+        let long_run = 0.5 * f64::from(self.log_tails[A_DAY[0]] + self.log_tails[A_DAY[1]]);
+        if long_run.is_nan() { evidence } else { evidence + LONG_RUN_SHARE * (long_run - evidence) }
     }
 
     /// Whether more than half of the families that judged find the sample unusual.
@@ -163,6 +172,12 @@ impl Votes {
 
 /// A family that is alone in carrying a run on may be wrong about its tail by a factor of ten.
 const ALONE_LOG: f64 = 1.0;
+
+/// Detectors that remember a day: where a value lies and whether it stays there.
+const A_DAY: [usize; 2] = [0, 5];
+
+/// What they count for beside the most certain families.
+const LONG_RUN_SHARE: f64 = 0.2;
 
 /// Detectors whose memory is longer than a run of anomalous samples.
 const SLOW: [usize; 2] = [0, 1];
@@ -219,8 +234,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unusual_only_against_the_last_minutes_is_less_news() {
+        let burst = votes([Some(1.0), Some(6.0), Some(6.0)], None, [Some(6.0), Some(1.0)]).combined(false);
+        assert_eq!(burst, Some(6.0 - LONG_RUN_SHARE * 5.0));
+        let young = votes([None, Some(6.0), Some(6.0)], None, [Some(6.0), None]).combined(false);
+        assert_eq!(young, Some(6.0), "in the first day nobody remembers one");
+    }
+
+    #[test]
     fn slow_detectors_come_first() {
         assert_eq!(SLOW.map(|at| NAMES[at].0), ["zscore", "robust"]);
+        assert_eq!(A_DAY.map(|at| NAMES[at].0), ["zscore", "shift"]);
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(super) fn sentence(verdict: &Verdict, name: &str) -> String {
     if !agreeing.is_empty() {
         let _ = write!(text, " ({})", agreeing.join(", "));
     }
+    if verdict.is_rare_zero {
+        text.push_str("; it is hardly ever zero");
+    }
     let nearest = value.clamp(band.lower, band.upper);
     if nearest != value {
         let _ = write!(text, "; {} would have been normal", number(nearest));
@@ -75,6 +78,7 @@ mod tests {
             kind: crate::analysis::AnomalyKind::Point,
             band: Some(Band { expected: 42.0, lower: 30.25, upper: 55.5 }),
             votes: Votes::new([9.0, 0.5, 9.0, f32::NAN, f32::NAN, f32::NAN], 4.0),
+            is_rare_zero: false,
             season: Some(Season::Week(6)),
             time_ms: 0,
             rate_seconds: None,

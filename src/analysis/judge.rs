@@ -154,6 +154,11 @@ impl Judge {
         self.looks_back
     }
 
+    /// Takes the largest residuals of all unusual runs of the finished series that is looked back on, of so many samples.
+    pub(crate) fn know_events(&mut self, peaks: &[f32], samples: usize) {
+        self.habit.look_back(peaks, samples);
+    }
+
     /// Bytes held outside of itself now.
     pub(crate) fn habit_bytes(&self) -> usize {
         self.habit.bytes()
@@ -169,7 +174,7 @@ impl Judge {
         let is_unusual = case.score >= FLAG_LINE && settings.matters(case.deviation, case.magnitude);
         // Hysteresis: an open run goes on by the score alone, a new one needs the majority.
         let is_unusual = is_unusual && (case.has_majority || self.is_open) && !self.comes_back(case);
-        let is_habit = is_unusual && !self.looks_back && !self.is_open && self.is_habit(case);
+        let is_habit = is_unusual && !self.is_open && self.is_habit(case);
         let is_unusual = is_unusual && !is_habit;
         self.unusual = if is_unusual { self.unusual.saturating_add(1) } else { 0 };
         let is_anomaly = is_unusual && (self.is_open || self.unusual >= settings.persistence);
@@ -201,6 +206,9 @@ impl Judge {
 
     /// Whether there were so many events like this one that it is none; remembers it.
     fn is_habit(&mut self, case: &Case) -> bool {
+        if self.looks_back {
+            return self.habit.is_part(case.residual);
+        }
         let is_habit = self.habit.knows(case.time_ms, case.deviation);
         if is_habit && self.since_event >= CALM_SAMPLES {
             self.habit.begin(case.time_ms, case.deviation);

@@ -35,6 +35,7 @@ pub mod seasonality;
 pub mod series_profile;
 mod tails;
 mod voting;
+mod watch;
 mod zone;
 
 pub use baseline::{FoundSeason, Season, Stage};
@@ -45,6 +46,7 @@ pub use kind::Kind;
 pub use model::{ENCODING_VERSION, STATE_BYTES_MAX, SeriesModel};
 pub use pipeline::{Anomaly, Detection, DetectionPipeline, PipelineError, Runs, learn};
 pub use voting::{EnsembleConfig, EnsembleDetector, VotingMode, Weights};
+pub use watch::Notice;
 pub use zone::{Slot, UnknownZone, Zone};
 
 use serde::{Deserialize, Serialize};
@@ -184,6 +186,8 @@ pub struct Verdict {
     pub band: Option<Band>,
     /// Which detectors judged and which found the sample unusual.
     pub votes: Votes,
+    /// Whether it is a zero where there are hardly any, which raises an anomaly by itself.
+    pub is_rare_zero: bool,
     /// The slot of the week the expectation was made for, if a season was found.
     pub season: Option<Season>,
     /// Of the sample, milliseconds since 1970 UTC.
@@ -203,6 +207,7 @@ impl Verdict {
             kind: AnomalyKind::Point,
             band: None,
             votes: Votes::default(),
+            is_rare_zero: false,
             season: None,
             time_ms,
             rate_seconds: None,

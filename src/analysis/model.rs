@@ -13,7 +13,9 @@ use super::ensemble::{Votes, score};
 use super::judge::{Case, FLAG_LINE, Judge, Word};
 use super::kind::KindInference;
 use super::prepare::{Arrival, CounterUnwrap, Resolution, StepClock};
-use super::{AnomalyKind, Band, FoundSeason, Kind, Settings, Severity, Stage, Verdict};
+use super::robust::median;
+use super::watch::{Seen, Watch};
+use super::{AnomalyKind, Band, FoundSeason, Kind, Notice, Settings, Severity, Stage, Verdict};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -44,12 +46,15 @@ const COLLECTIVE_SAMPLES: u32 = 4;
 /// What recurs as a habit stays below the flag line.
 const HABIT_SCORE_MAX: f64 = 0.59;
 
+/// Samples from which it is told where a level begins.
+const ANCHOR_SAMPLES: usize = 32;
+
 /// How fast the greatest magnitude of late fades, a sample.
 const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
 
 /// Of the encoding: raised with every change to what a model consists of or means, so that an encoding of another
 /// version is never misread; the model is learned anew then.
-pub const ENCODING_VERSION: u16 = 4;
+pub const ENCODING_VERSION: u16 = 5;
 
 /// The model of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,6 +70,10 @@ pub struct SeriesModel {
     detectors: Detectors,
     judge: Judge,
     resolution: Resolution,
+    watch: Watch,
+    /// What the newest sample told beside its verdict.
+    #[serde(skip)]
+    notice: Option<Box<Notice>>,
     /// Evidence at which the budget is spent; follows from the settings and the step it was computed for.
     #[serde(skip)]
     budget: f64,
@@ -84,6 +93,8 @@ impl SeriesModel {
             detectors: Detectors::default(),
             judge: Judge::default(),
             resolution: Resolution::default(),
+            watch: Watch::default(),
+            notice: None,
             budget: 0.0,
             budget_step_ms: 0.0,
         }
@@ -113,7 +124,7 @@ impl SeriesModel {
     /// Bytes of its state now, everything included; at most [`STATE_BYTES_MAX`].
     pub fn bytes(&self) -> usize {
         let profiles = self.baseline.as_ref().map_or(0, Baseline::profile_bytes) + self.detectors.profile_bytes();
-        size_of::<Self>() + profiles + self.judge.habit_bytes()
+        size_of::<Self>() + profiles + self.judge.habit_bytes() + self.watch.days_bytes()
     }
 
     /// Time of the last sample that was taken.
@@ -133,6 +144,17 @@ impl SeriesModel {
         let baseline = self.baseline.as_ref().map_or(0, |baseline| baseline.touch(time_ms));
         let own = [self.budget.to_bits(), self.step_ms().to_bits(), u64::from(self.judge.is_open())];
         own.into_iter().fold(baseline, u64::wrapping_add).wrapping_add(self.detectors.touch())
+    }
+
+    /// The longest time without a sample of late, in milliseconds.
+    pub fn longest_gap_ms(&self) -> f64 {
+        f64::from(self.watch.longest_gap_ms())
+    }
+
+    /// What the newest sample told beside its verdict, once.
+    #[inline]
+    pub fn take_notice(&mut self) -> Option<Notice> {
+        self.notice.take().map(|notice| *notice)
     }
 
     /// Whether a run of anomalous samples has begun and is not over.
@@ -178,12 +200,12 @@ impl SeriesModel {
         };
         let has_neighbour = matches!(arrival, Arrival::Next(_));
         if kind != Kind::Counter {
-            return self.judge(time_ms, value, has_neighbour, effort);
+            return self.judge(time_ms, value, (passed_ms, has_neighbour), effort);
         }
         match self.counter.rate(value, passed_ms).filter(|rate| rate.is_finite()) {
             Some(rate) => {
                 let rate_seconds = Some(passed_ms as f64 / 1000.0);
-                Verdict { rate_seconds, ..self.judge(time_ms, rate, has_neighbour, effort) }
+                Verdict { rate_seconds, ..self.judge(time_ms, rate, (passed_ms, has_neighbour), effort) }
             }
             None => Verdict::silent(time_ms),
         }
@@ -200,18 +222,45 @@ impl SeriesModel {
         self.judge = Judge::looking_back();
     }
 
+    /// Moves the level to where these first samples have it: after [`SeriesModel::rewind`] it stands where the samples
+    /// ended, which may be far from where they began.
+    pub fn anchor(&mut self, first: impl Iterator<Item = (i64, f64)>) {
+        // What a counter's samples are judged as only a model that has seen the one before can tell.
+        let mut scout = self.clone();
+        let judged = first.filter_map(|(time_ms, value)| Some((time_ms, scout.observe(time_ms, value).judged?)));
+        let Some(baseline) = &mut self.baseline else { return };
+        let away: Vec<[f64; 3]> =
+            judged.take(ANCHOR_SAMPLES).map(|(time_ms, value)| baseline.away(time_ms, value)).collect();
+        if !away.is_empty() {
+            let by = [0, 1, 2].map(|at| median(&mut away.iter().map(|away| away[at]).collect::<Vec<_>>()));
+            self.detectors.recentre(baseline.move_levels(by) as f32);
+        }
+    }
+
+    /// What the baseline expects at a time, in the unit of what is judged; `None` before the first sample.
+    pub(super) fn expected(&self, time_ms: i64) -> Option<f64> {
+        self.baseline.as_ref().map(|baseline| baseline.expect(time_ms).value)
+    }
+
+    /// Takes the largest residuals of all unusual runs of a finished series of so many samples: those like which there are
+    /// many are part of it.
+    pub(super) fn know_events(&mut self, peaks: &[f32], samples: usize) {
+        self.judge.know_events(peaks, samples);
+    }
+
     /// What was learned of values of another kind means nothing for this one.
     fn start_anew(&mut self) {
         self.counter = CounterUnwrap::default();
         self.magnitude = 0.0;
         self.resolution = Resolution::default();
+        (self.watch, self.notice) = (Watch::default(), None);
         self.baseline = None;
         self.detectors = Detectors::default();
         self.judge = self.judge.anew();
     }
 
     #[inline]
-    fn judge(&mut self, time_ms: i64, value: f64, has_neighbour: bool, effort: Effort) -> Verdict {
+    fn judge(&mut self, time_ms: i64, value: f64, (passed_ms, has_neighbour): (i64, bool), effort: Effort) -> Verdict {
         let magnitude = self.magnitude;
         self.magnitude = (magnitude * MAGNITUDE_FADE).max(value.abs());
         let per_day = DAY_MS as f64 / self.steps.step_ms();
@@ -235,9 +284,11 @@ impl SeriesModel {
         let combined = votes.combined(self.judge.is_open()).map_or(0.0, |log_tail| score(log_tail, budget));
         let mut score = self.settings.ensemble.score(&votes, combined);
         let band = self.band(expectation.value, &readings, &votes, score);
+        let zero = self.watch.zero_score(value);
+        score = zero.map_or(score, |zero| zero.max(score));
         let case = Case {
             score,
-            has_majority: self.settings.ensemble.agrees(&votes, score),
+            has_majority: zero.is_some() || self.settings.ensemble.agrees(&votes, score),
             deviation: band.map_or(0.0, |band| value - band.expected),
             residual,
             magnitude,
@@ -248,6 +299,7 @@ impl SeriesModel {
         if word.is_habit {
             score = score.min(HABIT_SCORE_MAX);
         }
+        self.watch((time_ms, value), passed_ms, magnitude);
         self.resolution.learn(value);
         self.learn((time_ms, value), &expectation, per_day, &context, &readings, word, budget);
         Verdict {
@@ -258,9 +310,27 @@ impl SeriesModel {
             kind: if word.is_anomaly { self.anomaly_kind(&word, value, &expectation) } else { AnomalyKind::Point },
             band: if score < FLAG_LINE { band } else { self.shown_band(expectation.value, &readings, &votes).or(band) },
             votes,
+            is_rare_zero: zero.is_some(),
             season: expectation.season,
             time_ms,
             rate_seconds: None,
+        }
+    }
+
+    /// Has the watch see a sample.
+    #[inline]
+    fn watch(&mut self, (time_ms, value): (i64, f64), passed_ms: i64, magnitude: f64) {
+        let seen = Seen {
+            time_ms,
+            value,
+            relative: self.baseline.as_ref().map_or(0.0, |baseline| baseline.relative(value)),
+            stays: self.resolution.stays(value),
+            step_ms: self.steps.step_ms(),
+            passed_ms,
+            deviation_min: self.settings.deviation_min(magnitude),
+        };
+        if let Some(notice) = self.watch.learn(&seen) {
+            self.notice = Some(Box::new(notice));
         }
     }
 

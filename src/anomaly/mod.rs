@@ -6,12 +6,13 @@
 //!                                  └── records, detected ──▶ api
 //! ```
 //!
-//! `run` is what a shard says about a run as it stands; `record` what is kept of it; `records` finds them; `detected`
+//! `run` is what a shard says about a run as it stands, `notice` the same of what is told beside values; `record` what is kept of it; `records` finds them; `detected`
 //! counts them; `log` writes them down; `book` is the thread that does all this.
 //!
 //! Not here: what is anomalous (see `analysis`), pages (see `api`).
 
 mod exact;
+pub mod notice;
 pub mod run;
 
 mod record;

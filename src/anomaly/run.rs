@@ -166,7 +166,13 @@ pub fn votes_of(verdict: &Verdict) -> Vec<VoteRecord> {
         anomalous: agreeing.contains(&vote.detector),
         abstained: score.is_none(),
     };
-    verdict.votes.all().zip(verdict.votes.scores()).map(record).collect()
+    let zero = verdict.is_rare_zero.then(|| VoteRecord {
+        detector: Cow::Borrowed("drop_to_zero"),
+        score: verdict.score,
+        anomalous: true,
+        abstained: false,
+    });
+    verdict.votes.all().zip(verdict.votes.scores()).map(record).chain(zero).collect()
 }
 
 /// What a single sample tells: unusual for its slot only, or whatever the slot.

@@ -14,6 +14,7 @@ mod scoring;
 mod series_slots;
 mod set_aside;
 mod shared_bytes;
+mod silence;
 mod sketch;
 mod timer;
 mod window;

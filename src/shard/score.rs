@@ -13,6 +13,7 @@ use super::models_file::{self, ModelsFileError, ModelsWriter};
 use super::questions::{ModelBoard, Summary};
 use super::series_slots::{SeriesSlots, Slot};
 use super::set_aside::{LOOK_AT_ONCE_MS, SetAside};
+use super::silence::Beside;
 use crate::analysis::fan_out::FanOut;
 use crate::analysis::{Effort, Kind, SeriesModel, Settings, Verdict};
 use crate::anomaly::run::{AnomalyRun, RunTracker};
@@ -122,6 +123,7 @@ pub(super) struct PartitionModels {
     pub(super) slots: SeriesSlots,
     /// Of series with a run that goes on.
     pub(super) trackers: HashMap<u32, Followed>,
+    pub(super) beside: Beside,
     now_ms: i64,
     /// Where models of idle series are.
     pub(super) aside: SetAside,
@@ -146,6 +148,7 @@ impl PartitionModels {
             number,
             slots: SeriesSlots::default(),
             trackers: HashMap::new(),
+            beside: Beside::default(),
             now_ms: 0,
             aside: SetAside::default(),
             event_ms: i64::MIN,
@@ -161,9 +164,10 @@ impl PartitionModels {
         }
     }
 
-    /// Whether it has something to do even without samples, at this time of the store's newest one.
-    pub(super) fn is_restless(&self, event_ms: i64) -> bool {
-        !self.trackers.is_empty() || !self.untold.is_empty() || event_ms >= self.look_ms
+    /// Whether it has something to do even without samples, at this time and that of the store's newest one.
+    pub(super) fn is_restless(&self, now_ms: i64, event_ms: i64) -> bool {
+        let is_watching = !self.trackers.is_empty() || !self.untold.is_empty() || self.beside.is_due(now_ms);
+        is_watching || event_ms >= self.look_ms
     }
 
     /// Does what is due; whether all of the errand was done.
@@ -181,6 +185,7 @@ impl PartitionModels {
         if caught_up {
             self.score(context, pending, moment.step.effort());
             self.close_silent(context, moment);
+            self.look_for_silence(context, moment);
         }
         self.tell(context);
         self.show(context);
@@ -203,6 +208,7 @@ impl PartitionModels {
 
     pub(super) fn forget(&mut self, context: &ScoringContext, id: u32) {
         self.end_run(context, id);
+        self.end_beside(context, id);
         if !matches!(self.slots.take(id), Slot::Vacant) {
             self.series = self.series.saturating_sub(1);
         }
@@ -273,6 +279,9 @@ impl PartitionModels {
             if run.is_some() && is_silent(&slot, before_ms, time_ms) {
                 self.end(context, id, run.take());
             }
+            if scored == 0 && !self.beside.is_quiet() {
+                self.end_silence(context, id, &slot, time_ms);
+            }
             before_ms = time_ms;
             scored += 1;
             let verdict = slot.observe_with(time_ms, value, effort, || self.new_model(context, id));
@@ -280,6 +289,9 @@ impl PartitionModels {
                 let told = self.follow(context, id, run.get_or_insert_default(), (value, verdict), slot.is_run_open());
                 self.note(context, told);
                 run = run.filter(RunTracker::is_open);
+            }
+            if let Some(notice) = slot.take_notice() {
+                self.tell_notice(context, id, &notice);
             }
             // Not the whole verdict: copying all of it costs more than this.
             last = verdict.map(|verdict| (verdict.score, verdict.votes));
@@ -335,7 +347,7 @@ impl PartitionModels {
     }
 
     /// Remembers to tell how a run stands; the newest replaces what was to be told of it.
-    fn note(&mut self, context: &ScoringContext, run: Option<AnomalyRun>) {
+    pub(super) fn note(&mut self, context: &ScoringContext, run: Option<AnomalyRun>) {
         let Some(run) = run.filter(|run| run.start_ms >= self.raise_from_ms) else { return };
         let same = |other: &&mut AnomalyRun| other.start_ms == run.start_ms && other.key == run.key;
         if let Some(waiting) = self.untold.iter_mut().rev().find(same) {

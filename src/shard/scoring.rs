@@ -150,7 +150,8 @@ impl Scoring {
         let is_slow = self.ticks.is_multiple_of(SLOW_TICKS);
         for at in 0..self.sides.len() {
             let side = &self.sides[at];
-            let is_restless = is_slow && side.models.as_ref().is_some_and(|models| models.is_restless(event_ms));
+            let is_restless =
+                is_slow && side.models.as_ref().is_some_and(|models| models.is_restless(now_ms, event_ms));
             if side.is_behind {
                 self.lend(at, Errand::CatchUp);
             } else if !side.pending.is_empty() || !side.expired.is_empty() || is_restless {
@@ -289,6 +290,9 @@ impl Side {
     }
 }
 
+#[cfg(test)]
+#[path = "silence_tests.rs"]
+mod silence_tests;
 #[cfg(test)]
 #[path = "scoring_tests.rs"]
 mod tests;

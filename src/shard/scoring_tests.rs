@@ -17,27 +17,27 @@ use storage::series::{KeyBuilder, NAME_LABEL};
 use storage::{Row, StoreThreads, route};
 use tempfile::{TempDir, tempdir};
 
-const START_MS: i64 = 1_704_067_200_000;
-const STEP_MS: i64 = 60_000;
+pub(super) const START_MS: i64 = 1_704_067_200_000;
+pub(super) const STEP_MS: i64 = 60_000;
 const SERIES: usize = 40;
 
-type Points = Vec<(usize, i64, f64)>;
+pub(super) type Points = Vec<(usize, i64, f64)>;
 
-fn key(series: usize) -> Vec<u8> {
+pub(super) fn key(series: usize) -> Vec<u8> {
     let mut keys = KeyBuilder::default();
     keys.push(NAME_LABEL, "load");
     keys.push("host", &format!("h{series}"));
     keys.finish().unwrap().to_vec()
 }
 
-fn value(series: usize, step: i64) -> f64 {
+pub(super) fn value(series: usize, step: i64) -> f64 {
     let noise = (step as u64 * 64 + series as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) % 1000;
     let spike = if (series + 3).is_multiple_of(4) && (700..703).contains(&step) { 400.0 } else { 0.0 };
     20.0 + series as f64 + noise as f64 / 250.0 + spike
 }
 
 /// Samples of all series at some steps.
-fn points(steps: std::ops::Range<i64>) -> Points {
+pub(super) fn points(steps: std::ops::Range<i64>) -> Points {
     let all = move |step| (0..SERIES).map(move |series| (series, START_MS + step * STEP_MS, value(series, step)));
     steps.flat_map(all).collect()
 }
@@ -50,17 +50,17 @@ fn expected(series: usize, steps: i64) -> Summary {
     Summary::new(&model, &last)
 }
 
-struct Running {
+pub(super) struct Running {
     store: ShardStore,
     threads: StoreThreads,
     scoring: Scoring,
     context: Arc<ScoringContext>,
-    runs: Receiver<AnomalyRun>,
-    now_ms: i64,
+    pub(super) runs: Receiver<AnomalyRun>,
+    pub(super) now_ms: i64,
 }
 
 impl Running {
-    fn open(dir: &Path, pending_max: usize) -> Self {
+    pub(super) fn open(dir: &Path, pending_max: usize) -> Self {
         let opened = storage::open(storage::Settings::new(dir)).unwrap();
         let store = opened.shards.into_iter().next().unwrap();
         fs::create_dir_all(dir.join("models")).unwrap();
@@ -82,7 +82,7 @@ impl Running {
     }
 
     /// Appends, without a tick.
-    fn append(&mut self, points: &[(usize, i64, f64)]) {
+    pub(super) fn append(&mut self, points: &[(usize, i64, f64)]) {
         for points in points.chunks(1000) {
             let keys: Vec<_> = points.iter().map(|(series, ..)| key(*series)).collect();
             let rows = points.iter().zip(&keys).map(|((_, time_ms, value), key)| Row {
@@ -100,7 +100,7 @@ impl Running {
     }
 
     /// Ticks until nothing waits.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         let waits = |side: &Side| side.is_behind || !side.pending.is_empty();
         loop {
             self.now_ms += TICK_MS;
@@ -109,6 +109,15 @@ impl Running {
             if !self.scoring.sides.iter().any(waits) {
                 return;
             }
+        }
+    }
+
+    /// Lets so many seconds pass.
+    pub(super) fn wait(&mut self, seconds: i64) {
+        for _ in 0..seconds {
+            self.now_ms += 1000;
+            self.scoring.tick(self.now_ms, self.store.newest_ms());
+            self.scoring.take_all_back();
         }
     }
 
@@ -133,7 +142,7 @@ impl Running {
     }
 
     /// Stops as the server does: the keeper first, then scoring.
-    fn close(mut self) {
+    pub(super) fn close(mut self) {
         let tasks = self.store.tasks().clone();
         let closing = std::thread::spawn(move || self.threads.close());
         while let Ok(task) = tasks.recv() {

@@ -11,7 +11,7 @@
 //! no trace, so observing a sample twice is harmless.
 
 use super::set_aside::Place;
-use crate::analysis::{Effort, SeriesModel, Settings, Verdict};
+use crate::analysis::{Effort, Notice, SeriesModel, Settings, Verdict};
 use std::sync::Arc;
 
 /// Samples that are kept as they are.
@@ -84,6 +84,15 @@ impl Slot {
     /// Whether its model holds that a run of anomalous samples goes on.
     pub(super) fn is_run_open(&self) -> bool {
         matches!(self, Self::Model(model) if model.is_run_open())
+    }
+
+    /// What the newest sample told beside its verdict, once.
+    #[inline]
+    pub(super) fn take_notice(&mut self) -> Option<Notice> {
+        match self {
+            Self::Model(model) => model.take_notice(),
+            _ => None,
+        }
     }
 
     /// Takes the next sample; the verdict on it, once there is a model. One that was set aside must be brought back first.

@@ -30,6 +30,11 @@ impl Default for Resolution {
 }
 
 impl Resolution {
+    /// Whether a value is the same as the last one.
+    pub(crate) fn stays(&self, value: f64) -> bool {
+        self.last == value
+    }
+
     /// Takes the next value, which is finite.
     pub(crate) fn learn(&mut self, value: f64) {
         let step = if self.last.is_nan() { 0.0 } else { (value - self.last).abs() };

@@ -11,8 +11,8 @@ use super::Shared;
 use super::answer::ApiError;
 use super::run::check;
 use crate::analysis::{EnsembleConfig, SeriesModel, Settings, Verdict};
-use crate::anomaly::AnomalyRecord;
-use crate::anomaly::run::RunTracker;
+use crate::anomaly::run::{AnomalyRun, RunTracker};
+use crate::anomaly::{AnomalyRecord, notice};
 use crate::query::Cancel;
 use std::collections::BTreeMap;
 use storage::SelectedSeries;
@@ -87,6 +87,8 @@ impl<'a> Replay<'a> {
                 check(self.cancel)?;
             }
             let verdict = model.observe(time_ms, value);
+            let told = model.take_notice().and_then(|told| notice::run_of(&told, &series.key, name));
+            found.extend(told.map(|run| (run.start_ms, AnomalyRun { is_open: false, ..run })));
             if let Some(run) = runs.observe(&series.key, name, value, &verdict, model.is_run_open()) {
                 found.insert(run.start_ms, run);
             }

@@ -1,0 +1,142 @@
+//! What is told of a partition's series beside the verdicts on their samples: that one has stopped, that its value stays
+//! the same, that its days go one way.
+//!
+//! A series is silent when others have gone on for ten of its steps, a minute at least, and for twice its longest gap
+//! of late, and when a minute later, by the clock, it is so still: what comes late but in order is no silence. What was
+//! seen for less than a day comes and goes as it likes.
+//!
+//! Not here: runs of anomalous samples (see `score`), what is flat or drifts (see `analysis::watch`).
+//!
+//! Invariants: a silence is told once and ends with the next sample; what the store has and was not scored is no silence.
+//!
+//! Cost: one look at each model every ten seconds.
+
+use super::score::{Moment, PartitionModels, ScoringContext};
+use super::series_slots::Slot;
+use crate::analysis::{Notice, SeriesModel, Stage};
+use crate::anomaly::notice;
+use crate::anomaly::run::AnomalyRun;
+use std::collections::HashMap;
+use storage::series::{NAME_LABEL, SeriesRef, label};
+
+/// Between two looks, by the clock.
+const LOOK_EVERY_MS: i64 = 10_000;
+/// Steps without a sample, the least time, and how often the longest gap.
+const STEPS: f64 = 10.0;
+const SILENT_MS_MIN: f64 = 60_000.0;
+const GAPS: f64 = 2.0;
+/// How long a suspicion must hold by the clock.
+const PATIENCE_MS: i64 = 60_000;
+/// A sample that comes so many steps after the last one goes on where it had stopped.
+const FILLS_STEPS: f64 = 3.5;
+
+/// A series that may have stopped.
+#[derive(Debug)]
+struct Silence {
+    /// By the clock.
+    suspected_ms: i64,
+    /// As it was told.
+    told: Option<AnomalyRun>,
+}
+
+/// What is told beside verdicts and goes on.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    silent: HashMap<u32, Silence>,
+    flat: HashMap<u32, AnomalyRun>,
+    looked_ms: i64,
+}
+
+impl Beside {
+    /// Whether series are to be looked at again.
+    pub(super) fn is_due(&self, now_ms: i64) -> bool {
+        (now_ms - self.looked_ms).abs() >= LOOK_EVERY_MS
+    }
+
+    /// Whether nothing goes on that a sample could end.
+    #[inline]
+    pub(super) fn is_quiet(&self) -> bool {
+        self.silent.is_empty()
+    }
+}
+
+/// After how many milliseconds without a sample, while others go on, a series has stopped; never if it was seen for less
+/// than a day.
+fn silent_after_ms(model: &SeriesModel) -> Option<f64> {
+    let longest = (STEPS * model.step_ms()).max(SILENT_MS_MIN).max(GAPS * model.longest_gap_ms());
+    (model.stage() > Stage::Warming).then_some(longest)
+}
+
+impl PartitionModels {
+    /// Looks for series that have stopped, and tells those that have been so for long enough.
+    pub(super) fn look_for_silence(&mut self, context: &ScoringContext, moment: Moment) {
+        if !self.beside.is_due(moment.now_ms) {
+            return;
+        }
+        self.beside.looked_ms = moment.now_ms;
+        let is_silent = |slot: &Slot| match slot {
+            Slot::Model(model) => silent_after_ms(model)
+                .is_some_and(|after_ms| moment.event_ms.saturating_sub(slot.last_ms()) as f64 > after_ms),
+            _ => false,
+        };
+        for (id, _) in self.slots.iter().filter(|(_, slot)| is_silent(slot)) {
+            let silence = || Silence { suspected_ms: moment.now_ms, told: None };
+            self.beside.silent.entry(id).or_insert_with(silence);
+        }
+        let due = |(id, silence): (&u32, &Silence)| {
+            let is_due = silence.told.is_none() && moment.now_ms - silence.suspected_ms >= PATIENCE_MS;
+            is_due.then_some(*id)
+        };
+        let due: Vec<u32> = self.beside.silent.iter().filter_map(due).collect();
+        due.into_iter().for_each(|id| self.tell_silence(context, id, moment.event_ms));
+    }
+
+    fn tell_silence(&mut self, context: &ScoringContext, id: u32, event_ms: i64) {
+        let series = SeriesRef::new(self.number, id);
+        let (Slot::Model(model), Some(key)) = (self.slots.get(id), context.store.key(series)) else { return };
+        let (last_ms, step_ms) = (self.slots.get(id).last_ms(), model.step_ms() as i64);
+        if context.store.goes_beyond(series, last_ms) {
+            self.beside.silent.remove(&id);
+            return;
+        }
+        let run = notice::silence(&key, label(&key, NAME_LABEL).unwrap_or(""), last_ms, step_ms, event_ms);
+        if let Some(silence) = self.beside.silent.get_mut(&id) {
+            silence.told = Some(run.clone());
+        }
+        self.note(context, Some(run));
+    }
+
+    /// A series is heard again: its last sample before, its step, and the first sample after.
+    pub(super) fn end_silence(&mut self, context: &ScoringContext, id: u32, slot: &Slot, back_ms: i64) {
+        let Some(Silence { told: Some(run), .. }) = self.beside.silent.remove(&id) else { return };
+        let step_ms = if let Slot::Model(model) = slot { model.step_ms() } else { 0.0 };
+        let is_late = back_ms.saturating_sub(slot.last_ms()) as f64 <= FILLS_STEPS * step_ms;
+        let name = label(&run.key, NAME_LABEL).unwrap_or("").to_owned();
+        self.note(context, Some(notice::end_of_silence(run, &name, back_ms, is_late)));
+    }
+
+    /// Tells what a sample told beside its verdict.
+    #[cold]
+    pub(super) fn tell_notice(&mut self, context: &ScoringContext, id: u32, told: &Notice) {
+        if let Notice::Moved { last_ms, .. } = told {
+            if let Some(run) = self.beside.flat.remove(&id) {
+                self.note(context, Some(AnomalyRun { last_ms: *last_ms, is_open: false, ..run }));
+            }
+            return;
+        }
+        let Some(key) = context.store.key(SeriesRef::new(self.number, id)) else { return };
+        let run = notice::run_of(told, &key, label(&key, NAME_LABEL).unwrap_or(""));
+        if let Some(run) = run.as_ref().filter(|run| run.is_open) {
+            self.beside.flat.insert(id, run.clone());
+        }
+        self.note(context, run);
+    }
+
+    /// A series is no more: what was told of it is over.
+    pub(super) fn end_beside(&mut self, context: &ScoringContext, id: u32) {
+        let silent = self.beside.silent.remove(&id).and_then(|silence| silence.told);
+        for run in [silent, self.beside.flat.remove(&id)].into_iter().flatten() {
+            self.note(context, Some(AnomalyRun { is_open: false, ..run }));
+        }
+    }
+}
