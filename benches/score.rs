@@ -5,12 +5,16 @@
 //! ten thousand series in their first two hours, ten samples at a time, as a server under load sees them. Bytes are told
 //! of a series that is new, that has seen two hours, a day's season and a week without one.
 //!
+//! Then what each detector by its name and the ensemble of files cost on ten thousand samples.
+//!
 //! Times are those that this thread had a processor, so that other work on the machine counts only as far as it takes
 //! caches away.
 //!
 //! Without `--bench` every case runs once, with a hundredth of the series.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use infrawatch::DetectionPipeline;
+use infrawatch::analysis::detectors::{self, Entry, Options, Samples};
 use infrawatch::analysis::{Kind, STATE_BYTES_MAX, SeriesModel, Settings};
 use std::hint::black_box;
 use std::time::Duration;
@@ -107,5 +111,42 @@ fn score(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, score);
+/// Each detector by its name, and the whole ensemble of files, on ten thousand samples of one series; those that compare
+/// series on a thousand samples of each of ten.
+fn by_name(criterion: &mut Criterion) {
+    let is_bench = std::env::args().any(|argument| argument == "--bench");
+    let samples = if is_bench { 10_000 } else { 100 };
+    let (times, values): (Vec<i64>, Vec<f64>) = (0..samples).map(|i| (i * STEP_MS, value(i))).unzip();
+    let mut group = criterion.benchmark_group("ten_thousand_samples");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(samples as u64));
+    let options = Options::default();
+    for entry in detectors::ALL {
+        group.bench_function(entry.name, |bencher| {
+            bencher.iter_custom(|rounds| timed(rounds, || judge(entry, &options, &times, &values)));
+        });
+    }
+    group.bench_function("ensemble", |bencher| {
+        let judge = || {
+            let result = DetectionPipeline::default().run(&times, &values, "bench");
+            black_box(result.map_or(0, |result| result.anomalies.len()));
+        };
+        bencher.iter_custom(|rounds| timed(rounds, judge));
+    });
+    group.finish();
+}
+
+fn judge(entry: &Entry, options: &Options, times: &[i64], values: &[f64]) {
+    let whole = Samples::new(times, values);
+    if let Some(mut group) = entry.of_group(options) {
+        let length = times.len() / 10;
+        let parts: Vec<Samples<'_>> =
+            values.chunks(length).map(|values| Samples::new(&times[..length], values)).collect();
+        black_box(detectors::judge_group(group.as_mut(), &parts));
+    } else if let Ok(mut detector) = entry.of_whole_series(options) {
+        black_box(detectors::judge(detector.as_mut(), whole));
+    }
+}
+
+criterion_group!(benches, score, by_name);
 criterion_main!(benches);

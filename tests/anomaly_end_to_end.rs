@@ -109,3 +109,72 @@ fn an_anomaly_that_goes_on_at_a_crash_goes_on_after_it_and_ends_once() {
     assert_eq!(get_json(&server.url("/api/v1/anomalies"), &[])["total"], 1);
     server.stop();
 }
+
+/// Five-minute samples of a metric from a Monday on, sent a few hundred at a time.
+fn push_days(server: &Server, name: &str, values: &[f64]) {
+    const MONDAY_S: i64 = 1_699_833_600;
+    let item = |(i, value): (i64, &f64)| json!({"name": name, "timestamp": MONDAY_S + i * 300, "value": value});
+    let items: Vec<Value> = (0..).zip(values).map(item).collect();
+    for items in items.chunks(500) {
+        let answer = post(&server.url("/api/v1/metrics"), &[], json!(items).to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+}
+
+#[test]
+fn a_creep_a_line_and_a_zero_are_told_by_their_kinds_and_a_value_is_judged_by_its_hour() {
+    let server = Server::start();
+    let noise = |i: usize| value(i as i64 + HISTORY + 1) - 50.5;
+    let day = 288;
+    let creep: Vec<f64> = (0..8 * day).map(|i| 60.0 + i as f64 * 15.0 / (7 * day) as f64 + 4.0 * noise(i)).collect();
+    let stuck: Vec<f64> =
+        (0..8 * day).map(|i| if (1500..1600).contains(&i) { 50.0 } else { 50.0 + noise(i) }).collect();
+    let rate: Vec<f64> = (0..8 * day).map(|i| if i == 1700 { 0.0 } else { 100.0 + 60.0 * noise(i) }).collect();
+    for (name, values) in [("creep", &creep), ("stuck", &stuck), ("rate", &rate)] {
+        push_days(&server, name, values);
+    }
+    let of = |name: &str, kind: &str| {
+        eventually(&format!("{name} is {kind}"), SOON_SECONDS, || {
+            let list = get_json(&server.url("/api/v1/anomalies"), &[("metric_name", name), ("limit", "100")]);
+            list["items"].as_array().unwrap().iter().find(|one| one["kind"] == kind).cloned()
+        })
+    };
+    let drift = of("creep", "drift");
+    assert!(drift["summary"].as_str().unwrap().starts_with("creep has risen for "), "{drift}");
+    assert_eq!((&drift["direction"], &drift["agreeing_detectors"]), (&json!("above"), &json!(["drift"])));
+    let flat = of("stuck", "flat");
+    assert_eq!((&flat["value"], &flat["state"]), (&json!(50.0), &json!("closed")), "{flat}");
+    let zero = eventually("the zero is told", SOON_SECONDS, || {
+        let list = get_json(&server.url("/api/v1/anomalies"), &[("metric_name", "rate"), ("limit", "100")]);
+        list["items"].as_array().unwrap().iter().find(|one| one["value"] == 0.0).cloned()
+    });
+    assert!(zero["agreeing_detectors"].as_array().unwrap().contains(&json!("drop_to_zero")), "{zero}");
+    let shares = zero["votes"].as_object().unwrap().values().map(|vote| vote["contribution"].as_f64().unwrap());
+    assert!((shares.sum::<f64>() - zero["anomaly_score"].as_f64().unwrap()).abs() < 1e-9, "{zero}");
+
+    let cells = get_json(&server.url("/api/v1/metrics/rate/baseline"), &[("timezone", "Europe/Berlin")]);
+    let cells = &cells["series"][0];
+    assert_eq!((cells["cells"].as_array().unwrap().len(), &cells["timezone"]), (168, &json!("Europe/Berlin")));
+    let url = server.url("/api/v1/metrics/rate/evaluate");
+    let judged = get_json(&url, &[("value", "900"), ("sigma", "2.5")]);
+    let judged = judged["series"][0].as_object().unwrap();
+    let keys: Vec<&str> = judged.keys().map(String::as_str).collect();
+    let wanted = [
+        "deviation_pct",
+        "expected_value",
+        "is_anomaly",
+        "labels",
+        "lower_threshold",
+        "method",
+        "timestamp",
+        "upper_threshold",
+        "value",
+    ];
+    assert_eq!((keys, &judged["is_anomaly"]), (wanted.to_vec(), &json!(true)));
+    for (wrong, field) in [("value=x", "value"), ("value=1&sigma=0", "sigma"), ("value=1&timezone=Mars", "timezone")] {
+        let answer = get(&format!("{url}?{wrong}"), &[]).unwrap();
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        assert!(answer.body.contains(&format!("\"field\":\"{field}\"")), "{}", answer.body);
+    }
+    server.stop();
+}

@@ -100,6 +100,24 @@ impl Votes {
         self.log_tails.map(|log_tail| (!log_tail.is_nan()).then(|| score(f64::from(log_tail), budget)))
     }
 
+    /// What each detector contributes to a score, as far as its evidence counts in all families' together; they add up
+    /// to the score where any judges.
+    pub fn contributions(&self, score: f64) -> [f64; DETECTORS] {
+        let mut best: Vec<usize> = Vec::with_capacity(3);
+        for family in [Family::LocationScale, Family::Seasonal, Family::Change] {
+            let members = (0..DETECTORS).filter(|at| NAMES[*at].1 == family && !self.log_tails[*at].is_nan());
+            best.extend(members.max_by(|left, right| self.log_tails[*left].total_cmp(&self.log_tails[*right])));
+        }
+        best.sort_by(|left, right| self.log_tails[*right].total_cmp(&self.log_tails[*left]));
+        let knows_a_day = best.len() > 1 && A_DAY.iter().all(|at| !self.log_tails[*at].is_nan());
+        let long_run = if knows_a_day { LONG_RUN_SHARE } else { 0.0 };
+        let mut shares = [0.0; DETECTORS];
+        best.iter().take(2).for_each(|at| shares[*at] += (1.0 - long_run) * f64::from(self.log_tails[*at]));
+        A_DAY.iter().filter(|_| knows_a_day).for_each(|at| shares[*at] += long_run * f64::from(self.log_tails[*at]));
+        let sum: f64 = shares.iter().sum();
+        shares.map(|share| if sum > 0.0 { share / sum * score } else { 0.0 })
+    }
+
     /// Whether the detectors that judge by a long memory find nothing unusual.
     pub(crate) fn is_usual_in_the_long_run(&self) -> bool {
         SLOW.iter().all(|at| self.log_tails[*at].is_nan() || self.log_tails[*at] < USUAL_LOG_TAIL)
@@ -245,6 +263,17 @@ mod tests {
     fn slow_detectors_come_first() {
         assert_eq!(SLOW.map(|at| NAMES[at].0), ["zscore", "robust"]);
         assert_eq!(A_DAY.map(|at| NAMES[at].0), ["zscore", "shift"]);
+    }
+
+    #[test]
+    fn contributions_add_up_to_the_score_and_those_without_evidence_have_none() {
+        let votes = votes([Some(2.0), Some(8.0), Some(1.0)], None, [Some(4.0), Some(2.0)]);
+        let shares = votes.contributions(0.8);
+        assert!((shares.iter().sum::<f64>() - 0.8).abs() < 1e-12);
+        // The best of two families weigh 0.8, the two that remember a day 0.2: 6.4 + 3.2 + 0.4 + 0.4.
+        let wanted = [0.4, 6.4, 0.0, 0.0, 3.2, 0.4].map(|share| share / 10.4 * 0.8);
+        assert!(shares.iter().zip(wanted).all(|(share, wanted)| (share - wanted).abs() < 1e-9), "{shares:?}");
+        assert_eq!(Votes::default().contributions(0.0), [0.0; DETECTORS]);
     }
 
     #[test]

@@ -38,6 +38,21 @@ pub(super) fn sentence(verdict: &Verdict, name: &str) -> String {
     text
 }
 
+/// What value would have been normal, where this one is not.
+pub(super) fn counterfactual(verdict: &Verdict, name: &str) -> Option<String> {
+    let (value, band) = verdict.judged.zip(verdict.band)?;
+    let nearest = value.clamp(band.lower, band.upper);
+    if verdict.severity == Severity::None || nearest == value {
+        return None;
+    }
+    let bound = if value > nearest { "or less" } else { "or more" };
+    let share = match value.abs() {
+        0.0 => String::new(),
+        size => format!(", {} % from what it was", number(100.0 * (value - nearest).abs() / size)),
+    };
+    Some(format!("{name} would have been normal at {} {bound}{share}", number(nearest)))
+}
+
 /// The slot of the season in words, in UTC.
 fn slot(season: Season) -> String {
     match season {
@@ -88,6 +103,12 @@ mod tests {
             "cpu is 91.4, expected 42 (30.25 to 55.5) for Monday 03:00 UTC; 2 of 3 detectors agree (zscore, ema); \
              55.5 would have been normal"
         );
+        let other = "cpu would have been normal at 55.5 or less, 39.28 % from what it was";
+        assert_eq!(verdict.counterfactual("cpu").as_deref(), Some(other));
+        let sum: f64 = verdict.contributions().iter().map(|(_, share)| share).sum();
+        assert!((sum - 0.85).abs() < 1e-12);
+        let normal = Verdict { severity: Severity::None, ..verdict };
+        assert_eq!(normal.counterfactual("cpu"), None);
     }
 
     #[test]

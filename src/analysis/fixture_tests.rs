@@ -1,6 +1,6 @@
 //! Stories of operators, as series with one right answer each: what to say at 03:00, at lunch, on a weekend.
 //!
-//! Not here: single promises of the model (see `model_tests`), rates over many series (see `budget_tests`).
+//! Not here: single promises of the model (see `model_tests`), rates over many series (see `cli::bench::budget`).
 
 use super::{AnomalyKind, Direction, Kind, SeriesModel, Settings, Verdict};
 

@@ -238,14 +238,26 @@ impl Verdict {
         Some(if judged < band.expected { Direction::Below } else { Direction::Above })
     }
 
+    /// What each detector contributes to the score, by name; together they are the score. One that abstains contributes
+    /// nothing; a zero where there are hardly any is all of it.
+    pub fn contributions(&self) -> Vec<(&'static str, f64)> {
+        let score = if self.is_rare_zero { 0.0 } else { self.score };
+        let shares = self.votes.contributions(score);
+        let zero = self.is_rare_zero.then_some((watch::DROP_TO_ZERO, self.score));
+        detector_names().into_iter().zip(shares).chain(zero).collect()
+    }
+
+    /// The nearest value that would have been normal, in one sentence; `None` where the sample is normal or nothing is known.
+    pub fn counterfactual(&self, name: &str) -> Option<String> {
+        explain::counterfactual(self, name)
+    }
+
     /// One plain sentence: value, expected range, slot of the season, agreeing detectors, nearest normal value.
     pub fn sentence(&self, name: &str) -> String {
         explain::sentence(self, name)
     }
 }
 
-#[cfg(test)]
-mod budget_tests;
 #[cfg(test)]
 mod fixture_tests;
 

@@ -15,6 +15,9 @@
 use super::ensemble::score;
 use serde::{Deserialize, Serialize};
 
+/// Who finds a zero that is rare.
+pub(crate) const DROP_TO_ZERO: &str = "drop_to_zero";
+
 const DAY_MS: i64 = 86_400_000;
 
 /// Zeros are news where they are fewer than this share, of so many samples.

@@ -69,7 +69,8 @@ pub fn end_of_silence(mut run: AnomalyRun, name: &str, back_ms: i64, is_late: bo
 
 fn peak(by: &'static str, (time_ms, value): (i64, f64), score: f64, kind: AnomalyKind, summary: String) -> Peak {
     let (expected, lower, upper, direction) = (f64::NAN, f64::NAN, f64::NAN, Side::Below);
-    let vote = VoteRecord { detector: Cow::Borrowed(by), score, anomalous: true, abstained: false };
+    let vote =
+        VoteRecord { detector: Cow::Borrowed(by), score, anomalous: true, abstained: false, contribution: score };
     let (severity, votes) = (Severity::of(score), vec![vote]);
     Peak { time_ms, value, expected, lower, upper, score, severity, direction, kind, votes, summary }
 }

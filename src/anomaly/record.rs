@@ -274,6 +274,7 @@ pub(super) mod tests {
             score,
             anomalous: score >= 0.6,
             abstained,
+            contribution: 0.0,
         };
         let peak = Peak {
             time_ms: start_ms,

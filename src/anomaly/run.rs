@@ -75,6 +75,9 @@ pub struct VoteRecord {
     pub anomalous: bool,
     /// Whether it could not judge.
     pub abstained: bool,
+    /// What it contributes to the score; all together are the score.
+    #[serde(default, with = "exact")]
+    pub contribution: f64,
 }
 
 /// On which side of what was expected a value lies.
@@ -160,17 +163,20 @@ impl Peak {
 /// Every detector's vote on a sample, as it is shown.
 pub fn votes_of(verdict: &Verdict) -> Vec<VoteRecord> {
     let agreeing: Vec<_> = verdict.votes.agreeing().map(|vote| vote.detector).collect();
+    let shares = verdict.contributions();
     let record = |(vote, score): (Vote, Option<f64>)| VoteRecord {
         detector: Cow::Borrowed(vote.detector),
         score: score.unwrap_or(0.0),
         anomalous: agreeing.contains(&vote.detector),
         abstained: score.is_none(),
+        contribution: shares.iter().find(|(name, _)| *name == vote.detector).map_or(0.0, |(_, share)| *share),
     };
     let zero = verdict.is_rare_zero.then(|| VoteRecord {
         detector: Cow::Borrowed("drop_to_zero"),
         score: verdict.score,
         anomalous: true,
         abstained: false,
+        contribution: verdict.score,
     });
     verdict.votes.all().zip(verdict.votes.scores()).map(record).chain(zero).collect()
 }

@@ -212,6 +212,9 @@ impl<'a> Judged<'a> {
             });
             if let Some(verdict) = verdict.filter(|_| is_anomaly) {
                 object["explanation"] = verdict.sentence(&metric).into();
+                object["counterfactual"] = verdict.counterfactual(&metric).into();
+                let shares = verdict.contributions().into_iter().map(|(name, share)| (name.to_owned(), share.into()));
+                object["contributions"] = serde_json::Value::Object(shares.collect());
             }
             write!(out, "{separator}{object}")?;
             separator = ",\n";

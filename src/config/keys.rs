@@ -10,6 +10,7 @@
 //!
 //! Not here: reading any of it (see `load`).
 
+use super::ensemble_kinds::Voting;
 use super::kinds::{
     Address, Bytes, Count, Folder, Kind, Level, Listen, LogFormat, Number, OneOf, OptionalFolder, QuerySemantics, Span,
     Switch,
@@ -147,6 +148,26 @@ settings! {
     budget: Budget {
         /// Anomalies a series may have in 30 days of normal data.
         anomalies_per_series_month: f64 as Number = "1" in "0.001" to "10000",
+    }
+
+    /// How the votes of the detectors on a sample become one word.
+    ensemble: Ensemble {
+        /// Whose votes it takes: of most families of detectors, of every detector, the weighted mean of their scores, any one, or as the documents have it.
+        mode: Voting as OneOf<Voting> = "majority",
+        /// Detectors that must agree at least, in the modes majority, unanimous and seed003.
+        agreement_threshold: usize as Count = "2" in "1" to "6",
+        /// Least score of what is flagged; below 0.6 it changes nothing.
+        score_threshold: f64 as Number = "0.6" in "0" to "1",
+        /// What the distance from the slow mean counts for in the weighted mean.
+        weight_zscore: f64 as Number = "1" in "0" to "1000",
+        /// What the distance from the fast mean counts for.
+        weight_ema: f64 as Number = "1" in "0" to "1000",
+        /// What the distance from the time of day or week counts for.
+        weight_seasonal: f64 as Number = "1.5" in "0" to "1000",
+        /// What isolation among several series counts for, where a group has it.
+        weight_isolation_forest: f64 as Number = "1.2" in "0" to "1000",
+        /// What every other detector counts for.
+        weight_others: f64 as Number = "1" in "0" to "1000",
     }
 
     /// PromQL evaluation.

@@ -15,6 +15,7 @@
 
 mod table;
 
+mod ensemble_kinds;
 mod keys;
 mod kinds;
 mod statsd_kinds;
@@ -27,8 +28,9 @@ mod load;
 mod placeholder;
 
 pub use document::{reference_markdown, settings_toml};
+pub use ensemble_kinds::Voting;
 pub use error::{ConfigError, ConfigErrors};
-pub use keys::{Config, Http, KEYS, Log, Query, Shards, Snmp, StatsD, Storage};
+pub use keys::{Config, Ensemble, Http, KEYS, Log, Query, Shards, Snmp, StatsD, Storage};
 pub use kinds::{Level, Listen, LogFormat, QuerySemantics};
 pub use load::{CONFIG_VARIABLE, FlagValue, Loaded, Sources, load};
 pub use statsd_kinds::{Containers, Dialect};

@@ -2,9 +2,9 @@
 //!
 //! Not here: the settings themselves (see `config`).
 
-use crate::analysis;
+use crate::analysis::{self, EnsembleConfig, VotingMode, Weights};
 use crate::anomaly::book;
-use crate::config::{self, Config, QuerySemantics};
+use crate::config::{self, Config, QuerySemantics, Voting};
 use crate::ingest::BodyLimits;
 use crate::ingest::statsd_listener::StatsdSettings;
 use crate::query::{QueryLimits, Semantics};
@@ -14,7 +14,26 @@ use storage::Settings;
 /// How series are judged, live and when somebody asks.
 pub(super) fn model_settings(config: &Config) -> analysis::Settings {
     let anomalies_per_month = config.budget.anomalies_per_series_month;
-    analysis::Settings { anomalies_per_month, ..analysis::Settings::default() }
+    analysis::Settings { anomalies_per_month, ensemble: ensemble(&config.ensemble), ..analysis::Settings::default() }
+}
+
+fn ensemble(ensemble: &config::Ensemble) -> EnsembleConfig {
+    let mode = match ensemble.mode {
+        Voting::Majority => VotingMode::Majority,
+        Voting::Unanimous => VotingMode::Unanimous,
+        Voting::Weighted => VotingMode::Weighted,
+        Voting::Any => VotingMode::Any,
+        Voting::Seed003 => VotingMode::Seed003,
+    };
+    let weights = Weights {
+        zscore: ensemble.weight_zscore,
+        ema: ensemble.weight_ema,
+        seasonal: ensemble.weight_seasonal,
+        isolation_forest: ensemble.weight_isolation_forest,
+        others: ensemble.weight_others,
+    };
+    let (agreement_threshold, score_threshold) = (ensemble.agreement_threshold, ensemble.score_threshold);
+    EnsembleConfig { mode, weights, agreement_threshold, score_threshold }
 }
 
 pub(super) fn book_settings(config: &Config) -> book::Settings {
@@ -86,5 +105,15 @@ pub(super) fn body_limits(http: &config::Http) -> BodyLimits {
         body_bytes: http.max_body_bytes as usize,
         decompressed_bytes: http.max_decompressed_bytes as usize,
         in_flight_bytes: http.max_in_flight_bytes as usize,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ensemble_that_nobody_set_is_that_of_analysis() {
+        assert_eq!(ensemble(&Config::default().ensemble), EnsembleConfig::default());
     }
 }

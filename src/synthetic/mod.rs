@@ -11,10 +11,12 @@
 
 mod anomaly;
 pub mod demo;
+mod normal;
 mod random;
 mod shape;
 
 pub use anomaly::{Anomaly, AnomalyKind};
+pub use normal::{Normal, NormalKind};
 pub use shape::Metric;
 
 use random::Random;

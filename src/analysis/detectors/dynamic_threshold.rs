@@ -105,6 +105,13 @@ impl DynamicThresholds {
         thresholds
     }
 
+    /// Of these samples, with the zone, multiplier and floor of the options; values that are not finite are left out.
+    pub fn learned(options: &Options, samples: Samples<'_>) -> Self {
+        let mut thresholds = Self::new(options);
+        thresholds.learn(samples);
+        thresholds
+    }
+
     /// All 168 cells, Monday's first; none before anything was learned.
     pub fn cells(&self) -> &[Cell] {
         &self.cells

@@ -49,10 +49,12 @@ struct PointResult {
     is_anomaly: bool,
     confidence: &'static str,
     agreeing_detectors: Vec<&'static str>,
+    contributions: BTreeMap<&'static str, f64>,
+    counterfactual: Option<String>,
 }
 
 impl PointResult {
-    fn of(time_ms: i64, value: f64, verdict: &Verdict) -> Self {
+    fn of(time_ms: i64, value: f64, verdict: &Verdict, name: &str) -> Self {
         let scores = verdict.votes.scores();
         let agreeing: Vec<_> = verdict.votes.agreeing().map(|vote| vote.detector).collect();
         Self {
@@ -63,6 +65,8 @@ impl PointResult {
             is_anomaly: verdict.is_anomaly,
             confidence: Confidence::of(agreeing.len(), scores.iter().flatten().count()).as_str(),
             agreeing_detectors: agreeing,
+            contributions: verdict.contributions().into_iter().collect(),
+            counterfactual: verdict.counterfactual(name),
         }
     }
 }
@@ -131,7 +135,7 @@ pub(super) async fn detect(
             let mut results = Vec::new();
             let take = |time_ms, value, verdict: &Verdict| {
                 if (asked.wants_all || verdict.is_anomaly) && shown + results.len() <= POINTS_MAX {
-                    results.push(PointResult::of(time_ms, value, verdict));
+                    results.push(PointResult::of(time_ms, value, verdict, &name));
                 }
             };
             let replayed = replay.series(one, range_ms, SAMPLES_MAX, take)?;

@@ -18,6 +18,7 @@ mod selection;
 
 mod anomalies;
 mod anomaly_post;
+mod baseline;
 mod detect;
 mod events;
 mod export;
@@ -98,6 +99,8 @@ pub fn routers(api: RestApi, at_once: usize) -> (Router, Router) {
         .route("/metrics", get(metrics::list))
         .route("/metrics/{name}", get(metric::show))
         .route("/metrics/{name}/rollups", get(rollups::show))
+        .route("/metrics/{name}/baseline", get(baseline::show))
+        .route("/metrics/{name}/evaluate", get(baseline::evaluate))
         .route("/export", get(export::export))
         .route("/detect/{name}", post(detect::detect))
         .route("/forecast/{name}", post(forecast::forecast))

@@ -99,6 +99,7 @@ struct Vote {
     score: f64,
     anomalous: bool,
     abstained: bool,
+    contribution: f64,
 }
 
 /// An anomaly.
@@ -135,8 +136,8 @@ impl<'a> Anomaly<'a> {
     pub(super) fn of(record: &'a AnomalyRecord) -> Self {
         let peak = &record.peak;
         let vote = |vote: &'a VoteRecord| {
-            let VoteRecord { score, anomalous, abstained, .. } = *vote;
-            (&*vote.detector, Vote { score, anomalous, abstained })
+            let VoteRecord { score, anomalous, abstained, contribution, .. } = *vote;
+            (&*vote.detector, Vote { score, anomalous, abstained, contribution })
         };
         let mut context = record.context.clone();
         context.entry("samples").or_insert_with(|| record.samples.into());

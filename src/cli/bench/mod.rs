@@ -3,6 +3,7 @@
 //!
 //! Not here: measuring a server under load (see `loadtest`), finer measurements (see `benches`).
 
+mod budget;
 mod quality;
 mod speed;
 
@@ -16,6 +17,9 @@ pub(super) struct Bench {
     /// Write the report as a document: md
     #[arg(long, value_enum, hide_possible_values = true)]
     report: Option<Report>,
+    /// Instead: how many anomalies are raised on normal data of many kinds, beside the budget
+    #[arg(long, conflicts_with = "report")]
+    budget: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -26,6 +30,9 @@ enum Report {
 
 impl Bench {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
+        if self.budget {
+            return budget::rows().write(global);
+        }
         let speed = speed::rows();
         let quality = quality::measure().ok_or_else(|| CliError::Failed("the anomalies found no room".to_owned()))?;
         let text = match (self.report, global.format()) {
