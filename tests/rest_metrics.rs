@@ -196,7 +196,17 @@ fn detection_over_what_is_stored_finds_the_spike_and_says_who_saw_it() {
     assert_eq!(results.len(), 1, "only what is anomalous");
     assert_eq!(
         keys(&results[0]),
-        ["agreeing_detectors", "combined_score", "confidence", "individual_scores", "is_anomaly", "timestamp", "value"]
+        [
+            "agreeing_detectors",
+            "combined_score",
+            "confidence",
+            "contributions",
+            "counterfactual",
+            "individual_scores",
+            "is_anomaly",
+            "timestamp",
+            "value"
+        ]
     );
     assert!(results[0]["individual_scores"].as_object().unwrap().len() >= 6);
     assert!(!results[0]["agreeing_detectors"].as_array().unwrap().is_empty());
@@ -215,9 +225,25 @@ fn detection_over_what_is_stored_finds_the_spike_and_says_who_saw_it() {
     assert!(by_rule.is_sorted() && by_rule[2] >= 1, "{by_rule:?}");
     assert!(count(json!({"ensemble": "any", "threshold": 0.99})) <= by_rule[2]);
 
+    let named =
+        asked(&server, path, &json!({"match": "{host=\"a\"}", "detectors": ["mad", "zscore"], "ensemble": "any"}));
+    let (anomalies, results) = (&named["series"][0]["anomalies"], named["series"][0]["results"].as_array().unwrap());
+    assert_eq!(keys(&results[0]["individual_scores"]), ["mad", "zscore"]);
+    assert!(results.iter().any(|result| result["timestamp"] == time(SPIKE)), "{results:?}");
+    assert!(
+        anomalies.as_array().unwrap().iter().any(|anomaly| keys(&anomaly["votes"]) == ["mad", "zscore"]),
+        "{anomalies}"
+    );
+    for result in results {
+        let shares = result["contributions"].as_object().unwrap().values().map(|share| share.as_f64().unwrap());
+        assert!((shares.sum::<f64>() - result["combined_score"].as_f64().unwrap()).abs() < 1e-9, "{result}");
+    }
+
     refused(ask(&server, "/api/v1/detect/none", &json!({})), 404, None);
     for (field, value) in [
         ("surprise", json!(1)),
+        ("detectors", json!(["madness"])),
+        ("detectors", json!("peer_mad")),
         ("threshold", json!(2)),
         ("ensemble", json!("vote")),
         ("start", json!("soon")),

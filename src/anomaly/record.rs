@@ -6,7 +6,7 @@
 //! after a crash writes the same record; the key is a valid series key.
 
 use super::run::{AnomalyRun, Peak};
-use crate::analysis::Severity;
+use crate::analysis::{self, Severity};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -102,21 +102,21 @@ impl Source {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
-    /// Less than a third of the detectors that judged agree.
+    /// Neither of the below.
     Low,
-    /// A third or more.
+    /// Two detectors agree, or the score is above the flag line.
     Medium,
-    /// Two thirds or more.
+    /// Three detectors agree, and the score is above 0.8.
     High,
 }
 
 impl Confidence {
-    /// Of `agreeing` detectors out of those that `judged`.
-    pub fn of(agreeing: usize, judged: usize) -> Self {
-        match (3 * agreeing, judged) {
-            (thirds, judged) if judged == 0 || thirds < judged => Self::Low,
-            (thirds, judged) if thirds < 2 * judged => Self::Medium,
-            _ => Self::High,
+    /// Of a score and the number of detectors that agree: the rule of `analysis::Confidence`.
+    pub fn of(score: f64, agreeing: usize) -> Self {
+        match analysis::Confidence::of(score, agreeing) {
+            analysis::Confidence::Low => Self::Low,
+            analysis::Confidence::Medium => Self::Medium,
+            analysis::Confidence::High => Self::High,
         }
     }
 
@@ -218,10 +218,9 @@ impl AnomalyRecord {
         series::label(&self.key, NAME_LABEL).unwrap_or("")
     }
 
-    /// How sure we are: what was said, or by how many detectors agree.
+    /// How sure we are: what was said, or by the score and how many detectors agree.
     pub fn confidence(&self) -> Confidence {
-        let judged = self.peak.votes.iter().filter(|vote| !vote.abstained).count();
-        self.confidence.unwrap_or_else(|| Confidence::of(self.agreeing().count(), judged))
+        self.confidence.unwrap_or_else(|| Confidence::of(self.peak.score, self.agreeing().count()))
     }
 
     /// Detectors that find its peak unusual.
@@ -314,10 +313,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn confidence_follows_the_share_that_agrees() {
-        let words =
-            [(0, 0), (0, 3), (1, 4), (1, 3), (3, 6), (2, 3), (5, 5)].map(|(a, j)| Confidence::of(a, j).as_str());
-        assert_eq!(words, ["low", "low", "low", "medium", "medium", "high", "high"]);
+    fn confidence_follows_score_and_agreement() {
+        let words = [(0.5, 1), (0.5, 2), (0.7, 1), (0.7, 3), (0.9, 3)].map(|(s, a)| Confidence::of(s, a).as_str());
+        assert_eq!(words, ["low", "medium", "medium", "medium", "high"]);
         assert_eq!(AnomalyRecord::of_run(run("cpu", "a", 1, 0.7)).confidence(), Confidence::Medium);
     }
 }

@@ -200,6 +200,7 @@ mod tests {
                 (None, "info") => "trace".to_owned(),
                 (None, "2") => "3".to_owned(),
                 (None, "logfmt") => "json".to_owned(),
+                (None, "majority") => "any".to_owned(),
                 (None, "etsy") => "dogstatsd".to_owned(),
                 (None, "dogstatsd") => "etsy".to_owned(),
                 (None, "ignore") => "label".to_owned(),

@@ -55,7 +55,7 @@ const ROOMS: &[Room] = &[
     room("series_file", &[], false),
     room("synthetic", &[], false),
     room("anomaly", &["analysis", "storage::series"], true),
-    room("shard", &["storage", "analysis", "anomaly::run", "metric_metadata"], true),
+    room("shard", &["storage", "analysis", "anomaly::run", "anomaly::notice", "metric_metadata"], true),
     room("ingest", &["protocols", "storage::series", "shard", "series_file", "metric_metadata"], true),
     room("query", &["shard::questions", "storage"], true),
     room("pull", &["query", "analysis", "storage"], true),

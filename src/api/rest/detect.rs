@@ -5,14 +5,16 @@
 use super::Shared;
 use super::answer::{ApiError, Text};
 use super::body::Fields;
+use super::detect_named;
 use super::metric::POINTS_MAX;
 use super::parameters::{Parameters, matchers_of};
 use super::replay::{Replay, SAMPLES_MAX};
 use super::run::run;
 use super::selection::{name_of, newest_ms, select};
 use super::shapes::{Anomaly, Labels, Time};
+use crate::analysis::detectors::{AnomalyResult, Entry};
 use crate::analysis::{EnsembleConfig, Severity, Verdict, VotingMode, detector_names};
-use crate::anomaly::{AnomalyRecord, Confidence};
+use crate::anomaly::AnomalyRecord;
 use crate::clock;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -63,10 +65,30 @@ impl PointResult {
             combined_score: verdict.score,
             individual_scores: detector_names().into_iter().zip(scores).collect(),
             is_anomaly: verdict.is_anomaly,
-            confidence: Confidence::of(agreeing.len(), scores.iter().flatten().count()).as_str(),
+            confidence: verdict.confidence().as_str(),
             agreeing_detectors: agreeing,
             contributions: verdict.contributions().into_iter().collect(),
             counterfactual: verdict.counterfactual(name),
+        }
+    }
+}
+
+impl PointResult {
+    fn of_named(word: &detect_named::Word, config: &EnsembleConfig, name: &str) -> Self {
+        let score = |(name, result): &(&'static str, AnomalyResult)| {
+            (*name, result.judgement.is_judged.then(|| result.judgement.normalised()))
+        };
+        let flags = word.said.iter().filter(|(_, result)| result.is_anomaly);
+        Self {
+            timestamp: Time(word.time_ms),
+            value: word.value,
+            combined_score: word.combined.score,
+            individual_scores: word.said.iter().map(score).collect(),
+            is_anomaly: word.combined.is_anomaly,
+            confidence: word.combined.confidence().as_str(),
+            agreeing_detectors: flags.map(|(name, _)| *name).collect(),
+            contributions: word.contributions(config).collect(),
+            counterfactual: word.counterfactual(name),
         }
     }
 }
@@ -78,6 +100,8 @@ struct Asked {
     end_ms: Option<i64>,
     sets: Vec<Vec<storage::label_index::Matcher>>,
     ensemble: EnsembleConfig,
+    /// Empty for the ensemble.
+    detectors: Vec<&'static Entry>,
     wants_all: bool,
 }
 
@@ -92,8 +116,9 @@ impl Asked {
         let sets =
             fields.texts("match")?.iter().map(|text| matchers_of(text, &shared.api.query)).collect::<Result<_, _>>()?;
         let ensemble = ensemble(&mut fields, shared.api.settings.ensemble)?;
+        let detectors = detect_named::entries(&fields.texts("detectors")?)?;
         fields.finish()?;
-        Ok(Self { start_ms, end_ms, sets, ensemble, wants_all })
+        Ok(Self { start_ms, end_ms, sets, ensemble, detectors, wants_all })
     }
 }
 
@@ -130,22 +155,32 @@ pub(super) async fn detect(
         let range_ms = (asked.start_ms.unwrap_or(i64::MIN), asked.end_ms.unwrap_or(newest_ms));
         let mut replay = Replay::new(shared, cancel, found.len()).voting(asked.ensemble);
         let mut judged: Vec<(Vec<AnomalyRecord>, Vec<PointResult>)> = Vec::with_capacity(found.len());
-        let (mut total_points, mut shown) = (0, 0);
+        let (mut total_points, mut shown, mut left) = (0, 0, SAMPLES_MAX);
         for one in &found {
             let mut results = Vec::new();
-            let take = |time_ms, value, verdict: &Verdict| {
-                if (asked.wants_all || verdict.is_anomaly) && shown + results.len() <= POINTS_MAX {
-                    results.push(PointResult::of(time_ms, value, verdict, &name));
-                }
+            let (samples, anomalies) = if asked.detectors.is_empty() {
+                let take = |time_ms, value, verdict: &Verdict| {
+                    if (asked.wants_all || verdict.is_anomaly) && shown + results.len() <= POINTS_MAX {
+                        results.push(PointResult::of(time_ms, value, verdict, &name));
+                    }
+                };
+                let replayed = replay.series(one, range_ms, SAMPLES_MAX, take)?;
+                (replayed.samples, replayed.anomalies)
+            } else {
+                let how = (&asked.detectors[..], &asked.ensemble);
+                let words = detect_named::judge((shared, cancel), one, range_ms, how, &mut left)?;
+                let wanted = words.iter().filter(|word| asked.wants_all || word.combined.is_anomaly);
+                let room = POINTS_MAX + 1 - shown;
+                results.extend(wanted.take(room).map(|word| PointResult::of_named(word, &asked.ensemble, &name)));
+                (words.len(), detect_named::anomalies(&words, &one.key, &asked.ensemble, &name))
             };
-            let replayed = replay.series(one, range_ms, SAMPLES_MAX, take)?;
-            total_points += replayed.samples;
+            total_points += samples;
             shown += results.len();
             if shown > POINTS_MAX {
                 let message = format!("more than {POINTS_MAX} results; ask for fewer series or less time");
                 return Err(ApiError::unprocessable(message).with("field", "start"));
             }
-            judged.push((replayed.anomalies, results));
+            judged.push((anomalies, results));
         }
         let anomalies = || judged.iter().flat_map(|(anomalies, _)| anomalies);
         let series = found.iter().zip(&judged).map(|(one, (anomalies, results))| OutcomeSeries {

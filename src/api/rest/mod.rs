@@ -20,6 +20,7 @@ mod anomalies;
 mod anomaly_post;
 mod baseline;
 mod detect;
+mod detect_named;
 mod events;
 mod export;
 mod forecast;
