@@ -225,20 +225,6 @@ fn detection_over_what_is_stored_finds_the_spike_and_says_who_saw_it() {
     assert!(by_rule.is_sorted() && by_rule[2] >= 1, "{by_rule:?}");
     assert!(count(json!({"ensemble": "any", "threshold": 0.99})) <= by_rule[2]);
 
-    let named =
-        asked(&server, path, &json!({"match": "{host=\"a\"}", "detectors": ["mad", "zscore"], "ensemble": "any"}));
-    let (anomalies, results) = (&named["series"][0]["anomalies"], named["series"][0]["results"].as_array().unwrap());
-    assert_eq!(keys(&results[0]["individual_scores"]), ["mad", "zscore"]);
-    assert!(results.iter().any(|result| result["timestamp"] == time(SPIKE)), "{results:?}");
-    assert!(
-        anomalies.as_array().unwrap().iter().any(|anomaly| keys(&anomaly["votes"]) == ["mad", "zscore"]),
-        "{anomalies}"
-    );
-    for result in results {
-        let shares = result["contributions"].as_object().unwrap().values().map(|share| share.as_f64().unwrap());
-        assert!((shares.sum::<f64>() - result["combined_score"].as_f64().unwrap()).abs() < 1e-9, "{result}");
-    }
-
     refused(ask(&server, "/api/v1/detect/none", &json!({})), 404, None);
     for (field, value) in [
         ("surprise", json!(1)),
@@ -255,6 +241,26 @@ fn detection_over_what_is_stored_finds_the_spike_and_says_who_saw_it() {
     refused(ask(&server, path, &json!({"start": 20, "end": 10})), 400, Some("end"));
     refused(post(&server.url(path), &[], b"{").unwrap(), 400, None);
     refused(post(&server.url(path), &[], &[b' '; 70_000]).unwrap(), 413, None);
+    server.stop();
+}
+
+#[test]
+fn detectors_asked_for_by_name_judge_what_is_stored_and_their_shares_add_up() {
+    let server = filled();
+    let path = "/api/v1/detect/cpu_percent";
+    let named =
+        asked(&server, path, &json!({"match": "{host=\"a\"}", "detectors": ["mad", "zscore"], "ensemble": "any"}));
+    let (anomalies, results) = (&named["series"][0]["anomalies"], named["series"][0]["results"].as_array().unwrap());
+    assert_eq!(keys(&results[0]["individual_scores"]), ["mad", "zscore"]);
+    assert!(results.iter().any(|result| result["timestamp"] == time(SPIKE)), "{results:?}");
+    assert!(
+        anomalies.as_array().unwrap().iter().any(|anomaly| keys(&anomaly["votes"]) == ["mad", "zscore"]),
+        "{anomalies}"
+    );
+    for result in results {
+        let shares = result["contributions"].as_object().unwrap().values().map(|share| share.as_f64().unwrap());
+        assert!((shares.sum::<f64>() - result["combined_score"].as_f64().unwrap()).abs() < 1e-9, "{result}");
+    }
     server.stop();
 }
 

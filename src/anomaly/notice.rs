@@ -79,9 +79,9 @@ fn peak(by: &'static str, (time_ms, value): (i64, f64), score: f64, kind: Anomal
 fn span(span_ms: i64) -> String {
     let seconds = span_ms.max(0) / 1000;
     match seconds {
-        ..120 => format!("{seconds} s"),
-        ..7200 => format!("{} min", seconds / 60),
-        ..172_800 => format!("{} h", seconds / 3600),
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
     }
 }

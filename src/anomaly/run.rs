@@ -171,7 +171,7 @@ pub fn votes_of(verdict: &Verdict) -> Vec<VoteRecord> {
         abstained: score.is_none(),
         contribution: shares.iter().find(|(name, _)| *name == vote.detector).map_or(0.0, |(_, share)| *share),
     };
-    let zero = verdict.is_rare_zero.then(|| VoteRecord {
+    let zero = verdict.is_rare_zero.then_some(VoteRecord {
         detector: Cow::Borrowed("drop_to_zero"),
         score: verdict.score,
         anomalous: true,
