@@ -89,6 +89,27 @@ impl Agent {
     }
 }
 
+#[test]
+fn one_silence_is_chance_two_ask_for_less_and_answers_bring_it_back() {
+    let rows = |repetitions: &Repetitions| repetitions.of(1, 22);
+    let mut repetitions = Repetitions::default();
+    repetitions.unanswered();
+    assert_eq!(rows(&repetitions), 12, "nothing was ever answered");
+    for _ in 0..100 {
+        repetitions.succeeded();
+        repetitions.unanswered();
+        assert_eq!(rows(&repetitions), 12, "a lossy network");
+    }
+    repetitions.succeeded();
+    (0..3).for_each(|_| repetitions.unanswered());
+    assert_eq!(rows(&repetitions), 3, "the second of them, and each behind it");
+    (0..20).for_each(|_| repetitions.succeeded());
+    assert_eq!(rows(&repetitions), 12);
+    repetitions.failed();
+    (0..20).for_each(|_| repetitions.succeeded());
+    assert_eq!(rows(&repetitions), 6, "what the agent itself called too big stays so for longer");
+}
+
 /// Values by column and row's index.
 type Rows = BTreeMap<(usize, Vec<u8>), u64>;
 

@@ -175,8 +175,10 @@ struct Counted {
 }
 
 impl Counted {
-    fn now(client: &mut Client, address: &Address, pid: u32) -> Result<Counted> {
+    fn now(address: &Address, pid: u32) -> Result<Counted> {
         let (poller_s, all_s) = (thread_cpu_s(pid, POLLER)?, cpu_s(pid)?);
+        // The last connection may have been closed: much time goes by in between.
+        let mut client = Client::new(address);
         let page = String::from_utf8_lossy(client.fetch(&address.get("/metrics", &[]))?).into_owned();
         Ok(Counted { page, poller_s, all_s })
     }
@@ -206,17 +208,16 @@ impl Counted {
 }
 
 fn measure(args: &SnmpArgs, simulator: &Simulator, server: &Server) -> Result<SnmpReport> {
-    let mut client = Client::new(server.address());
     let address = server.address();
     let watch = Stopwatch::start();
     let interval = Duration::from_secs_f64(args.interval);
     watch.sleep_until(interval * args.warmup);
-    let before = Counted::now(&mut client, address, server.pid())?;
+    let before = Counted::now(address, server.pid())?;
     watch.sleep_until(interval * (args.warmup + args.intervals));
-    let after = Counted::now(&mut client, address, server.pid())?;
+    let after = Counted::now(address, server.pid())?;
     std::thread::sleep(SETTLE);
-    let settled = Counted::now(&mut client, address, server.pid())?;
-    let mut by_fault = BTreeMap::new();
+    let settled = Counted::now(address, server.pid())?;
+    let (mut client, mut by_fault) = (Client::new(address), BTreeMap::new());
     for known in &simulator.known {
         compare(&mut client, address, known, args.interval, &mut by_fault)?;
     }

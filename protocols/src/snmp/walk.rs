@@ -26,6 +26,11 @@ const REPETITIONS_MAX: usize = 50;
 /// Answers in order after which more is tried again.
 const GOOD_ANSWERS: u32 = 200;
 
+/// Silences in order that are no chance any more where as much was answered before; and answers in order after which they
+/// were one. A network that loses one datagram in forty would else end at one variable a request.
+const SILENCES: u32 = 2;
+const GOOD_AFTER_SILENCE: u32 = 20;
+
 /// Columns asked for side by side at most, whatever a caller has.
 const COLUMNS_MAX: usize = 64;
 
@@ -36,11 +41,17 @@ pub struct Repetitions {
     columns: usize,
     has_bulk: bool,
     good: u32,
+    /// Whether as much as this was answered, and how often it was not since then.
+    is_proven: bool,
+    silences: u32,
+    /// Rows, columns and GetBulk of what was answered before silences made it less.
+    proven: Option<(usize, usize, bool)>,
 }
 
 impl Default for Repetitions {
     fn default() -> Self {
-        Self { limit: 25, columns: COLUMNS_MAX, has_bulk: true, good: 0 }
+        let (limit, columns, has_bulk) = (25, COLUMNS_MAX, true);
+        Self { limit, columns, has_bulk, good: 0, is_proven: false, silences: 0, proven: None }
     }
 }
 
@@ -55,10 +66,21 @@ impl Repetitions {
         self.columns
     }
 
-    /// The answer would have been too big, did not come, or was cut short of its first row: fewer rows, then fewer
-    /// columns, and last of all no GetBulk.
+    /// No answer came. Where as much was answered before, that may be chance.
+    pub fn unanswered(&mut self) {
+        self.silences += 1;
+        if self.is_proven && self.silences < SILENCES {
+            return;
+        }
+        let proven = if self.is_proven { Some((self.limit, self.columns, self.has_bulk)) } else { self.proven };
+        self.failed();
+        self.proven = proven;
+    }
+
+    /// The answer would have been too big, or was cut short of its first row: fewer rows, then fewer columns, and last of
+    /// all no GetBulk.
     pub fn failed(&mut self) {
-        self.good = 0;
+        (self.good, self.is_proven, self.proven) = (0, false, None);
         if self.limit > 1 {
             self.limit /= 2;
         } else if self.columns > 1 {
@@ -70,7 +92,13 @@ impl Repetitions {
 
     /// An answer came as it should; after many of them more is tried, in the other order.
     pub fn succeeded(&mut self) {
-        self.good += 1;
+        (self.good, self.is_proven, self.silences) = (self.good + 1, true, 0);
+        if self.good >= GOOD_AFTER_SILENCE
+            && let Some(proven) = self.proven.take()
+        {
+            self.good = 0;
+            (self.limit, self.columns, self.has_bulk) = proven;
+        }
         if self.good < GOOD_ANSWERS {
             return;
         }

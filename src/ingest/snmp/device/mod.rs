@@ -331,7 +331,8 @@ impl Device {
         let job = &mut self.jobs[at];
         (job.tries, job.is_on_way) = (job.tries + 1, false);
         if job.tries > retries {
-            if let Some(before) = self.repetitions_before.take() {
+            // One that answered some of the cycle has taught how much is too much.
+            if let Some(before) = self.repetitions_before.take().filter(|_| !self.has_answered) {
                 self.repetitions = before;
             }
             // An agent that lost its boots is heard again only when it is discovered anew.
@@ -343,7 +344,7 @@ impl Device {
         self.window = 1;
         if job.was_alone && is_walk {
             self.repetitions_before.get_or_insert(self.repetitions);
-            self.repetitions.failed();
+            self.repetitions.unanswered();
         }
         self.had_timeout = true;
         Progress::Go
