@@ -354,6 +354,8 @@ pub struct ScoringCounters {
     pub steps_down: AtomicU64,
     /// Steps taken up again.
     pub steps_up: AtomicU64,
+    /// What each detector takes for a sample, in picoseconds, as measured last; then what all together take.
+    pub detector_ps: [AtomicU64; TIMED_MAX],
     /// Series whose model was lost to a panic and is learned anew.
     pub panics: AtomicU64,
     /// Times a run of anomalous samples found no room at the book and was told later.
@@ -378,6 +380,7 @@ impl Default for ScoringCounters {
             steps: std::array::from_fn(|_| AtomicU64::new(0)),
             steps_down: AtomicU64::new(0),
             steps_up: AtomicU64::new(0),
+            detector_ps: std::array::from_fn(|_| AtomicU64::new(0)),
             panics: AtomicU64::new(0),
             runs_waited: AtomicU64::new(0),
             runs_lost: AtomicU64::new(0),
@@ -399,6 +402,9 @@ impl ScoringCounters {
         self.steps.iter().map(|step| step.load(Ordering::Relaxed)).max().unwrap_or(0)
     }
 }
+
+/// Detectors whose time is told by itself, and all together.
+pub const TIMED_MAX: usize = 7;
 
 /// What is counted of the series of remote write senders that are known again by their bytes.
 #[derive(Debug, Default)]

@@ -66,6 +66,8 @@ fn a_spike_is_one_anomaly_everywhere_and_a_restart_keeps_it() {
     let ensemble = scores.iter().find(|line| line.contains("detector_type=\"ensemble\"")).unwrap();
     assert!(ensemble.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() >= 0.59, "{ensemble}");
 
+    assert_eq!(scraped(&server, "anomaly_detection_latency_seconds").len(), 7, "six detectors and all together");
+
     push(&server, HISTORY + 1..HISTORY + 60);
     let closed = anomaly(&server, "closed");
     assert_eq!((&closed["id"], &closed["timestamp"]), (&open["id"], &open["timestamp"]));

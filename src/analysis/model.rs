@@ -146,6 +146,22 @@ impl SeriesModel {
         own.into_iter().fold(baseline, u64::wrapping_add).wrapping_add(self.detectors.touch())
     }
 
+    /// What one detector says of a usual sample now, as -log10 of its tail probability, NaN if it abstains; nothing is
+    /// learned. For measuring what each detector costs by itself.
+    pub fn probe(&self, detector: usize) -> f32 {
+        let context = Context {
+            residual: self.resolution.spread_min() as f32,
+            season_hour: self.seasons().next().map(|_| 12),
+            spread_min: self.resolution.spread_min() as f32,
+            has_neighbour: true,
+            knows_a_day: self.stage() > Stage::Warming,
+            window: WINDOW.0 as f32,
+            samples: self.detectors.samples(),
+            effort: Effort::All,
+        };
+        self.detectors.probe(&context, detector)
+    }
+
     /// The longest time without a sample of late, in milliseconds.
     pub fn longest_gap_ms(&self) -> f64 {
         f64::from(self.watch.longest_gap_ms())

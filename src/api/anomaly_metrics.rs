@@ -8,10 +8,11 @@
 //! Not here: the rest of the page (see `metrics_page`).
 
 use super::metrics_page::{Exposition, MetricsPage};
-use crate::analysis::detector_names;
+use crate::analysis::{detector_names, detectors};
 use crate::anomaly::ENSEMBLE;
 use crate::pull::Judged;
 use crate::shard::questions::ModelBoard;
+use std::sync::atomic::Ordering;
 use storage::Store;
 use storage::series::NAME_LABEL;
 
@@ -35,6 +36,18 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
             out.sample("anomaly_score", &[("metric_name", &scores.name), ("detector_type", detector)], score);
         }
     }
+    out.gauge("anomaly_detection_latency_seconds", "What a detector takes for one sample, as measured last.");
+    let timed = detector_names().into_iter().chain([ENSEMBLE]).zip(&page.metrics.scoring.detector_ps);
+    for (detector, ps) in timed {
+        let seconds = ps.load(Ordering::Relaxed) as f64 * 1e-12;
+        out.sample("anomaly_detection_latency_seconds", &[("detector_type", detector)], seconds);
+    }
+    out.counter(
+        "infrawatch_detector_errors_total",
+        "Times a detector failed; it abstained, or its series learns anew.",
+    );
+    let failed = detectors::failures() + page.metrics.scoring.panics.load(Ordering::Relaxed);
+    out.sample("infrawatch_detector_errors_total", &[], failed);
     out.counter("anomaly_detected_total", "Anomalies by the severities they reached and the detectors that agreed.");
     let detected = page.book.detected();
     for (name, count) in detected.iter() {

@@ -183,7 +183,7 @@ impl PartitionModels {
         expired.iter().for_each(|id| self.forget(context, *id));
         let caught_up = errand != Errand::CatchUp || self.catch_up(context);
         if caught_up {
-            self.score(context, pending, moment.step.effort());
+            self.score_timed(context, pending, moment.step.effort());
             self.close_silent(context, moment);
             self.look_for_silence(context, moment);
         }
@@ -216,7 +216,7 @@ impl PartitionModels {
     }
 
     /// Scores samples in their order, series by series.
-    fn score(&mut self, context: &ScoringContext, pending: &[Pending], effort: Effort) {
+    pub(super) fn score(&mut self, context: &ScoringContext, pending: &[Pending], effort: Effort) {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
         order.extend((0u64..).zip(pending).map(|(at, sample)| u64::from(sample.id) << 32 | at));

@@ -1,5 +1,5 @@
 //! What is told of a partition's series beside the verdicts on their samples: that one has stopped, that its value stays
-//! the same, that its days go one way.
+//! the same, that its days go one way. What each detector takes is measured in passing.
 //!
 //! A series is silent when others have gone on for ten of its steps, a minute at least, and for twice its longest gap
 //! of late, and when a minute later, by the clock, it is so still: what comes late but in order is no silence. What was
@@ -9,14 +9,18 @@
 //!
 //! Invariants: a silence is told once and ends with the next sample; what the store has and was not scored is no silence.
 //!
-//! Cost: one look at each model every ten seconds.
+//! Cost: one look at each model every ten seconds, and some microseconds to time the detectors.
 
-use super::score::{Moment, PartitionModels, ScoringContext};
+use super::score::{Moment, PartitionModels, Pending, ScoringContext};
 use super::series_slots::Slot;
-use crate::analysis::{Notice, SeriesModel, Stage};
+use crate::analysis::{DETECTORS, Effort, Notice, SeriesModel, Stage};
 use crate::anomaly::notice;
 use crate::anomaly::run::AnomalyRun;
+use crate::clock;
+use crate::self_metrics::TIMED_MAX;
 use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::atomic::Ordering;
 use storage::series::{NAME_LABEL, SeriesRef, label};
 
 /// Between two looks, by the clock.
@@ -29,6 +33,11 @@ const GAPS: f64 = 2.0;
 const PATIENCE_MS: i64 = 60_000;
 /// A sample that comes so many steps after the last one goes on where it had stopped.
 const FILLS_STEPS: f64 = 3.5;
+
+/// Times a detector is asked to be timed: some microseconds for each.
+const PROBES: u32 = 256;
+
+const _: () = assert!(TIMED_MAX == DETECTORS + 1);
 
 /// A series that may have stopped.
 #[derive(Debug)]
@@ -74,6 +83,7 @@ impl PartitionModels {
             return;
         }
         self.beside.looked_ms = moment.now_ms;
+        self.time_detectors(context);
         let is_silent = |slot: &Slot| match slot {
             Slot::Model(model) => silent_after_ms(model)
                 .is_some_and(|after_ms| moment.event_ms.saturating_sub(slot.last_ms()) as f64 > after_ms),
@@ -89,6 +99,32 @@ impl PartitionModels {
         };
         let due: Vec<u32> = self.beside.silent.iter().filter_map(due).collect();
         due.into_iter().for_each(|id| self.tell_silence(context, id, moment.event_ms));
+    }
+
+    /// Scores samples, and measures what all detectors together take for one.
+    pub(super) fn score_timed(&mut self, context: &ScoringContext, pending: &[Pending], effort: Effort) {
+        let began = clock::monotonic();
+        self.score(context, pending, effort);
+        if !pending.is_empty() {
+            let passed_ns = clock::monotonic().saturating_duration_since(began).as_nanos() as u64;
+            let ps = passed_ns.saturating_mul(1000) / pending.len() as u64;
+            context.metrics.scoring.detector_ps[DETECTORS].store(ps, Ordering::Relaxed);
+        }
+    }
+
+    /// Measures what each detector takes for a sample, on a series at hand.
+    fn time_detectors(&self, context: &ScoringContext) {
+        let mut models = self.slots.iter().filter_map(|(_, slot)| match slot {
+            Slot::Model(model) => Some(model),
+            _ => None,
+        });
+        let Some(model) = models.next() else { return };
+        for (at, ps) in context.metrics.scoring.detector_ps.iter().take(DETECTORS).enumerate() {
+            let began = clock::monotonic();
+            (0..PROBES).for_each(|_| _ = black_box(model.probe(black_box(at))));
+            let passed_ns = clock::monotonic().saturating_duration_since(began).as_nanos() as u64;
+            ps.store(passed_ns * 1000 / u64::from(PROBES), Ordering::Relaxed);
+        }
     }
 
     fn tell_silence(&mut self, context: &ScoringContext, id: u32, event_ms: i64) {

@@ -139,6 +139,19 @@ impl Detectors {
         ]
     }
 
+    /// What one detector says of a sample, as -log10 of a tail probability: for measuring what it costs by itself.
+    pub(crate) fn probe(&self, context: &Context, at: usize) -> f32 {
+        let reading = match at {
+            0 => self.zscore.read(context),
+            1 => self.robust.read(context),
+            2 => self.ema.read(context),
+            3 => self.profile.read(context),
+            4 => self.step_change.read(context),
+            _ => self.shift.read(context),
+        };
+        reading.map_or(f32::NAN, |reading| self.calibrators.log_tail(at, reading.score(context.residual)))
+    }
+
     /// The readings as -log10 of tail probabilities; NaN where a detector abstains.
     #[inline]
     pub(crate) fn log_tails(&self, context: &Context, readings: &Readings) -> Scores {

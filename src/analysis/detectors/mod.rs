@@ -72,6 +72,8 @@ pub use zscore::{ZScore, ZScoreModel};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Greater values are judged no more than NaN is: no metric means them, and their squares would be infinite.
 const MAGNITUDE_MAX: f64 = 1e30;
@@ -276,11 +278,28 @@ fn results(samples: Samples<'_>, usable: &[bool], method: &'static str, judged: 
     samples.iter().zip(usable).map(result).collect()
 }
 
-/// One result a sample, in the order of the samples.
+/// Times a detector failed since the process began.
+static FAILURES: AtomicU64 = AtomicU64::new(0);
+
+/// How often a detector failed while it judged, since the process began; each time it abstained instead.
+pub fn failures() -> u64 {
+    FAILURES.load(Ordering::Relaxed)
+}
+
+/// What a detector says, or nothing if it panics, which is counted: the others' word counts then.
+fn guarded<T>(detect: impl FnOnce() -> Vec<T>) -> Vec<T> {
+    catch_unwind(AssertUnwindSafe(detect)).unwrap_or_else(|_| {
+        FAILURES.fetch_add(1, Ordering::Relaxed);
+        Vec::new()
+    })
+}
+
+/// One result a sample, in the order of the samples. A detector that panics abstains on all of them, and is not to be
+/// asked again; that is counted ([`failures`]).
 pub fn judge(detector: &mut dyn Detector, samples: Samples<'_>) -> Vec<AnomalyResult> {
     let usable = usable(samples, detector.takes_late());
     let (times_ms, values) = kept(samples, &usable);
-    let judged = detector.detect(Samples::new(&times_ms, &values));
+    let judged = guarded(|| detector.detect(Samples::new(&times_ms, &values)));
     results(samples, &usable, detector.method(), judged)
 }
 
@@ -290,7 +309,8 @@ pub fn judge_group(detector: &mut dyn GroupDetector, group: &[Samples<'_>]) -> V
     let kept: Vec<(Vec<i64>, Vec<f64>)> =
         group.iter().zip(&usable).map(|(samples, usable)| kept(*samples, usable)).collect();
     let shown: Vec<Samples<'_>> = kept.iter().map(|(times_ms, values)| Samples::new(times_ms, values)).collect();
-    let judged = detector.detect(&shown);
+    let mut judged = guarded(|| detector.detect(&shown));
+    judged.resize_with(group.len(), Vec::new);
     let method = detector.method();
     let of_series = |((samples, usable), judged): ((&Samples<'_>, &Vec<bool>), Vec<Judgement>)| {
         results(*samples, usable, method, judged)
@@ -332,6 +352,38 @@ pub(super) fn mean_and_deviation(values: impl ExactSizeIterator<Item = f64> + Cl
     (mean, variance.sqrt())
 }
 
+#[cfg(test)]
+mod tests {
+    use super::super::EnsembleConfig;
+    use super::*;
+
+    struct Broken;
+
+    impl Detector for Broken {
+        fn method(&self) -> &'static str {
+            "broken"
+        }
+
+        fn detect(&mut self, _: Samples<'_>) -> Vec<Judgement> {
+            panic!("it is broken")
+        }
+    }
+
+    /// ENS-017.
+    #[test]
+    fn a_detector_that_panics_abstains_is_counted_and_the_others_judge() {
+        let times_ms: Vec<i64> = (0..100).collect();
+        let values: Vec<f64> = (0..100).map(|i| if i == 60 { 900.0 } else { 100.0 + f64::from(i * 7 % 11) }).collect();
+        let samples = Samples::new(&times_ms, &values);
+        let before = failures();
+        let broken = judge(&mut Broken, samples);
+        assert!(failures() > before && broken.len() == 100 && broken.iter().all(|one| !one.judgement.is_judged));
+        let mad = find("mad").unwrap().of_whole_series(&Options::default());
+        let results = judge(mad.unwrap().as_mut(), samples);
+        let word = |at: usize| combine(&EnsembleConfig::default(), &[("broken", broken[at]), ("mad", results[at])]);
+        assert_eq!(((0..100).filter(|at| word(*at).is_anomaly).collect::<Vec<_>>(), word(60).judged), (vec![60], 1));
+    }
+}
 #[cfg(test)]
 mod contract_tests;
 #[cfg(test)]
