@@ -161,7 +161,7 @@ impl Rejection {
 
 /// Why a valid observation found no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drop {
+pub enum DropReason {
     /// A shard's queue was full.
     QueueFull,
     /// The journal cannot be written at present.
@@ -170,7 +170,7 @@ pub enum Drop {
     Shutdown,
 }
 
-impl Drop {
+impl DropReason {
     /// All reasons, in the order of their counters.
     pub const ALL: [Self; 3] = [Self::QueueFull, Self::NotWriting, Self::Shutdown];
 
@@ -193,7 +193,7 @@ pub struct SourceCounters {
     late: AtomicU64,
     duplicate: AtomicU64,
     rejected: [AtomicU64; Rejection::ALL.len()],
-    dropped: [AtomicU64; Drop::ALL.len()],
+    dropped: [AtomicU64; DropReason::ALL.len()],
 }
 
 impl SourceCounters {
@@ -208,7 +208,7 @@ impl SourceCounters {
     }
 
     /// Counts observations as dropped.
-    pub fn add_dropped(&self, reason: Drop, count: u64) {
+    pub fn add_dropped(&self, reason: DropReason, count: u64) {
         self.dropped[reason as usize].fetch_add(count, Ordering::Relaxed);
     }
 
@@ -263,7 +263,7 @@ impl SourceCounters {
     }
 
     /// Dropped so far for one reason.
-    pub fn dropped(&self, reason: Drop) -> u64 {
+    pub fn dropped(&self, reason: DropReason) -> u64 {
         self.dropped[reason as usize].load(Ordering::Relaxed)
     }
 }
@@ -465,6 +465,6 @@ mod tests {
         let names: std::collections::BTreeSet<_> = Rejection::ALL.iter().map(|reason| reason.name()).collect();
         assert_eq!(names.len(), Rejection::ALL.len());
         assert!(Rejection::ALL.iter().enumerate().all(|(at, reason)| *reason as usize == at));
-        assert!(Drop::ALL.iter().enumerate().all(|(at, reason)| *reason as usize == at));
+        assert!(DropReason::ALL.iter().enumerate().all(|(at, reason)| *reason as usize == at));
     }
 }

@@ -7,7 +7,7 @@ use crate::anomaly::book::Book;
 use crate::metric_metadata::MetricBook;
 use crate::pull::PullGauges;
 use crate::query::Room;
-use crate::self_metrics::{Drop, Rejection, SelfMetrics, Source, SourceCounters};
+use crate::self_metrics::{DropReason, Rejection, SelfMetrics, Source, SourceCounters};
 use crate::shard::questions::ModelBoard;
 use axum::Router;
 use axum::extract::State;
@@ -182,7 +182,7 @@ impl MetricsPage {
             out.sample("infrawatch_rejected_total", &labels, self.metrics.of(source).rejected(reason));
         }
         out.counter("infrawatch_dropped_total", "Valid observations for which there was no room.");
-        for (source, reason) in Source::ALL.into_iter().flat_map(|s| Drop::ALL.map(|reason| (s, reason))) {
+        for (source, reason) in Source::ALL.into_iter().flat_map(|s| DropReason::ALL.map(|reason| (s, reason))) {
             let labels = [("source", source.name()), ("reason", reason.name())];
             out.sample("infrawatch_dropped_total", &labels, self.metrics.of(source).dropped(reason));
         }

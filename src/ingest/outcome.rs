@@ -5,7 +5,7 @@
 //! Invariant: every sample of the lane is counted: by its shard, or here as dropped.
 
 use super::lane::{Lane, SendError};
-use crate::self_metrics::{Drop, SelfMetrics, Source};
+use crate::self_metrics::{DropReason, SelfMetrics, Source};
 use crate::shard::{Reply, StoreError, Stored};
 use tokio::sync::mpsc;
 
@@ -39,8 +39,8 @@ pub(super) async fn store(lane: Lane, source: Source, metrics: &SelfMetrics) -> 
     };
     lane.send(source, reply, |error, samples| {
         let (reason, refusal) = match error {
-            SendError::Full => (Drop::QueueFull, NotStored::Busy),
-            SendError::Closed => (Drop::Shutdown, NotStored::Closing),
+            SendError::Full => (DropReason::QueueFull, NotStored::Busy),
+            SendError::Closed => (DropReason::Shutdown, NotStored::Closing),
         };
         counters.add_dropped(reason, samples);
         refused = Some(refusal);

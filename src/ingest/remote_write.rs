@@ -288,7 +288,7 @@ impl IntoResponse for Refusal {
 mod tests {
     use super::*;
     use crate::ingest::BodyLimits;
-    use crate::self_metrics::Drop;
+    use crate::self_metrics::DropReason;
     use crate::shard::{BatchPool, ShardDoor, Stored, Submission};
     use axum::http::Request;
     use crossbeam_channel::{Receiver, bounded};
@@ -336,7 +336,7 @@ mod tests {
         let (status, said) = first.await.unwrap();
         assert_eq!((status, &said[headers::SAMPLES_WRITTEN]), (StatusCode::NO_CONTENT, &"5".parse().unwrap()));
         let counters = metrics.of(Source::RemoteWrite);
-        assert_eq!((counters.received(), counters.dropped(Drop::QueueFull)), (26, 21));
+        assert_eq!((counters.received(), counters.dropped(DropReason::QueueFull)), (26, 21));
         assert!(queue.is_empty(), "what was refused left nothing behind");
     }
 }

@@ -9,7 +9,7 @@
 use super::lane::{Lane, Lanes};
 use super::statsd_table::{Refused, Table, TableSettings};
 use super::translate::{observed_key, refusal};
-use crate::self_metrics::{Drop, Rejection, SelfMetrics, Source};
+use crate::self_metrics::{DropReason, Rejection, SelfMetrics, Source};
 use protocols::statsd::{Lines, Measure, Observation, Plain, read};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -251,7 +251,7 @@ impl Gatherer {
         let counters = self.metrics.of(Source::StatsD);
         counters.add_received(received);
         counters.add_aggregated(aggregated);
-        counters.add_dropped(Drop::QueueFull, dropped);
+        counters.add_dropped(DropReason::QueueFull, dropped);
         for (reason, count) in self.counts.rejected.drain(..) {
             counters.add_rejected(reason, count);
         }

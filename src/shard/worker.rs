@@ -15,7 +15,7 @@ use super::score::ScoringContext;
 use super::scoring::Scoring;
 use super::window::{WindowSettings, Windows};
 use crate::clock;
-use crate::self_metrics::{Drop, SelfMetrics, SourceCounters};
+use crate::self_metrics::{DropReason, SelfMetrics, SourceCounters};
 use crossbeam_channel::{Receiver, bounded, never, select};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -184,7 +184,7 @@ impl Worker {
                 }));
             }
             Err(error) => {
-                counters.add_dropped(Drop::NotWriting, batch.samples_len() as u64);
+                counters.add_dropped(DropReason::NotWriting, batch.samples_len() as u64);
                 reply(Err(error));
             }
         }

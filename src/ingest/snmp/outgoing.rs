@@ -13,7 +13,7 @@ use super::keys::{Emitted, Keys, Met, Series};
 use super::questions::Questions;
 use super::slot::Slot;
 use crate::ingest::lane::{Lanes, SendError};
-use crate::self_metrics::{Drop, SelfMetrics, Source};
+use crate::self_metrics::{DropReason, SelfMetrics, Source};
 use crate::shard::{BytesPool, Learnt, Reply};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
@@ -116,8 +116,8 @@ impl Outgoing {
         };
         lane.send(Source::Snmp, hearer, |error, samples| {
             let reason = match error {
-                SendError::Full => Drop::QueueFull,
-                SendError::Closed => Drop::Shutdown,
+                SendError::Full => DropReason::QueueFull,
+                SendError::Closed => DropReason::Shutdown,
             };
             counters.add_dropped(reason, samples);
         });
