@@ -61,7 +61,7 @@ async fn snapshot(
             tracing::info!(dir = %dir.display(), files, bytes, "snapshot made");
             Json(json!({ "dir": dir, "files": files, "bytes": bytes })).into_response()
         }
-        Err(error @ StoreError::Io { .. }) if matches!(&error, StoreError::Io { source, .. } if source.kind() == AlreadyExists) => {
+        Err(error @ StoreError::Io { .. }) if matches!(&error, StoreError::Io { error, .. } if error.kind() == AlreadyExists) => {
             (StatusCode::CONFLICT, format!("{error}\n")).into_response()
         }
         Err(error) => {

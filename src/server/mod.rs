@@ -280,7 +280,7 @@ impl Running {
     fn start(config: &Config, statsd: StatsdSockets) -> Result<Self> {
         let settings = store_settings(config, config.shards.threads(cores()));
         let began_ms = clock::now_ms();
-        let opened = storage::open(settings)?;
+        let opened = storage::open(settings).context("storage.data_dir")?;
         report(&opened.replayed, clock::now_ms() - began_ms);
         let metrics = Arc::new(SelfMetrics::default());
         let store = opened.store.clone();

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused an operation on a file.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {error}", path.display())]
     Io {
         /// What was tried, as a verb: "open", "write", "sync".
         action: &'static str,
         /// The file or directory concerned.
         path: PathBuf,
         /// The system's own answer.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// Bytes on disk are not what was written.
     #[error("{} is damaged at byte {offset}: {what}", path.display())]
@@ -63,7 +63,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// Wraps an I/O error with what was tried and on which path.
-    pub fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
-        Self::Io { action, path: path.to_path_buf(), source }
+    pub fn io(action: &'static str, path: &Path, error: std::io::Error) -> Self {
+        Self::Io { action, path: path.to_path_buf(), error }
     }
 }

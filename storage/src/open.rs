@@ -204,7 +204,7 @@ pub(crate) fn lock(dir: &Path) -> Result<File, StoreError> {
 fn store_id(dir: &Path) -> Result<[u8; 16], StoreError> {
     let path = dir.join("STORE");
     match existing_store_id(dir) {
-        Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+        Err(StoreError::Io { error, .. }) if error.kind() == std::io::ErrorKind::NotFound => {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());
             id[8..].copy_from_slice(&RandomState::new().build_hasher().finish().to_le_bytes());

@@ -141,11 +141,12 @@ impl Out {
             Some(begin) => drop(begin.send(Begun::Whole(self.into_text()))),
             None => {
                 self.hand_on();
-                self.send(Piece::End);
-                // Of what nobody took the rest was not written.
+                // Before its end is told, so that whoever has read it and asks again is given it; of what nobody took the
+                // rest was not written.
                 if !self.is_gone {
                     self.kept_with(&Bytes::new());
                 }
+                self.send(Piece::End);
             }
         }
     }
