@@ -32,16 +32,16 @@ const STEP_MS: i64 = 1000;
 
 /// What all rounds gave.
 #[derive(Debug, Serialize)]
-struct CrashReport {
+pub(crate) struct CrashReport {
     machine: String,
     seed: u64,
-    rounds: usize,
+    pub(crate) rounds: usize,
     /// Rounds in which the kill came before everything was sent.
     killed_while_writing: usize,
     /// Samples in requests answered 2xx, over all rounds.
-    acknowledged: usize,
+    pub(crate) acknowledged: usize,
     /// Acknowledged samples that were not found at the end.
-    lost: usize,
+    pub(crate) lost: usize,
     /// Samples found at the end with another value than was sent.
     wrong: usize,
     /// Samples found at the end that nobody sent.
@@ -55,7 +55,8 @@ struct CrashReport {
 }
 
 impl CrashReport {
-    fn is_good(&self) -> bool {
+    /// Whether nothing was lost or changed.
+    pub(crate) fn is_good(&self) -> bool {
         self.lost + self.wrong + self.unexpected + self.amiss_after_restart == 0
     }
 }
@@ -89,7 +90,11 @@ pub(crate) fn run(args: &CrashArgs) -> Result<bool> {
     Ok(is_good)
 }
 
-fn crash_rounds(args: &CrashArgs, program: &Program, scratch: &ScratchDir) -> Result<CrashReport> {
+/// Writes and kills, round by round, on one directory.
+///
+/// # Errors
+/// When the server does not start again, or does not answer queries.
+pub(crate) fn crash_rounds(args: &CrashArgs, program: &Program, scratch: &ScratchDir) -> Result<CrashReport> {
     let scenario = Scenario {
         series: args.series,
         samples: args.samples,

@@ -8,8 +8,9 @@ use serde::Serialize;
 use crate::cli::ResendArgs;
 use crate::http::Client;
 use crate::metrics_page::Accounts;
-use crate::payload::WRITE_PATH;
+use crate::payload::{Payload, WRITE_PATH};
 use crate::report::{Table, grouped, print_json};
+use crate::scenario::Scenario;
 use crate::sender::Requests;
 use crate::target::Target;
 use crate::verify::{Verification, read_back};
@@ -17,20 +18,23 @@ use crate::write::{quiet_accounts, send_all, verification_cell};
 
 /// What sending twice gave.
 #[derive(Debug, Serialize)]
-struct ResendReport {
+pub(crate) struct ResendReport {
     target: String,
     samples: usize,
     acknowledged_first: usize,
-    acknowledged_second: usize,
+    /// Samples that were taken the second time.
+    pub(crate) acknowledged_second: usize,
     stored_first: i64,
-    stored_second: i64,
+    /// And stored then.
+    pub(crate) stored_second: i64,
     duplicates_second: i64,
     first_refusal: Option<String>,
     verification: Verification,
 }
 
 impl ResendReport {
-    fn is_good(&self) -> bool {
+    /// Whether the second time was taken and stored nothing.
+    pub(crate) fn is_good(&self) -> bool {
         let samples = self.samples as i64;
         (self.acknowledged_first, self.acknowledged_second) == (self.samples, self.samples)
             && (self.stored_first, self.stored_second, self.duplicates_second) == (samples, 0, samples)
@@ -47,26 +51,7 @@ pub(crate) fn run(args: &ResendArgs) -> Result<bool> {
     let scenario = args.payload.scenario()?;
     let payload = args.payload.payload(&scenario);
     let targets = Target::all(&args.target)?;
-    let target = targets.first().context("no server to send to")?;
-    let requests = Requests::build(&payload, &format!("{}{WRITE_PATH}", target.prefix()))?;
-    let running = target.start()?;
-    let mut client = Client::new(&running.address);
-    let before = Accounts::read(&mut client, &running.address)?.context("the server counts nothing in /metrics")?;
-    let first = send_all(&running, &scenario, &payload, &requests)?;
-    let between = quiet_accounts(&running, &mut client, Some(before))?.context("the server counts nothing")?;
-    let second = send_all(&running, &scenario, &payload, &requests)?;
-    let after = quiet_accounts(&running, &mut client, Some(before))?.context("the server counts nothing")?;
-    let report = ResendReport {
-        target: target.name(),
-        samples: payload.total_samples(),
-        acknowledged_first: first.acknowledged_samples(&payload),
-        acknowledged_second: second.acknowledged_samples(&payload),
-        stored_first: between.stored,
-        stored_second: after.since(between).stored,
-        duplicates_second: after.since(between).duplicate,
-        verification: read_back(&running.address, &payload, &first.acknowledged_by_sample(&payload))?,
-        first_refusal: first.first_refusal.or(second.first_refusal),
-    };
+    let report = resend(targets.first().context("no server to send to")?, &scenario, &payload)?;
     if args.json {
         print_json(&report)?;
     } else {
@@ -77,6 +62,32 @@ pub(crate) fn run(args: &ResendArgs) -> Result<bool> {
         print!("{}{}", table.text(), report.first_refusal.iter().map(|text| format!("  {text}\n")).collect::<String>());
     }
     Ok(report.is_good())
+}
+
+/// Writes a payload twice.
+///
+/// # Errors
+/// When the server cannot be started or reached, or counts nothing.
+pub(crate) fn resend(target: &Target, scenario: &Scenario, payload: &Payload) -> Result<ResendReport> {
+    let requests = Requests::build(payload, &format!("{}{WRITE_PATH}", target.prefix()))?;
+    let running = target.start()?;
+    let mut client = Client::new(&running.address);
+    let before = Accounts::read(&mut client, &running.address)?.context("the server counts nothing in /metrics")?;
+    let first = send_all(&running, scenario, payload, &requests)?;
+    let between = quiet_accounts(&running, &mut client, Some(before))?.context("the server counts nothing")?;
+    let second = send_all(&running, scenario, payload, &requests)?;
+    let after = quiet_accounts(&running, &mut client, Some(before))?.context("the server counts nothing")?;
+    Ok(ResendReport {
+        target: target.name(),
+        samples: payload.total_samples(),
+        acknowledged_first: first.acknowledged_samples(payload),
+        acknowledged_second: second.acknowledged_samples(payload),
+        stored_first: between.stored,
+        stored_second: after.since(between).stored,
+        duplicates_second: after.since(between).duplicate,
+        verification: read_back(&running.address, payload, &first.acknowledged_by_sample(payload))?,
+        first_refusal: first.first_refusal.or(second.first_refusal),
+    })
 }
 
 #[cfg(test)]

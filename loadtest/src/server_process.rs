@@ -69,6 +69,17 @@ impl Program {
         Ok(Program::Peer(peer, binary))
     }
 
+    /// The same with further arguments, which only our server takes.
+    pub(crate) fn with(&self, arguments: &[&str]) -> Program {
+        match self {
+            Program::InfraWatch(binary, before) => {
+                let all = before.iter().cloned().chain(arguments.iter().map(OsString::from));
+                Program::InfraWatch(binary.clone(), all.collect())
+            }
+            Program::Peer(..) => self.clone(),
+        }
+    }
+
     /// Its name in reports.
     pub(crate) fn name(&self) -> &'static str {
         match self {

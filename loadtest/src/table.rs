@@ -1,16 +1,21 @@
-//! The command `table`: the three reference loads, as a markdown table beside the targets and the peers' figures.
+//! The command `table`: the three reference loads, and what becomes of acknowledged samples, as a markdown table beside
+//! the targets and the peers' figures.
 //!
-//! Not here: queries (see `queries`). The peers' figures are constants, measured on one 2-core machine that server and
+//! Not here: queries (see `queries`); peers are not killed (no samples of theirs are kept apart from ours). The peers' figures are constants, measured on one 2-core machine that server and
 //! load generator shared; `--peer` measures them again in the same run, which is the fairer comparison.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
-use crate::cli::{MeasureArgs, TableArgs};
+use crate::claims::restart::{Restart, restart};
+use crate::cli::{CrashArgs, MeasureArgs, TableArgs};
+use crate::crash::crash_rounds;
 use crate::meter::unix_ms;
 use crate::payload::Payload;
 use crate::process_stats::machine;
-use crate::report::{Table, figures, mib};
+use crate::report::{Table, figures, grouped, mib};
+use crate::resend::resend;
 use crate::scenario::Scenario;
+use crate::server_process::ScratchDir;
 use crate::target::Target;
 use crate::write::{ProcessReport, WriteReport, measure};
 
@@ -82,6 +87,12 @@ const LOADS: [(&str, &[Line]); 3] = [
     ),
 ];
 
+/// Rounds of kill -9 in the table; the command `crash` makes more.
+const KILLS: usize = 5;
+
+/// A line that has no report of a load: name, target, peers, and what our server gave.
+type Kept = (&'static str, &'static str, [&'static str; 2], String);
+
 /// Runs the command; says whether nothing was lost.
 ///
 /// # Errors
@@ -107,10 +118,66 @@ pub(crate) fn run(args: &TableArgs) -> Result<bool> {
         let bad = reports.into_iter().filter(|report| !report.is_good());
         problems.extend(bad.map(|report| format!("{name}: {}: {}", report.target, trouble(&report))));
     }
+    if let Some(ours) = targets.iter().position(|target| target.our_program().is_some()) {
+        for (name, target, peers, figure) in kept(&targets[ours], args.shrink, &mut problems)? {
+            let measured = (0..targets.len()).map(|at| if at == ours { figure.clone() } else { "-".to_owned() });
+            table.row(name, [target, peers[0], peers[1]].map(str::to_owned).into_iter().chain(measured));
+        }
+    }
     let command: Vec<String> = std::env::args().skip(1).collect();
     println!("Machine: {}. Command: `loadtest {}`.\n\n{}", machine(), command.join(" "), table.markdown());
     problems.iter().for_each(|problem| eprintln!("{problem}"));
     Ok(problems.is_empty())
+}
+
+/// What is left of acknowledged samples after kills, and of those that are sent again.
+fn kept(target: &Target, shrink: usize, problems: &mut Vec<String>) -> Result<Vec<Kept>> {
+    let program = target.our_program().context("the server is not ours")?;
+    let fewer = |count: usize| (count / shrink.max(1)).max(1);
+    eprintln!("kill -9, {KILLS} times");
+    let args = CrashArgs {
+        rounds: KILLS,
+        seed: 1,
+        series: fewer(2000),
+        samples: 1000,
+        per_request: 500,
+        connections: 4,
+        server: None,
+        json: false,
+        server_args: Vec::new(),
+    };
+    let killed = crash_rounds(&args, program, &ScratchDir::new()?)?;
+    eprintln!("restart");
+    let Restart { ready_s, caught_up_s, lost, acknowledged } = restart(program, shrink)?;
+    eprintln!("resend");
+    let scenario = Scenario { series: fewer(10_000), samples: 100, ..Scenario::default() };
+    let resent = resend(target, &scenario, &Payload::ending_at(&scenario, unix_ms()))?;
+    for (is_good, what) in [
+        (killed.is_good(), "kill -9: samples are lost or others"),
+        (lost == 0, "restart: samples are lost or others"),
+        (resent.is_good(), "resend: refused, or stored a second time"),
+    ] {
+        problems.extend((!is_good).then(|| what.to_owned()));
+    }
+    let lost_of = |lost: usize, all: usize| format!("{lost} of {}", grouped(all as i64));
+    let again = lost_of(resent.stored_second as usize, resent.acknowledged_second);
+    let seconds = |seconds: f64| figures(seconds);
+    Ok(vec![
+        (
+            "acknowledged samples lost by kill -9, five times",
+            "0",
+            ["6.7-9.9 s of data", "0"],
+            lost_of(killed.lost + lost, killed.acknowledged + acknowledged),
+        ),
+        (
+            "restart after kill -9, 5 M samples in the journal, s to ready",
+            "0.35",
+            ["0.03-0.1", "0.19-0.35"],
+            seconds(ready_s),
+        ),
+        ("scores caught up after that, s", "2", ["-", "-"], caught_up_s.map_or("never".to_owned(), seconds)),
+        ("acknowledged samples sent again: stored twice", "0", ["all", "400"], again),
+    ])
 }
 
 fn cells(line: &Line, reports: &[WriteReport]) -> Vec<String> {

@@ -51,6 +51,14 @@ impl Target {
         }
     }
 
+    /// Our server's program, if that is it.
+    pub(crate) fn our_program(&self) -> Option<&Program> {
+        match self {
+            Target::Program(program) if program.is_ours() => Some(program),
+            _ => None,
+        }
+    }
+
     /// What stands before the paths of its URLs.
     pub(crate) fn prefix(&self) -> &str {
         match self {

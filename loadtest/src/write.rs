@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use crate::cli::{MeasureArgs, WriteArgs};
-use crate::http::Client;
+use crate::http::{Address, Client};
 use crate::meter::{Percentiles, Stopwatch};
 use crate::metrics_page::{Accounts, sum_of};
 use crate::payload::{Payload, WRITE_PATH};
@@ -138,7 +138,7 @@ pub(crate) fn measure(
     let outcome = send_all(&running, scenario, payload, &requests)?;
     let cpu_at_last_ack_s = running.server().map(|server| cpu_s(server.pid())).transpose()?;
     let drain = Stopwatch::start();
-    let scoring = scoring(&running, &mut client, &drain, args.drain_s)?;
+    let scoring = scoring(&running.address, &mut client, &drain, args.drain_s)?;
     std::thread::sleep(Duration::from_secs_f64((args.drain_s - drain.elapsed_s()).max(0.0)));
     let acknowledged = outcome.acknowledged_samples(payload);
     let process = match (running.server(), cpu_before_s.zip(cpu_at_last_ack_s)) {
@@ -234,10 +234,18 @@ fn compact(server: &Server, samples: f64) -> Result<CompactionReport> {
 }
 
 /// Waits until nothing waits to be scored, at most as long as the drain; `None` from a server that does not score.
-fn scoring(running: &Running, client: &mut Client, drain: &Stopwatch, drain_s: f64) -> Result<Option<ScoringReport>> {
+///
+/// # Errors
+/// When the server cannot be reached.
+pub(crate) fn scoring(
+    address: &Address,
+    client: &mut Client,
+    drain: &Stopwatch,
+    drain_s: f64,
+) -> Result<Option<ScoringReport>> {
     let mut before = None;
     loop {
-        let page = client.fetch(&running.address.get("/metrics", &[]))?;
+        let page = client.fetch(&address.get("/metrics", &[]))?;
         let page = String::from_utf8_lossy(page);
         let figures = sum_of(&page, "infrawatch_scored_total").zip(sum_of(&page, "infrawatch_scoring_skipped_total"));
         let Some((scored, skipped)) = figures else { return Ok(None) };

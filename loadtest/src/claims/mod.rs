@@ -8,9 +8,11 @@
 mod api;
 mod beside;
 mod day;
+mod expiry;
 mod fleet;
 mod freshness;
 mod memory;
+pub(crate) mod restart;
 mod training;
 
 use std::ffi::OsString;
@@ -31,7 +33,8 @@ use crate::target::our_server;
 /// What the command `claims` takes.
 #[derive(Debug, Args)]
 pub(crate) struct ClaimsArgs {
-    /// Only these: fleet, freshness, freshness-100k, training, api, beside, day, memory
+    /// Only these: fleet, freshness, freshness-100k, training, api, beside, day, memory, expiry,
+    /// restart
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Run those that last a fixed time (fleet, freshness, api, beside) for this long instead of a minute to five
@@ -103,8 +106,13 @@ struct Running {
 impl Bench {
     /// Our server on an empty directory.
     fn start(&self) -> Result<Running> {
+        self.start_with(&[])
+    }
+
+    /// The same with further arguments.
+    fn start_with(&self, arguments: &[&str]) -> Result<Running> {
         let scratch = ScratchDir::new()?;
-        let server = Server::start(&self.program, &scratch.path().join("data"))?;
+        let server = Server::start(&self.program.with(arguments), &scratch.path().join("data"))?;
         Ok(Running { server, _scratch: scratch })
     }
 
@@ -121,7 +129,7 @@ struct Measurement {
     measure: fn(&Bench) -> Result<Vec<Claim>>,
 }
 
-const MEASUREMENTS: [Measurement; 8] = [
+const MEASUREMENTS: [Measurement; 10] = [
     Measurement { name: "fleet", row: "PROD-001", measure: fleet::measure },
     Measurement { name: "freshness", row: "PERF-003, PERF-004", measure: freshness::at_6k },
     Measurement { name: "freshness-100k", row: "PERF-004", measure: freshness::at_100k },
@@ -130,6 +138,8 @@ const MEASUREMENTS: [Measurement; 8] = [
     Measurement { name: "beside", row: "PERF-006", measure: beside::measure },
     Measurement { name: "day", row: "PERF-007, PERF-008, PERF-009", measure: day::measure },
     Measurement { name: "memory", row: "PERF-008", measure: memory::measure },
+    Measurement { name: "expiry", row: "STO-011", measure: expiry::measure },
+    Measurement { name: "restart", row: "restart", measure: restart::measure },
 ];
 
 /// Runs the command; says whether no claim was missed.
