@@ -1,6 +1,6 @@
 //! The command line of the load generator.
 //!
-//! Not here: what the commands do, nor the arguments of `scenario`, `claims`, `snmp` and `soak`, which stand with what they do.
+//! Not here: what the commands do, nor the arguments of `scenario`, `claims`, `readers`, `snmp` and `soak`, which stand with what they do.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use crate::claims::ClaimsArgs;
 use crate::meter::unix_ms;
 use crate::payload::Payload;
 use crate::plan::ScenarioArgs;
+use crate::readers::ReadersArgs;
 use crate::scenario::{Order, Scenario};
 use crate::server_process::Peer;
 use crate::snmp::SnmpArgs;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Claims(ClaimsArgs),
     /// Write day after day of samples and watch memory, disk and health
     Soak(SoakArgs),
+    /// Write beside stuck and heavy readers, and time small reads meanwhile
+    Readers(ReadersArgs),
     /// Simulate devices that the server polls by SNMP, and compare every rate it stores with the truth
     Snmp(SnmpArgs),
 }

@@ -23,6 +23,7 @@ mod payload;
 mod plan;
 mod process_stats;
 mod queries;
+mod readers;
 mod remote_write_message;
 mod report;
 mod resend;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Scenario(args) => plan::run(&args),
         Command::Claims(args) => claims::run(&args),
         Command::Soak(args) => soak::run(&args),
+        Command::Readers(args) => readers::run(&args),
         Command::Snmp(args) => snmp::run(&args),
     };
     match outcome {

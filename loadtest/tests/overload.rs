@@ -26,3 +26,21 @@ fn a_flood_loses_only_what_is_counted_and_starves_nobody() {
     assert!(report["kernel_drops"].as_i64() > Some(0), "no flood: {report}");
     assert!(report["peak_rss_bytes"].as_u64() < Some(200 << 20), "{report}");
 }
+
+#[test]
+fn stuck_and_heavy_readers_cost_no_sample() {
+    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["readers", "--json", "--series", "2000", "--samples", "10", "--rate", "20000"])
+        .args(["--stuck", "60", "--heavy", "8", "--server"])
+        .arg(server())
+        .output()
+        .expect("the load generator starts");
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // How soon anything was answered is for the machine at hand to say, not for a test.
+    let reports: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}\n{stderr}"));
+    let parts = reports[0]["parts"].as_array().expect("the load has parts");
+    assert_eq!(parts.len(), 3, "{reports}");
+    assert!(parts.iter().all(|part| part["acknowledged"] == 20_000), "{reports}");
+    assert!(parts[1]["reads"].as_array().is_some_and(|reads| reads.len() == 4), "{reports}");
+    assert_eq!((&parts[2]["stuck_connected"], &parts[2]["refused_reads"]), (&60.into(), &0.into()), "{reports}");
+}
