@@ -26,7 +26,8 @@ RUN apt-get update \
     && install -d -o infrawatch -g infrawatch -m 750 /var/lib/infrawatch
 COPY --from=build /out/infrawatch /usr/local/bin/infrawatch
 
-# Inside, every address; the ports published outside decide who can reach it.
+# Inside, every address; the ports published outside decide who can reach it. Without INFRAWATCH_ACCESS_USERS_FILE it does
+# not start unless INFRAWATCH_HTTP_ALLOW_PUBLIC=true says that everybody who can reach it may ask (docs/access.md).
 ENV INFRAWATCH_HTTP_LISTEN=0.0.0.0:8080 \
     INFRAWATCH_STATSD_LISTEN=0.0.0.0:8125 \
     INFRAWATCH_STORAGE_DATA_DIR=/var/lib/infrawatch

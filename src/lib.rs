@@ -37,7 +37,9 @@
 //! - `storage` (a crate): series identity, partitions, journal, checkpoints, blocks. Has never heard of a protocol.
 //! - `protocols` (a crate): bytes in, borrowed views out. Has never heard of a disk.
 //! - [`config`], [`clock`], [`self_metrics`], [`logging`]: what everyone may use.
-//! - [`metric_metadata`]: what senders say of metric families. [`snmp_counters`]: what the poller counts.
+//! - [`access`]: users, their roles and secrets, and what each path needs.
+//! - [`metric_metadata`]: what senders say of metric families. [`snmp_counters`]: what the poller counts. [`service_counters`]: what
+//!   the HTTP service counts.
 //! - `nearest`: which name a mistyped name was probably meant to be.
 //! - [`series_file`]: files of samples (CSV, JSON) as rows.
 //! - [`analysis`]: what is usual for a series, one sample at a time, and what it will do next; pure computation.
@@ -49,12 +51,14 @@
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
 //! - [`query`]: PromQL over `storage::Store`.
 //! - [`pull`]: models trained on request on the answer of an expression.
+//! - [`watch`]: expressions that are evaluated again and again and judged by named detectors.
 //! - [`api`]: HTTP pages, one file a resource; [`http_server`] the connections under them.
 //! - [`service_manager`]: what systemd is told. [`server`]: the only assembly point. [`cli`]: the commands.
 //!
 //! A module imports what lies downstream of it in the flow, never upstream; `house_rules` reads the sources and fails
 //! where one does.
 
+pub mod access;
 pub mod analysis;
 pub mod anomaly;
 pub mod api;
@@ -73,10 +77,12 @@ pub mod query;
 pub mod self_metrics;
 pub mod series_file;
 pub mod server;
+pub mod service_counters;
 pub mod service_manager;
 pub mod shard;
 pub mod snmp_counters;
 pub mod synthetic;
+pub mod watch;
 
 pub use analysis::forecast::ForecastEngine;
 pub use analysis::{DetectionPipeline, EnsembleConfig, EnsembleDetector};

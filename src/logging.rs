@@ -10,13 +10,16 @@ use crate::clock;
 use crate::config::{Level, Log, LogFormat};
 use std::fmt::{self, Write};
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::Registry;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::reload::{self, Handle};
 
 const OUR_CRATES: [&str; 3] = ["infrawatch", "storage", "protocols"];
 
@@ -26,20 +29,36 @@ const OUR_CRATES: [&str; 3] = ["infrawatch", "storage", "protocols"];
 /// If it was called before.
 pub fn init(settings: &Log) {
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing::subscriber::set_global_default(subscriber(settings, colour, std::io::stderr))
-        .expect("logging is set up once, by the command that serves");
+    let (subscriber, handle) = subscriber(settings, colour, std::io::stderr);
+    tracing::subscriber::set_global_default(subscriber).expect("logging is set up once, by the command that serves");
+    // It was not set before, or the line above would have failed.
+    let _ = FILTER.set(handle);
 }
 
-fn subscriber<W>(settings: &Log, colour: bool, writer: W) -> impl Subscriber + Send + Sync
+/// Changes the least important message that is still logged, from now on.
+pub fn set_level(level: Level) {
+    if let Some(handle) = FILTER.get() {
+        // It fails only when nothing logs any more.
+        let _ = handle.reload(targets(level));
+    }
+}
+
+/// What is left out by whatever logs for the process.
+static FILTER: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
+
+fn targets(level: Level) -> Targets {
+    let level = filter_of(level);
+    Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(OUR_CRATES.map(|name| (name, level)))
+}
+
+fn subscriber<W>(settings: &Log, colour: bool, writer: W) -> (impl Subscriber + Send + Sync, Handle<Targets, Registry>)
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let level = filter_of(settings.level);
-    let targets =
-        Targets::new().with_default(level.min(LevelFilter::WARN)).with_targets(OUR_CRATES.map(|name| (name, level)));
+    let (targets, handle) = reload::Layer::new(targets(settings.level));
     let lines = Lines { format: settings.format, colour };
     let layer = tracing_subscriber::fmt::layer().event_format(lines).with_ansi(colour).with_writer(writer);
-    tracing_subscriber::registry().with(targets).with(layer)
+    (tracing_subscriber::registry().with(targets).with(layer), handle)
 }
 
 fn filter_of(level: Level) -> LevelFilter {
@@ -207,7 +226,7 @@ mod tests {
     fn logged(level: Level, format: LogFormat, colour: bool, events: impl FnOnce()) -> String {
         let sink = Sink::default();
         let writer = sink.clone();
-        let subscriber = subscriber(&Log { level, format }, colour, move || writer.clone());
+        let (subscriber, _) = subscriber(&Log { level, format }, colour, move || writer.clone());
         tracing::subscriber::with_default(subscriber, events);
         String::from_utf8(sink.0.lock().unwrap().clone()).unwrap()
     }

@@ -7,6 +7,7 @@
 //! Invariant: counters only rise while the process lives; an observation is counted as received exactly once and as
 //! exactly one of the others exactly once.
 
+pub use crate::service_counters::{HttpCounters, ReloadCounters, StreamCounters};
 pub use crate::snmp_counters::{SnmpCounters, TrapCounters};
 
 use std::collections::BTreeMap;
@@ -397,6 +398,11 @@ impl ScoringCounters {
         self.lag_ms.iter().map(|lag_ms| lag_ms.load(Ordering::Relaxed)).max().unwrap_or(0)
     }
 
+    /// The lag of every shard, in milliseconds.
+    pub fn lags_ms(&self) -> impl Iterator<Item = u64> {
+        self.lag_ms.iter().map(|lag_ms| lag_ms.load(Ordering::Relaxed))
+    }
+
     /// How many steps down the ladder the shard stands that is the furthest down.
     pub fn step_max(&self) -> u64 {
         self.steps.iter().map(|step| step.load(Ordering::Relaxed)).max().unwrap_or(0)
@@ -437,6 +443,12 @@ pub struct SelfMetrics {
     pub scoring: ScoringCounters,
     /// Of the SNMP poller.
     pub snmp: SnmpCounters,
+    /// Of answers over HTTP.
+    pub http: HttpCounters,
+    /// Of live streams.
+    pub streams: StreamCounters,
+    /// Of reading the settings again.
+    pub reloads: ReloadCounters,
 }
 
 impl SelfMetrics {

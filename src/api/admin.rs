@@ -1,10 +1,11 @@
 //! What an operator asks of the running server: `POST /-/compact` and `POST /-/snapshot?dir=DIR`.
 //!
-//! Not here: roles; until access is configured only peers on loopback may ask.
+//! `POST /-/reload` reads the settings, users and certificates again.
+//!
+//! Not here: who may ask (see `guard`).
 
-use crate::http_server::Peer;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -13,15 +14,31 @@ use serde::Deserialize;
 use serde_json::json;
 use std::io::ErrorKind::AlreadyExists;
 use std::path::PathBuf;
+use std::sync::Arc;
 use storage::{SnapshotReport, Store, StoreError};
 use tokio::sync::oneshot;
 
-/// The routes, at the root.
-pub fn router(store: Store) -> Router {
-    Router::new()
+/// Reads settings again; the text says what is in force now, the error what is wrong.
+pub type Reload = Arc<dyn Fn() -> Result<String, String> + Send + Sync>;
+
+/// The routes, at the root; what cannot be read again has no path for it.
+pub fn router(store: Store, reload: Option<Reload>) -> Router {
+    let of_store = Router::new()
         .route("/-/compact", post(compact).put(compact))
         .route("/-/snapshot", post(snapshot).put(snapshot))
-        .with_state(store)
+        .with_state(store);
+    match reload {
+        Some(reload) => of_store.route("/-/reload", post(reread).put(reread).with_state(reload)),
+        None => of_store,
+    }
+}
+
+async fn reread(State(reload): State<Reload>) -> Response {
+    match tokio::task::spawn_blocking(move || reload()).await {
+        Ok(Ok(said)) => (StatusCode::OK, format!("{said}\n")).into_response(),
+        Ok(Err(what)) => (StatusCode::INTERNAL_SERVER_ERROR, format!("nothing was changed: {what}\n")).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
 }
 
 /// Where a snapshot is to go.
@@ -31,14 +48,7 @@ struct Asked {
 }
 
 /// Copies the store to a directory of the server's machine.
-async fn snapshot(
-    State(store): State<Store>,
-    Extension(Peer(peer)): Extension<Peer>,
-    asked: Result<Query<Asked>, QueryRejection>,
-) -> Response {
-    if !peer.ip().to_canonical().is_loopback() {
-        return (StatusCode::FORBIDDEN, "only peers on loopback may ask for a snapshot\n").into_response();
-    }
+async fn snapshot(State(store): State<Store>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
     let dir = match asked {
         Ok(Query(Asked { dir })) if dir.is_absolute() => dir,
         Ok(_) => return (StatusCode::BAD_REQUEST, "dir must be an absolute path\n").into_response(),
@@ -71,10 +81,7 @@ async fn snapshot(
     }
 }
 
-async fn compact(State(store): State<Store>, Extension(Peer(peer)): Extension<Peer>) -> Response {
-    if !peer.ip().to_canonical().is_loopback() {
-        return (StatusCode::FORBIDDEN, "only peers on loopback may compact\n").into_response();
-    }
+async fn compact(State(store): State<Store>) -> Response {
     let (answer, answered) = oneshot::channel();
     let asked = store.compact(Box::new(move |result| {
         // The peer that asked may have left; the work is done all the same.

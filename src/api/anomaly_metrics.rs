@@ -12,6 +12,7 @@ use crate::analysis::{detector_names, detectors};
 use crate::anomaly::ENSEMBLE;
 use crate::pull::Judged;
 use crate::shard::questions::ModelBoard;
+use crate::watch::Watched;
 use std::sync::atomic::Ordering;
 use storage::Store;
 use storage::series::NAME_LABEL;
@@ -29,11 +30,20 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
     out.gauge("infrawatch_models", "Series with a model.");
     out.sample("infrawatch_models", &[], page.board.models_loaded());
     book(page, out);
-    let scores = most_unusual(&page.store, &page.board, page.names_max);
+    let watched = page.watched.all();
+    // A watched expression that is called like a metric stands for it, or there would be two lines of one series.
+    let is_watched = |name: &str| watched.iter().any(|(watched, _)| watched == name);
+    let mut scores = most_unusual(&page.store, &page.board, page.names_max);
+    scores.retain(|scores| !is_watched(&scores.name));
     out.gauge("anomaly_score", "How unusual the newest samples are, 0 to 1: the most of a metric's series.");
     for scores in &scores {
         for (detector, score) in [(ENSEMBLE, scores.all)].iter().chain(&scores.each) {
             out.sample("anomaly_score", &[("metric_name", &scores.name), ("detector_type", detector)], score);
+        }
+    }
+    for (name, one) in &watched {
+        if let Some(score) = one.score {
+            out.sample("anomaly_score", &[("metric_name", name), ("detector_type", &one.detector)], score);
         }
     }
     out.gauge("anomaly_detection_latency_seconds", "What a detector takes for one sample, as measured last.");
@@ -50,12 +60,36 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
     out.sample("infrawatch_detector_errors_total", &[], failed);
     out.counter("anomaly_detected_total", "Anomalies by the severities they reached and the detectors that agreed.");
     let detected = page.book.detected();
-    for (name, count) in detected.iter() {
+    for (name, count) in detected.iter().filter(|(name, _)| !is_watched(name)) {
         let labels =
             [("metric_name", name), ("detector_type", &*count.detector), ("severity", count.severity.as_str())];
         out.sample("anomaly_detected_total", &labels, count.count);
     }
+    for (name, one) in &watched {
+        for (severity, count) in [("high", one.high), ("medium", one.medium)] {
+            let labels = [("metric_name", name.as_str()), ("detector_type", &one.detector), ("severity", severity)];
+            out.sample("anomaly_detected_total", &labels, count);
+        }
+    }
+    expressions(&watched, out);
     pull(page, out);
+}
+
+/// How watching expressions goes.
+fn expressions(watched: &[(String, Watched)], out: &mut Exposition) {
+    let took = "infrawatch_watch_evaluation_seconds";
+    out.gauge(took, "How long evaluating and judging a watched expression took last.");
+    for (metric, one) in watched {
+        out.sample(took, &[("metric_name", metric)], one.latency_s);
+    }
+    let mut counter = |name: &str, help: &str, value: fn(&Watched) -> u64| {
+        out.counter(name, help);
+        for (metric, one) in watched {
+            out.sample(name, &[("metric_name", metric)], value(one));
+        }
+    };
+    counter("infrawatch_watch_evaluations_total", "Times a watched expression was evaluated.", |one| one.evaluations);
+    counter("infrawatch_watch_errors_total", "Times a watched expression could not be evaluated.", |one| one.errors);
 }
 
 /// What models trained on request last said, under the names that the service they stand in for had.

@@ -6,12 +6,14 @@
 //! Not here: who may ask (see `access`), compression (see `compress`).
 
 use crate::clock;
+use crate::self_metrics::SelfMetrics;
 use axum::Router;
 use axum::body::{Body, HttpBody, to_bytes};
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -26,9 +28,9 @@ const TAGGED_BYTES_MAX: u64 = 16 << 20;
 #[derive(Debug, Clone)]
 pub struct RequestId(pub HeaderValue);
 
-/// The same routes with what every answer has.
-pub fn common(router: Router) -> Router {
-    router.layer(middleware::from_fn(identify))
+/// The same routes with what every answer has; each is counted.
+pub fn common(router: Router, metrics: Arc<SelfMetrics>) -> Router {
+    router.layer(middleware::from_fn_with_state(metrics, identify))
 }
 
 /// The same routes, whose whole answers to GET carry a tag and are not sent to who has them.
@@ -36,13 +38,14 @@ pub fn conditional<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Route
     router.layer(middleware::from_fn(tag))
 }
 
-async fn identify(mut request: Request, next: Next) -> Response {
+async fn identify(State(metrics): State<Arc<SelfMetrics>>, mut request: Request, next: Next) -> Response {
     let id = chosen(request.headers()).unwrap_or_else(fresh);
     request.extensions_mut().insert(RequestId(id.clone()));
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let began = clock::monotonic();
     let mut response = next.run(request).await;
     let status = response.status();
+    metrics.http.count(status.as_u16(), began.elapsed());
     if status.is_server_error() {
         let took_ms = began.elapsed().as_millis() as u64;
         let id = id.to_str().unwrap_or("");
@@ -134,7 +137,7 @@ mod tests {
         for (name, value) in headers {
             request = request.header(name, *value);
         }
-        common(router).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+        common(router, Arc::default()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
     }
 
     #[tokio::test]

@@ -2,13 +2,15 @@
 //!
 //! Not here: the counting (see `self_metrics`), what the process uses (see `process`).
 
-use super::{anomaly_metrics, process};
+use super::{anomaly_metrics, process, service_metrics};
+use crate::access::Guard;
 use crate::anomaly::book::Book;
 use crate::metric_metadata::MetricBook;
 use crate::pull::PullGauges;
 use crate::query::Room;
 use crate::self_metrics::{DropReason, Rejection, SelfMetrics, Source, SourceCounters};
 use crate::shard::questions::ModelBoard;
+use crate::watch::WatchBoard;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -21,6 +23,16 @@ use storage::Store;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Asks for the batches that wait for each shard, and the most that may.
+#[derive(Clone)]
+pub struct Queues(pub Arc<dyn Fn() -> Vec<(usize, usize)> + Send + Sync>);
+
+impl std::fmt::Debug for Queues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Queues(..)")
+    }
+}
 
 /// What the page shows.
 #[derive(Debug, Clone)]
@@ -41,6 +53,14 @@ pub struct MetricsPage {
     pub queries: Arc<Room>,
     /// What models trained on request last said.
     pub pull: Arc<PullGauges>,
+    /// What watched expressions came to.
+    pub watched: Arc<WatchBoard>,
+    /// Who may ask, where somebody is kept from it.
+    pub guard: Option<Arc<Guard>>,
+    /// What waits for the shards.
+    pub queues: Queues,
+    /// How many anomalies a series may have in 30 days of normal data.
+    pub budget: f64,
     /// The clock.
     pub now_ms: fn() -> i64,
 }
@@ -82,6 +102,19 @@ impl Exposition {
 
     pub(super) fn gauge(&mut self, name: &str, help: &str) {
         self.heading(name, "gauge", help);
+    }
+
+    /// Writes a whole histogram: how many are within each bound, and beyond all of them.
+    pub(super) fn histogram(&mut self, name: &str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {
+        self.heading(name, "histogram", help);
+        let mut all = 0;
+        for (at, count) in counts.iter().enumerate() {
+            all += count;
+            let bound = bounds.get(at).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+            self.sample(&format!("{name}_bucket"), &[("le", &bound)], all);
+        }
+        self.sample(&format!("{name}_sum"), &[], sum);
+        self.sample(&format!("{name}_count"), &[], all);
     }
 
     fn heading(&mut self, family: &str, kind: &str, help: &str) {
@@ -127,6 +160,7 @@ impl MetricsPage {
         self.scoring(out);
         self.snmp(out);
         self.store(out);
+        service_metrics::write(self, out);
         anomaly_metrics::write(self, out);
         process::write(|name, kind, help, value| {
             match kind {

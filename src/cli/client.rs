@@ -3,7 +3,7 @@
 //! Not here: what is asked (see the commands).
 
 use super::CliError;
-use crate::config::Listen;
+use crate::config::{Listen, TOKEN_VARIABLE};
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -15,27 +15,39 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// Asks and sends within a time limit.
+/// Asks and sends within a time limit, with the token of the environment if there is one.
 #[derive(Debug)]
-pub(super) struct Client(ureq::Agent);
+pub(super) struct Client {
+    agent: ureq::Agent,
+    authorization: Option<String>,
+}
 
 impl Client {
     /// A client whose every request may take so long.
     pub(super) fn new(timeout: Duration) -> Self {
         // A proxy of the environment would be asked for a loopback address of its own.
         let settings = ureq::Agent::config_builder().proxy(None).timeout_global(Some(timeout));
-        Self(settings.http_status_as_error(false).build().new_agent())
+        let agent = settings.http_status_as_error(false).build().new_agent();
+        let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
+        Self { agent, authorization: token.map(|token| format!("Bearer {token}")) }
+    }
+
+    fn signed<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.authorization {
+            Some(value) => request.header("authorization", value),
+            None => request,
+        }
     }
 
     /// GET; the error says why there was no answer.
     pub(super) fn get(&self, url: &str) -> Result<Answer, String> {
-        self.0.get(url).call().map_err(reason).map(read)
+        self.signed(self.agent.get(url)).call().map_err(reason).map(read)
     }
 
     /// GET with parameters, which are percent-encoded, of an answer of any length.
     pub(super) fn get_with(&self, url: &str, parameters: &[(&str, String)]) -> Result<Answer, String> {
         let pairs = parameters.iter().map(|(name, value)| (*name, value.as_str()));
-        let mut answer = self.0.get(url).query_pairs(pairs).call().map_err(reason)?;
+        let mut answer = self.signed(self.agent.get(url)).query_pairs(pairs).call().map_err(reason)?;
         let body = answer.body_mut().with_config().limit(u64::MAX).read_to_string().map_err(reason)?;
         Ok(Answer { status: answer.status().as_u16(), body })
     }
@@ -43,7 +55,7 @@ impl Client {
     /// GET with parameters of an answer that goes on to `out` as it comes; any other status than 200 is an error.
     pub(super) fn download(&self, url: &str, parameters: &[(&str, String)], out: &mut dyn Write) -> Result<(), String> {
         let pairs = parameters.iter().map(|(name, value)| (*name, value.as_str()));
-        let answer = self.0.get(url).query_pairs(pairs).call().map_err(reason)?;
+        let answer = self.signed(self.agent.get(url)).query_pairs(pairs).call().map_err(reason)?;
         if answer.status().as_u16() != 200 {
             let Answer { status, body } = read(answer);
             return Err(format!("status {status}: {}", body.trim_end()));
@@ -54,7 +66,11 @@ impl Client {
 
     /// POST of JSON; the error says why there was no answer.
     pub(super) fn post_json(&self, url: &str, body: &str) -> Result<Answer, String> {
-        self.0.post(url).header("content-type", "application/json").send(body).map_err(reason).map(read)
+        self.signed(self.agent.post(url))
+            .header("content-type", "application/json")
+            .send(body)
+            .map_err(reason)
+            .map(read)
     }
 }
 

@@ -1,14 +1,17 @@
-//! `infrawatch config check` and `config print`: are the settings right, what are they, and where from.
+//! `infrawatch config`: are the settings right, what are they, and where from; and the lines that a user needs.
 //!
 //! Not here: building the settings (see `config`).
 
+use super::import::import;
 use super::output::{Rows, write_text};
 use super::settings::{environment, load, sources, warn};
 use super::{CliError, Global};
+use crate::access::{self, SecretHash, Users};
 use crate::config::{self, Config, ConfigErrors, KEYS, Origin};
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigCommand {
@@ -30,6 +33,22 @@ enum Action {
         #[arg(long)]
         defaults: bool,
     },
+    /// Turn settings of others into ours: prometheus.yml, metrics.yaml, pipeline.yaml
+    Import {
+        /// The YAML file
+        file: PathBuf,
+    },
+    /// Make a user's secret, and the lines that the file of users needs
+    User {
+        /// Letters, digits, _ and -
+        name: String,
+        /// What the user may do; several with commas
+        #[arg(long = "role", value_delimiter = ',', required = true)]
+        roles: Vec<RoleWord>,
+        /// Read the secret from standard input instead of making one
+        #[arg(long)]
+        stdin: bool,
+    },
     /// Same as print --defaults
     #[command(hide = true)]
     PrintDefaults,
@@ -39,9 +58,62 @@ impl ConfigCommand {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
         match &self.action {
             Action::Check { file } => check(global, file.clone()),
+            Action::Import { file } => carry_over(global, file),
+            Action::User { name, roles, stdin } => user(global, name, roles, *stdin),
             Action::Print { defaults: false } => rows(&load(global, Vec::new())?.config).write(global),
             Action::Print { defaults: true } | Action::PrintDefaults => rows(&Config::default()).write(global),
         }
+    }
+}
+
+fn carry_over(global: &Global, file: &Path) -> Result<(), CliError> {
+    let failed = |what: String| CliError::Failed(format!("{}: {what}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+    let imported = import(&text).map_err(failed)?;
+    // Whoever reads the result must know what is missing from it, quiet or not.
+    imported.notes.iter().for_each(|note| eprintln!("{}, {note}", file.display()));
+    write_text(global, &imported.toml)
+}
+
+/// A role as it is typed.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RoleWord {
+    Read,
+    Write,
+    Admin,
+}
+
+impl RoleWord {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+fn user(global: &Global, name: &str, roles: &[RoleWord], from_stdin: bool) -> Result<(), CliError> {
+    let secret = if from_stdin { read_secret() } else { access::new_secret() };
+    let hashed = secret.and_then(|secret| Ok((SecretHash::of(&secret)?, secret)));
+    let (hash, secret) = hashed.map_err(|error| CliError::Failed(format!("no secret: {error}")))?;
+    let roles: Vec<String> = roles.iter().map(|role| format!("\"{}\"", role.word())).collect();
+    let text = format!("[[user]]\nname = \"{name}\"\nroles = [{}]\nsecret = \"{hash}\"\n", roles.join(", "));
+    // The same reader that the server has says what is wrong with the name.
+    Users::parse(&text).map_err(|(_, what)| CliError::Usage(what))?;
+    if !from_stdin && !global.quiet {
+        eprintln!("shown once: the bearer token is {name}.{secret}, the password {secret}");
+    }
+    write_text(global, &text)
+}
+
+fn read_secret() -> io::Result<String> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    let secret = line.trim_end_matches(['\r', '\n']).to_owned();
+    match secret.len() {
+        8.. => Ok(secret),
+        _ => Err(io::Error::other("standard input gave fewer than 8 bytes")),
     }
 }
 

@@ -31,6 +31,7 @@ mod version;
 mod client;
 mod detect_named;
 mod error;
+mod import;
 mod labels;
 mod named;
 mod output;

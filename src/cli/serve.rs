@@ -2,9 +2,9 @@
 //!
 //! Not here: the server itself, its start-up line and its signals (see `server`).
 
-use super::settings::{flag, load};
+use super::settings::{environment, flag, sources, warn};
 use super::{CliError, Global};
-use crate::{logging, server};
+use crate::{config, logging, server};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -35,8 +35,10 @@ impl Serve {
             flag("snmp.devices_file", "--snmp-devices", self.snmp_devices.as_ref()),
             flag("storage.retention", "--retention", self.retention.as_ref()),
         ];
-        let config = load(global, flags.into_iter().flatten().collect())?.config;
-        logging::init(&config.log);
-        server::run(config).map_err(|error| CliError::Failed(format!("{error:#}")))
+        let sources = sources(global, flags.into_iter().flatten().collect(), environment());
+        let loaded = config::load(&sources)?;
+        warn(global, &loaded);
+        logging::init(&loaded.config.log);
+        server::run(loaded, sources).map_err(|error| CliError::Failed(format!("{error:#}")))
     }
 }

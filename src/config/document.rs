@@ -149,7 +149,7 @@ mod tests {
         let of = |name| toml_value(KEYS.iter().find(|key| key.name == name).unwrap());
         assert_eq!(of("storage.max_series"), "5_000_000");
         assert_eq!(of("query.max_points"), "11_000");
-        assert_eq!(of("http.max_connections"), "1024");
+        assert_eq!(of("http.max_connections"), "4096");
         assert_eq!(of("storage.journal_dir"), "\"\"");
     }
 }

@@ -19,8 +19,8 @@ pub enum ConfigError {
     },
     /// The settings file is YAML.
     #[error(
-        "{} is yaml and settings are toml: write them as docs/configuration.md shows \
-         (infrawatch config import, which will convert such files, is not there yet)",
+        "{} is yaml and settings are toml: infrawatch config import {} turns it into such, as far as it can",
+        path.display(),
         path.display()
     )]
     Yaml {

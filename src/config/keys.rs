@@ -17,7 +17,7 @@ use super::kinds::{
 };
 use super::statsd_kinds::{Containers, Dialect, OptionalFile, Shares};
 use super::table::{Key, Origin, at_most_one, read, settings};
-use super::text_kinds::Text;
+use super::text_kinds::{Cadence, DayTime, Text};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -32,8 +32,24 @@ settings! {
         max_decompressed_bytes: u64 as Bytes = "64MiB" in "1KiB" to "4GiB",
         /// Room for the bodies of all write requests in work together; further requests wait for it.
         max_in_flight_bytes: u64 as Bytes = "256MiB" in "1MiB" to "64GiB",
-        /// Connections served at the same time; further ones wait to be accepted.
-        max_connections: usize as Count = "1024" in "1" to "1000000",
+        /// Connections served at the same time; further ones wait to be accepted. The limit of open files is raised to fit.
+        max_connections: usize as Count = "4096" in "1" to "1000000",
+        /// Live streams (/api/v1/stream) read at the same time; further ones are refused.
+        max_streams: usize as Count = "200" in "0" to "100000",
+        /// Whether an address that others can reach may be listened at although no access is configured.
+        allow_public: bool as Switch = "false",
+        /// The certificate, or a chain of them, as PEM: with it HTTPS is spoken; read again when it changes; empty speaks HTTP.
+        tls_cert_file: Option<PathBuf> as OptionalFile = "",
+        /// The certificate's key, as PEM.
+        tls_key_file: Option<PathBuf> as OptionalFile = "",
+    }
+
+    /// Who may ask. Without users, everybody who reaches the address may, and only this machine may do the server's upkeep.
+    access: Access {
+        /// The file of users (docs/access.md), read again when it changes; empty configures no access.
+        users_file: Option<PathBuf> as OptionalFile = "",
+        /// Requests a second of one user, or of one address where no user is known, twice as many at once; 0 is no limit.
+        requests_per_second: f64 as Number = "0" in "0" to "1000000",
     }
 
     /// Prometheus remote write.
@@ -208,6 +224,16 @@ settings! {
         prometheus_url: String as Text = "" or "PROMETHEUS_URL",
         /// The directory of these models; empty puts it inside data_dir.
         model_dir: Option<PathBuf> as OptionalFolder = "" or "MODEL_DIR",
+        /// When these models are trained again every day, in UTC; "off" leaves them as they are.
+        retrain_at: Option<u32> as DayTime = "02:00",
+    }
+
+    /// Expressions that are judged again and again by detectors of their own (docs/watching.md).
+    watch: Watch {
+        /// The file that lists them, read again when it changes; empty watches none.
+        file: Option<PathBuf> as OptionalFile = "",
+        /// How often they are evaluated; a bare number counts seconds.
+        interval: Duration as Cadence = "1m" in "1s" to "1d" or "CHECK_INTERVAL",
     }
 
     /// The server's own metrics, at /metrics.

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// The variable that names the settings file when no flag does.
 pub const CONFIG_VARIABLE: &str = "INFRAWATCH_CONFIG";
 
+/// The variable that holds the token by which commands say who asks.
+pub const TOKEN_VARIABLE: &str = "INFRAWATCH_TOKEN";
+
 const PREFIX: &str = "INFRAWATCH_";
 
 /// A setting given on the command line.
@@ -99,19 +102,49 @@ fn variable<'a>(sources: &'a Sources, name: &str) -> Option<&'a str> {
 
 /// Rules that concern two keys at once.
 fn conflict(config: &Config) -> Option<ConfigError> {
+    retention(config).or_else(|| certificate(config)).or_else(|| public(config))
+}
+
+fn wrong(config: &Config, name: &str, what: impl Into<String>) -> Option<ConfigError> {
+    let key = KEYS.iter().find(|key| key.name == name)?;
+    Some(ConfigError::Conflict { origin: config.origin(key).clone(), key: key.name, what: what.into() })
+}
+
+fn certificate(config: &Config) -> Option<ConfigError> {
+    match (&config.http.tls_cert_file, &config.http.tls_key_file) {
+        (Some(_), None) => wrong(config, "http.tls_cert_file", "needs http.tls_key_file"),
+        (None, Some(_)) => wrong(config, "http.tls_key_file", "needs http.tls_cert_file"),
+        _ => None,
+    }
+}
+
+/// An address that others can reach wants access to be configured.
+fn public(config: &Config) -> Option<ConfigError> {
+    let address = config.http.listen.addr()?;
+    let is_open = config.http.allow_public || config.access.users_file.is_some();
+    if is_open || address.ip().to_canonical().is_loopback() {
+        return None;
+    }
+    let what = format!(
+        "{address} can be reached by others and no access is configured: \
+         set access.users_file, or http.allow_public = true to let everybody in"
+    );
+    wrong(config, "http.listen", what)
+}
+
+fn retention(config: &Config) -> Option<ConfigError> {
     let storage = &config.storage;
     if storage.retention.is_zero() || storage.retention >= storage.out_of_order {
         return None;
     }
-    let key = KEYS.iter().find(|key| key.name == "storage.retention").expect("retention is in the table of keys");
-    let what = "must be 0 or at least storage.out_of_order".to_owned();
-    Some(ConfigError::Conflict { origin: config.origin(key).clone(), key: key.name, what })
+    wrong(config, "storage.retention", "must be 0 or at least storage.out_of_order")
 }
 
 /// Variables that look like ours and are not. Only near misses are named: an orchestrator that runs a service called
 /// infrawatch sets a dozen variables such as `INFRAWATCH_SERVICE_HOST` of its own.
 fn mistyped_variables(sources: &Sources) -> Vec<String> {
-    let known: Vec<String> = KEYS.iter().map(Key::variable).chain([CONFIG_VARIABLE.to_owned()]).collect();
+    let known: Vec<String> =
+        KEYS.iter().map(Key::variable).chain([CONFIG_VARIABLE, TOKEN_VARIABLE].map(str::to_owned)).collect();
     let ours = sources.environment.keys().filter(|name| name.starts_with(PREFIX) && !known.contains(name));
     let near = |name: &str| {
         let rest = known.iter().map(|name| &name[PREFIX.len()..]);
@@ -201,6 +234,24 @@ mod tests {
             error.ends_with("settings.toml:2: storage.retention must be 0 or at least storage.out_of_order"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn an_address_that_others_can_reach_wants_access() {
+        let error =
+            |settings: &[(&str, &str)]| load(&sources(None, settings, &[]).0).err().map(|error| error.to_string());
+        let listen = |address| ("INFRAWATCH_HTTP_LISTEN", address);
+        for address in ["0.0.0.0:8080", "[::]:8080", "10.0.0.1:80", "[2001:db8::1]:80"] {
+            let said = error(&[listen(address)]).unwrap();
+            assert!(said.contains("access.users_file") && said.contains("http.allow_public"), "{said}");
+            assert_eq!(error(&[listen(address), ("INFRAWATCH_HTTP_ALLOW_PUBLIC", "true")]), None);
+            assert_eq!(error(&[listen(address), ("INFRAWATCH_ACCESS_USERS_FILE", "/etc/users.toml")]), None);
+        }
+        for address in ["127.0.0.1:1", "127.9.9.9:1", "[::1]:1", "off"] {
+            assert_eq!(error(&[listen(address)]), None, "{address}");
+        }
+        let half = error(&[("INFRAWATCH_HTTP_TLS_CERT_FILE", "a.pem")]).unwrap();
+        assert!(half.ends_with("http.tls_cert_file needs http.tls_key_file"), "{half}");
     }
 
     #[test]

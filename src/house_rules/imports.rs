@@ -33,6 +33,8 @@ const API: &[&str] = &[
     "ingest::snmp",
     "change_events",
     "pull",
+    "access",
+    "watch",
 ];
 
 /// The most exact name of a file's module counts: `cli::serve` before `cli`. Paths into other crates start with the
@@ -48,7 +50,9 @@ const ROOMS: &[Room] = &[
     room("config", &["nearest", "storage::series"], false),
     room("logging", &[], true),
     room("snmp_counters", &[], false),
-    room("self_metrics", &["snmp_counters"], true),
+    room("service_counters", &[], false),
+    room("self_metrics", &["snmp_counters", "service_counters"], true),
+    room("access", &[], true),
     room("metric_metadata", &[], false),
     room("change_events", &[], false),
     room("analysis", &["nearest"], false),
@@ -59,6 +63,7 @@ const ROOMS: &[Room] = &[
     room("ingest", &["protocols", "storage::series", "shard", "series_file", "metric_metadata"], true),
     room("query", &["shard::questions", "storage"], true),
     room("pull", &["query", "analysis", "storage"], true),
+    room("watch", &["pull", "query", "analysis"], true),
     room("alert", &["analysis", "storage::series"], true),
     room("rules", &["query", "alert::book", "ingest::lane"], true),
     room("http_server", &[], true),
@@ -67,6 +72,9 @@ const ROOMS: &[Room] = &[
     room("dashboard", &[], false),
     room("cli", &["logging", "query", "analysis", "storage", "protocols", "series_file", "synthetic", "plot"], true),
     room("cli::serve", &["logging", "server"], true),
+    room("cli::config", &["access"], true),
+    // Its tests show what it wrote to whoever reads it.
+    room("cli::import", &["watch"], true),
     room("cli::snmp", &["logging", "ingest::snmp", "protocols", "storage"], true),
     room("cli::collect", &["logging", "series_file", "server"], true),
     room("cli::snapshot", &["logging", "server"], true),

@@ -26,6 +26,11 @@ impl Lanes {
         Self { doors, pool }
     }
 
+    /// Batches that wait for each shard, and the most that may.
+    pub fn waiting(&self) -> Vec<(usize, usize)> {
+        self.doors.iter().map(ShardDoor::waiting).collect()
+    }
+
     /// A new, empty lane.
     pub fn lane(&self) -> Lane {
         Lane { lanes: self.clone(), batches: self.doors.iter().map(|_| Vec::new()).collect(), current: 0, lent: None }

@@ -10,11 +10,13 @@
 //! Not here: HTTP (see `api::rest`), the forest and its features (see `analysis`).
 
 mod gauges;
+mod retrain;
 mod shelf;
 mod source;
 mod trained;
 
 pub use gauges::{Judged, PullGauges, short_name};
+pub use retrain::{Retrained, is_due, retrain};
 pub use shelf::{ModelShelf, ShelfError};
 pub use source::{Answered, Source, SourceError};
 pub use trained::{POINTS_MIN, SAMPLES_MIN, Scored, TrainedModel, Training, TrainingError, TrainingSeries};

@@ -7,31 +7,42 @@
 //!
 //! Not here: what any part does.
 
+mod reload;
+mod retraining;
 mod routes;
 mod settings;
+mod watching;
 
-use self::routes::routes;
+use self::reload::Reloader;
+use self::routes::{Served, routes};
 use self::settings::{book_settings, model_settings, statsd_settings, store_settings, window_settings};
+use crate::access::{AuditLog, Guard, Users};
 use crate::analysis::fan_out::FanOut;
 use crate::anomaly::book::{self, Book, BookHandle};
 use crate::anomaly::run::AnomalyRun;
+use crate::api::guard::{self, Access};
+use crate::api::{admin, conventions};
 use crate::change_events::ChangeEvents;
 use crate::clock;
-use crate::config::{self, Config};
-use crate::http_server::{self, Peer, Ready};
+use crate::config::{self, Config, Loaded, Sources};
+use crate::http_server::{self, Certificate, Peer, Ready, Tls};
 use crate::ingest::snmp::{self, SnmpHandle, SnmpSettings};
 use crate::ingest::statsd_listener::{self, StatsdHandle};
 use crate::ingest::statsd_stream::{self, PieceSender};
 use crate::ingest::{Lanes, StatsdSocket};
 use crate::metric_metadata::MetricBook;
+use crate::pull::ModelShelf;
+use crate::query::Room;
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
 use crate::shard::{self, BatchPool, Peers, ScoringContext, ShardHandle};
+use crate::watch::WatchBoard;
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
 use axum::body::Body;
 use crossbeam_channel::Sender;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,37 +62,76 @@ const SIGXFSZ: i32 = 25;
 /// Stack of a thread that evaluates queries: four times what a test runs the deepest expressions in (`query::tests`).
 const STACK_BYTES: usize = 8 << 20;
 
-/// Runs the server until SIGTERM or SIGINT.
+/// Files that the store and the listeners may have open, beside connections.
+const FILES_BESIDE: u64 = 4096;
+
+/// Raises the soft limit of open files as far as connections may need it and the hard one allows.
+fn raise_open_files(connections_max: usize) {
+    let wanted = connections_max as u64 + FILES_BESIDE;
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| match soft < wanted {
+        true => setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard).map(|()| wanted.min(hard)),
+        false => Ok(soft),
+    });
+    match raised {
+        Ok(files) if files < wanted => tracing::warn!(files, wanted, "fewer open files than connections may need"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
+    }
+}
+
+/// Runs the server until SIGTERM or SIGINT; `sources` are those of the settings, to be read again.
 ///
 /// # Errors
 /// When an address is in use, the data directory cannot be opened, or the last checkpoint cannot be written.
-pub fn run(config: Config) -> Result<()> {
+pub fn run(loaded: Loaded, sources: Sources) -> Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.enable_all().thread_name("http").thread_stack_size(STACK_BYTES).build()?;
-    runtime.block_on(serve(config))
+    runtime.block_on(serve(loaded, sources))
 }
 
-async fn serve(config: Config) -> Result<()> {
+async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = signal(SignalKind::hangup())?;
     // A limit on the size of files would end the process; with the signal taken, the write fails like on a full disk.
     let _file_too_large = signal(SignalKind::from_raw(SIGXFSZ))?;
+    raise_open_files(config.http.max_connections);
     let started_ms = clock::now_ms();
     let (stop, stopped) = watch::channel(false);
     let ready = Ready::default();
+    let tls = certificate(&config.http)?.map(Tls::new);
+    let guard = Arc::new(Guard::new(users(&config.access)?, config.access.requests_per_second)?);
     let listener = bind_tcp(config.http.listen, "http.listen, --http-listen").await?;
     let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
     let statsd = bind_statsd(&config.statsd)?;
     let statsd_address = statsd.udp.first().map(StatsdSocket::address).transpose()?.flatten();
     let statsd_streams = bind_tcp(config.statsd.tcp_listen, "statsd.tcp_listen").await?;
     let statsd_tcp = statsd_streams.as_ref().map(TcpListener::local_addr).transpose()?;
+    let connections_max = config.http.max_connections;
     let connections = listener
-        .map(|l| tokio::spawn(http_server::run(l, config.http.max_connections, ready.clone(), stopped.clone())));
+        .map(|l| tokio::spawn(http_server::run(l, tls.clone(), connections_max, ready.clone(), stopped.clone())));
 
     let mut running = tokio::task::block_in_place(|| Running::start(&config, statsd))?;
     tokio::task::block_in_place(|| running.poll(&config))?;
     let stopping = Arc::new(AtomicBool::new(false));
-    ready.set(routes(&config, &running, stopping.clone(), started_ms));
+    let reloader = Reloader::new(sources, file, config.clone(), (guard.clone(), tls), running.metrics.clone());
+    let reloader = Arc::new(reloader);
+    let asked = reloader.clone();
+    let reload: admin::Reload = Arc::new(move || asked.reload());
+    let served = Served { guard: guard.clone(), reload };
+    let audit = config.storage.data_dir.join("audit.log");
+    let audit = AuditLog::open(audit.clone()).with_context(|| format!("cannot open {}", audit.display()))?;
+    let routes = routes(&config, &running, stopping.clone(), started_ms, Some(served));
+    let guarded = guard::guarded(routes, Access { guard, audit: Arc::new(audit) });
+    ready.set(conventions::common(guarded, running.metrics.clone()));
+    tokio::spawn(reloader.watch(hangup, stopped.clone()));
+    if let Some(retraining) = retraining::begin(&config, &running) {
+        tokio::spawn(retraining.run(stopped.clone()));
+    }
+    if let Some(file) = &config.watch.file {
+        let watching = watching::begin(&config, file, &running)?;
+        tokio::spawn(watching.run(stopped.clone()));
+    }
     if let (Some(listener), Some(pieces)) = (statsd_streams, &running.statsd.pieces) {
         let connections_max = config.statsd.max_connections;
         tokio::spawn(statsd_stream::run(listener, connections_max, pieces.clone(), stopped));
@@ -105,6 +155,18 @@ async fn serve(config: Config) -> Result<()> {
     // The routes hold a way to the shards, which end only when nobody can send to them.
     drop(ready);
     tokio::task::block_in_place(|| running.stop())
+}
+
+/// The users of the settings' file; none where no access is configured.
+fn users(access: &config::Access) -> Result<Option<Users>> {
+    let read = access.users_file.as_deref().map(Users::read).transpose();
+    read.context("access.users_file")
+}
+
+fn certificate(http: &config::Http) -> Result<Option<Certificate>> {
+    let files = http.tls_cert_file.as_deref().zip(http.tls_key_file.as_deref());
+    let read = files.map(|(cert, key)| Certificate::read(cert, key)).transpose();
+    read.context("http.tls_cert_file, http.tls_key_file")
 }
 
 async fn bind_tcp(listen: config::Listen, setting: &str) -> Result<Option<TcpListener>> {
@@ -178,7 +240,7 @@ impl Local {
     pub fn open(config: &Config) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let running = Running::start(config, StatsdSockets::default())?;
-        let routes = routes(config, &running, Arc::default(), clock::now_ms());
+        let routes = routes(config, &running, Arc::default(), clock::now_ms(), None);
         Ok(Self { runtime, routes, running })
     }
 
@@ -272,6 +334,12 @@ struct Running {
     board: Arc<ModelBoard>,
     /// Changes that were told of.
     events: ChangeEvents,
+    /// The memory that all queries share.
+    room: Arc<Room>,
+    /// What watched expressions came to.
+    watched: Arc<WatchBoard>,
+    /// Models trained on request.
+    shelf: Arc<ModelShelf>,
     /// Polls devices; only in a server, not for a command over a store.
     snmp: Option<SnmpHandle>,
 }
@@ -290,6 +358,10 @@ impl Running {
         let events = ChangeEvents::open(&events, config.events.max_records)
             .with_context(|| format!("cannot open the events in {}", events.display()))?;
         let board = Arc::new(ModelBoard::default());
+        let room = Room::with_answers(config.query.memory_max, config.query.cache_bytes as usize);
+        let watched = Arc::default();
+        let trained = config.pull.model_dir.clone().unwrap_or_else(|| config.storage.data_dir.join("trained"));
+        let shelf = Arc::new(ModelShelf::new(trained));
         let pool = BatchPool::new(config.shards.queue_batches);
         let windows = window_settings(&config.statsd);
         let told = Arc::new(MetricBook::default());
@@ -309,7 +381,24 @@ impl Running {
         let statsd = Statsd::start(&config.statsd, statsd, &lanes, &metrics)?;
         let (store, threads) = (opened.store, opened.threads);
         let snmp = None;
-        Ok(Self { store, threads, shards, lanes, metrics, told, statsd, book, runs, book_thread, board, events, snmp })
+        Ok(Self {
+            store,
+            threads,
+            shards,
+            lanes,
+            metrics,
+            told,
+            statsd,
+            book,
+            runs,
+            book_thread,
+            board,
+            events,
+            room,
+            watched,
+            shelf,
+            snmp,
+        })
     }
 
     /// Starts polling by SNMP: devices may also be added while the server runs.

@@ -4,24 +4,39 @@
 
 use super::Running;
 use super::settings::{body_limits, model_settings, query_limits};
+use crate::access::Guard;
 use crate::api::prometheus::{self, PrometheusApi};
 use crate::api::rest::{self, RestApi};
-use crate::api::{admin, compress, conventions, health, metrics_page};
+use crate::api::{admin, compress, conventions, health, metrics_page, openapi};
 use crate::clock;
 use crate::config::Config;
 use crate::ingest::snmp::SnmpHandle;
 use crate::ingest::{Bodies, json_push, remote_write};
-use crate::pull::{ModelShelf, PullGauges, Source};
-use crate::query::Room;
+use crate::pull::{PullGauges, Source};
 use axum::Router;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-/// Every route, with what every answer has.
-pub(super) fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBool>, started_ms: i64) -> Router {
+/// What only a server that listens has.
+pub(super) struct Served {
+    /// Who may ask.
+    pub(super) guard: Arc<Guard>,
+    /// Reads the settings again.
+    pub(super) reload: admin::Reload,
+}
+
+/// Every route.
+pub(super) fn routes(
+    config: &Config,
+    running: &Running,
+    stopping: Arc<AtomicBool>,
+    started_ms: i64,
+    served: Option<Served>,
+) -> Router {
+    let (guard, reload) = served.map(|served| (served.guard, served.reload)).unzip();
     let now_ms = clock::now_ms as fn() -> i64;
     let query = query_limits(&config.query);
-    let room = Room::with_answers(query.memory_max_bytes, config.query.cache_bytes as usize);
+    let room = running.room.clone();
     let gauges = Arc::new(PullGauges::default());
     let (in_prometheus, in_json) = taking_in(config, running);
     let read = prometheus::router(PrometheusApi {
@@ -38,7 +53,7 @@ pub(super) fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBoo
         book: running.book.clone(),
         board: running.board.clone(),
         metrics: running.metrics.clone(),
-        stopping,
+        stopping: stopping.clone(),
         started_ms,
         now_ms,
     };
@@ -51,19 +66,23 @@ pub(super) fn routes(config: &Config, running: &Running, stopping: Arc<AtomicBoo
         names_max: config.metrics.names_max,
         queries: room.clone(),
         pull: gauges.clone(),
+        watched: running.watched.clone(),
+        guard,
+        queues: queues(running),
+        budget: config.budget.anomalies_per_series_month,
         now_ms,
     };
-    let (own, at_root) = rest_routes(config, running, room, gauges);
-    let all = Router::new()
+    let (own, at_root) = rest_routes(config, running, gauges, stopping);
+    Router::new()
         .nest("/api/v1", prometheus.clone().merge(in_json).merge(own))
         .nest("/prometheus/api/v1", prometheus.merge(prometheus::nothing::router()))
         .merge(at_root)
         .merge(health::router(health))
         .merge(compress::encoded(metrics_page::router(page)))
-        .merge(admin::router(running.store.clone()))
+        .merge(compress::encoded(conventions::conditional(openapi::router())))
+        .merge(admin::router(running.store.clone(), reload))
         .fallback(rest::not_found)
-        .method_not_allowed_fallback(rest::wrong_method);
-    conventions::common(all)
+        .method_not_allowed_fallback(rest::wrong_method)
 }
 
 /// What takes samples in: remote write, and JSON.
@@ -77,25 +96,43 @@ fn taking_in(config: &Config, running: &Running) -> (Router, Router) {
 }
 
 /// The REST API; a computation for every core at most, since each takes one for as long as it lasts.
-fn rest_routes(config: &Config, running: &Running, room: Arc<Room>, gauges: Arc<PullGauges>) -> (Router, Router) {
+fn rest_routes(
+    config: &Config,
+    running: &Running,
+    gauges: Arc<PullGauges>,
+    stopping: Arc<AtomicBool>,
+) -> (Router, Router) {
     let query = query_limits(&config.query);
-    let folder = config.pull.model_dir.clone().unwrap_or_else(|| config.storage.data_dir.join("trained"));
-    let prometheus_url = config.pull.prometheus_url.trim_end_matches('/').to_owned();
     let api = RestApi {
         store: running.store.clone(),
         book: running.book.clone(),
         board: running.board.clone(),
         events: running.events.clone(),
-        shelf: Arc::new(ModelShelf::new(folder)),
-        source: Source { store: running.store.clone(), room, limits: query.clone(), prometheus_url },
+        shelf: running.shelf.clone(),
+        source: source(config, running),
         gauges,
         drifts: Arc::default(),
         snmp: running.snmp.as_ref().map(SnmpHandle::control).cloned(),
         settings: model_settings(config),
         query,
+        metrics: running.metrics.clone(),
+        streams_max: config.http.max_streams,
+        stopping,
         now_ms: clock::now_ms,
     };
     let (own, at_root) = rest::routers(api, std::thread::available_parallelism().map_or(1, usize::from));
     let finished = |routes| compress::encoded(conventions::conditional(routes));
     (finished(own), finished(at_root))
+}
+
+/// Where the pull service and watched expressions find samples.
+pub(super) fn source(config: &Config, running: &Running) -> Source {
+    let prometheus_url = config.pull.prometheus_url.trim_end_matches('/').to_owned();
+    let (store, room) = (running.store.clone(), running.room.clone());
+    Source { store, room, limits: query_limits(&config.query), prometheus_url }
+}
+
+fn queues(running: &Running) -> metrics_page::Queues {
+    let lanes = running.lanes.clone();
+    metrics_page::Queues(Arc::new(move || lanes.waiting()))
 }

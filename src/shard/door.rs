@@ -54,6 +54,11 @@ impl ShardDoor {
         }
     }
 
+    /// Batches that wait, and the most that may.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.queue.len(), self.queue.capacity().unwrap_or(0))
+    }
+
     /// Puts a batch into the shard's queue.
     ///
     /// # Errors

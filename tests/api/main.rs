@@ -7,10 +7,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod conventions;
 mod documented;
 mod events;
+mod exporter;
+mod live;
+mod openapi;
 mod pull;
+mod schemathesis;
 
 use serde_json::Value;
 use support::http::{Answer, post};

@@ -48,6 +48,14 @@ pub(crate) fn post(url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<A
     headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).send(body).and_then(read)
 }
 
+/// A request of any method with headers and a body; an error only when nothing answers.
+pub(crate) fn request(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, Error> {
+    let request = ureq::http::Request::builder().method(method).uri(url);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+    let request = request.body(body).expect("method, address and headers are those of a test");
+    agent().run(request).and_then(read)
+}
+
 /// POST of a form; an error only when nothing answers.
 pub(crate) fn post_form(url: &str, parameters: &[(&str, &str)]) -> Result<Answer, Error> {
     agent().post(url).send_form(parameters.iter().copied()).and_then(read)

@@ -41,12 +41,17 @@ pub struct PrometheusApi {
     pub now_ms: fn() -> i64,
 }
 
+/// Long answers written at a time: each holds a thread of the 512 that the runtime lends.
+const WRITERS: usize = 256;
+
 /// The API and what its requests share.
 #[derive(Debug)]
 struct Shared {
     api: PrometheusApi,
     /// One permit per query that may run.
     permits: Arc<Semaphore>,
+    /// One permit for each long answer that is being written, of which a slow client may take its time.
+    writers: Arc<Semaphore>,
     /// One at a time of the queries that found no room in memory tries again.
     turns: Semaphore,
 }
@@ -64,7 +69,12 @@ pub fn router(api: PrometheusApi) -> Router {
         .route("/label/{name}/values", get(metadata::values))
         .route("/metadata", get(metadata::metadata))
         .route("/status/buildinfo", get(metadata::buildinfo))
-        .with_state(Arc::new(Shared { api, permits, turns: Semaphore::new(1) }))
+        .with_state(Arc::new(Shared {
+            api,
+            permits,
+            writers: Arc::new(Semaphore::new(WRITERS)),
+            turns: Semaphore::new(1),
+        }))
 }
 
 #[cfg(test)]

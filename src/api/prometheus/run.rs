@@ -6,8 +6,9 @@
 //!
 //! Not here: what is run, how its text reaches the connection (see `out`).
 //!
-//! Invariant: a permit is held until the blocking thread is done, not until the answer was given up, so that queries
-//! which have timed out and are about to stop still count. The same holds for a query's share of the memory.
+//! Invariant: a permit is held until the blocking thread has evaluated, not until the answer was given up, so that queries
+//! which have timed out and are about to stop still count; a place among the writers until the answer is written. A
+//! query's share of the memory is held until then too.
 
 use super::Shared;
 use super::envelope::{ApiError, Reply};
@@ -42,6 +43,9 @@ pub(super) enum Step {
     /// To find and write one that may be long or take long.
     Long(Rest),
 }
+
+/// How long a connection may take nothing of an answer.
+const STALL: Duration = Duration::from_secs(30);
 
 /// How long a query waits between two attempts to find room, once it is first in turn.
 const ROOM_PAUSE: Duration = Duration::from_millis(20);
@@ -105,12 +109,16 @@ async fn attempt(
         Err(error) => return Err(error.into()),
     };
     let (begin, begun) = oneshot::channel();
-    let (shared, cancel) = (Arc::clone(shared), cancel.clone());
+    let (shared, cancel, runtime) = (Arc::clone(shared), cancel.clone(), Handle::current());
     let blocking = tokio::task::spawn_blocking(move || {
-        let _held_until_done = permit;
-        let mut out = Out::to(begin, Duration::from_millis(shared.api.query.timeout_ms));
-        rest(&shared, (&cancel, &share))?(&mut out);
+        let reply = rest(&shared, (&cancel, &share))?;
+        // Whoever takes a long answer slowly holds a writer's place, and keeps no other from being evaluated.
+        let writer = runtime.block_on(Arc::clone(&shared.writers).acquire_owned());
+        drop(permit);
+        let mut out = Out::to(begin, Duration::from_millis(shared.api.query.timeout_ms).min(STALL));
+        reply(&mut out);
         out.finish();
+        drop(writer);
         Ok::<_, QueryError>(())
     });
     match begun.await {

@@ -32,14 +32,15 @@ impl IntoResponse for Text {
 
 /// Why a request is not answered as it wished.
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub(in crate::api) struct ApiError {
     status: StatusCode,
     message: String,
     more: Map<String, Value>,
 }
 
 impl ApiError {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    /// An error of any status.
+    pub(in crate::api) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into(), more: Map::new() }
     }
 

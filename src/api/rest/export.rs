@@ -87,7 +87,7 @@ pub(super) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
     }
     let from_ms = parameters.time_ms("start")?.unwrap_or(i64::MIN);
     let to_ms = parameters.time_ms("end")?.unwrap_or(i64::MAX);
-    let permit = Arc::clone(&shared.permits).acquire_owned().await.map_err(|error| ApiError::internal(&error))?;
+    let permit = Arc::clone(&shared.exports).acquire_owned().await.map_err(|error| ApiError::internal(&error))?;
     let (sender, pieces) = mpsc::channel(PIECES_MAX);
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || {

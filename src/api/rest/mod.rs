@@ -24,6 +24,8 @@ mod detect_named;
 mod events;
 mod export;
 mod forecast;
+mod live;
+mod live_cursor;
 mod metric;
 mod metrics;
 mod models;
@@ -32,6 +34,7 @@ mod pull;
 mod rollups;
 mod snmp;
 
+pub(super) use answer::ApiError;
 pub use answer::not_found;
 pub use answer::wrong_method;
 
@@ -42,17 +45,22 @@ use crate::change_events::ChangeEvents;
 use crate::ingest::snmp::SnmpControl;
 use crate::pull::{ModelShelf, PullGauges, Source};
 use crate::query::QueryLimits;
+use crate::self_metrics::SelfMetrics;
 use crate::shard::questions::ModelBoard;
 use axum::Router;
 use axum::routing::{get, post};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use storage::Store;
 use tokio::sync::Semaphore;
 
 /// Models whose newest drift is remembered.
 const DRIFTS_MAX: usize = 1000;
+
+/// Exports written at a time.
+const EXPORTS: usize = 8;
 
 /// What the API needs to answer.
 #[derive(Debug, Clone)]
@@ -79,6 +87,12 @@ pub struct RestApi {
     pub settings: analysis::Settings,
     /// What a request may cost: points of a series, time, length of a matcher.
     pub query: QueryLimits,
+    /// Our own counters.
+    pub metrics: Arc<SelfMetrics>,
+    /// Readers of live streams at the same time.
+    pub streams_max: usize,
+    /// Set when the server has begun to stop, at which streams end.
+    pub stopping: Arc<AtomicBool>,
     /// The present, in milliseconds since 1970 UTC.
     pub now_ms: fn() -> i64,
 }
@@ -89,12 +103,17 @@ struct Shared {
     api: RestApi,
     /// One permit for each request that may compute.
     permits: Arc<Semaphore>,
+    /// One permit for each export, which takes as long as its reader does and so must not hold one of those.
+    exports: Arc<Semaphore>,
+    /// One permit for each live stream.
+    streams: Arc<Semaphore>,
 }
 
 /// The routes to be mounted under `/api/v1`, and those at the root; at most `at_once` requests compute at a time.
 pub fn routers(api: RestApi, at_once: usize) -> (Router, Router) {
     let permits = Arc::new(Semaphore::new(at_once.max(1)));
-    let shared = Arc::new(Shared { api, permits });
+    let streams = Arc::new(Semaphore::new(api.streams_max));
+    let shared = Arc::new(Shared { api, permits, exports: Arc::new(Semaphore::new(EXPORTS)), streams });
     let root = Router::new().route("/train", post(pull::train)).route("/predict", get(pull::predict));
     let under = Router::new()
         .route("/metrics", get(metrics::list))
@@ -109,6 +128,7 @@ pub fn routers(api: RestApi, at_once: usize) -> (Router, Router) {
         .route("/anomalies/stats", get(anomalies::stats))
         .route("/anomalies/{id}", get(anomalies::one))
         .route("/anomalies/{id}/feedback", post(anomalies::feedback).delete(anomalies::take_back))
+        .route("/stream", get(live::stream))
         .route("/events", get(events::list).post(events::post))
         .route("/models", get(models::list))
         .route("/models/{name}", get(models::one).delete(models::remove))

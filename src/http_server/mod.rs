@@ -1,10 +1,17 @@
-//! Serves HTTP/1.1 connections: a bounded number of them, slow ones cut off, and a page for the time before readiness.
+//! Serves HTTP/1.1 connections, with TLS or without: a bounded number of them, slow ones cut off, and a page for the time
+//! before readiness.
 //!
 //! Not here: routes (see `api`, `ingest`, `query`).
 //!
 //! Invariants: until [`Ready::set`] every path but liveness answers 503; once stopping, no new connection is taken and
 //! requests under way are finished for at most `FINISH`.
 
+mod stall;
+mod tls;
+
+pub use tls::{Certificate, Tls, TlsError};
+
+use self::stall::Stalling;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
@@ -17,6 +24,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -25,6 +33,13 @@ use tower::ServiceExt;
 /// How long a connection may stay idle or take to send a request's head: longer than Prometheus lets a remote write
 /// connection rest between two sends, so that it is not closed under a request.
 const HEAD_PATIENCE: Duration = Duration::from_secs(75);
+/// How long a peer may take nothing of an answer.
+const STALL: Duration = Duration::from_secs(30);
+/// How long a peer may take to agree on keys.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Bytes of a request's head, and most of its lines.
+const HEAD_BYTES_MAX: usize = 128 << 10;
+const HEADERS_MAX: usize = 100;
 /// How long requests under way may take once the server stops.
 const FINISH: Duration = Duration::from_secs(5);
 /// Pause after the system refused a connection, most often for want of file descriptors.
@@ -47,7 +62,13 @@ impl Ready {
 pub struct Peer(pub SocketAddr);
 
 /// Accepts connections until `stop` says so, then finishes those under way.
-pub async fn run(listener: TcpListener, connections_max: usize, ready: Ready, mut stop: watch::Receiver<bool>) {
+pub async fn run(
+    listener: TcpListener,
+    tls: Option<Tls>,
+    connections_max: usize,
+    ready: Ready,
+    mut stop: watch::Receiver<bool>,
+) {
     let room = Arc::new(Semaphore::new(connections_max));
     let mut connections = JoinSet::new();
     loop {
@@ -59,7 +80,7 @@ pub async fn run(listener: TcpListener, connections_max: usize, ready: Ready, mu
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = serve(stream, Peer(peer), ready.clone(), stop.clone());
+                let connection = greet(stream, tls.clone(), Peer(peer), ready.clone(), stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -84,13 +105,31 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
 
-async fn serve(stream: TcpStream, peer: Peer, ready: Ready, mut stop: watch::Receiver<bool>) {
+/// Agrees on keys where there are any, and serves.
+async fn greet(stream: TcpStream, tls: Option<Tls>, peer: Peer, ready: Ready, stop: watch::Receiver<bool>) {
     // Answers are small and senders wait for them.
     let _ = stream.set_nodelay(true);
+    let stream = Stalling::new(stream, STALL);
+    let Some(tls) = tls else { return serve(stream, peer, ready, stop).await };
+    match tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => serve(stream, peer, ready, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, peer = %peer.0, "no TLS"),
+        Err(_) => tracing::debug!(peer = %peer.0, "no TLS in time"),
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    ready: Ready,
+    mut stop: watch::Receiver<bool>,
+) {
     let service = service_fn(move |request| answer(ready.clone(), peer, request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .max_headers(HEADERS_MAX)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {

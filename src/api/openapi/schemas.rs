@@ -1,0 +1,70 @@
+//! The shapes of bodies and answers, one a line.
+//!
+//! ```text
+//! Name = field: type, field: type        an answer: every field is there, no other is
+//! Name << field: type, field!: type      a body: fields may be left out but for those with !, others are refused
+//! ```
+//!
+//! Types: `string`, `number`, `integer`, `boolean`, `any`, `labels` (an object of strings), `time`, `time_in`, `duration`, `hex`, words
+//! with `|` between, another shape by its name, `[..]` a list, `{..}` an object of such values, and a `?` behind for what may
+//! be null. A field of an answer with a `*` behind may be left out.
+//!
+//! Not here: which operation has which (see `operations`).
+
+/// Every shape.
+pub(super) const SHAPES: &str = "\
+Error = error: string, field*: string, index*: integer, count*: integer, accepted*: integer, rejected*: integer, duplicate*: integer, errors*: [any]
+PrometheusError = status: error, errorType: string, error: string, data*: any
+PrometheusAnswer = status: success, data: any, warnings*: [string], infos*: [string]
+Health = status: healthy|degraded|failing, version: string, uptime_s: integer, models_loaded: integer, components: {Component}
+Component = status: healthy|degraded|failing, detail: string
+Sample << name!: string, value!: number, timestamp: time_in, labels: labels
+Accepted = accepted: integer, rejected: integer, duplicate: integer, errors*: [any]
+SeriesList = total: integer, items: [SeriesItem]
+SeriesItem = id: hex, name: string, labels: labels, kind: gauge|counter|delta?, unit: string?, last_value: number?, last_time: time?, state: string, samples: integer
+Metric = name: string, series: [MetricSeries]
+MetricSeries = labels: labels, kind: gauge|counter|delta, state: string, seasons: [Season], points: [Point], anomalies: [Anomaly]
+Season = period_s: number, strength: number?
+Point = timestamp: time, value: number?, expected: number?, lower: number?, upper: number?, score: number, is_anomaly: boolean, imputed: boolean
+Baselines = name: string, series: [Baseline]
+Baseline = labels: labels, timezone: string, cells: [BaselineCell]
+BaselineCell = dow: integer, hour: integer, mean: number?, std: number?, median: number?, count: integer, source: own|global
+Evaluations = name: string, series: [Evaluated]
+Evaluated = labels: labels, timestamp: time, value: number, is_anomaly: boolean, upper_threshold: number?, lower_threshold: number?, expected_value: number?, deviation_pct: number?, method: hourly_baseline|global_fallback
+Rollups = name: string, resolution: 5m|1h, series: [RollupSeries]
+RollupSeries = labels: labels, buckets: [Bucket]
+Bucket = timestamp: time, count: integer, sum: number?, min: number?, max: number?, first: number?, last: number?, increase: number?
+Anomaly = id: string, metric_id: hex, metric_name: string, labels: labels, timestamp: time, end: time?, value: number?, expected_value: number?, lower: number?, upper: number?, deviation_pct: number?, anomaly_score: number, severity: none|low|medium|high|critical, confidence: low|medium|high, kind: point|contextual|collective|level_shift|drift|silence|flat|static, direction: above|below, votes: {Vote}, agreeing_detectors: [string], summary: string, context: any, state: open|closed, suppressed: boolean, source: infrawatch|external, feedback: Feedback?
+Vote = score: number, anomalous: boolean, abstained: boolean, contribution: number
+Feedback = verdict: false_alarm|true_alarm, note: string?, by: string?, at: time
+AnomalyList = total: integer, items: [Anomaly]
+AnomalyStats = total: integer, by_severity: {integer}, by_metric: [OfMetric], by_day: [OfDay], last_24h: integer, last_7d: integer
+OfMetric = metric_name: string, count: integer
+OfDay = date: string, count: integer
+NewAnomaly << metric_name!: string, labels: labels, timestamp: time_in, end: time_in, state: open|closed, value: number, expected_value: number, lower: number, upper: number, anomaly_score: number, severity: low|medium|high|critical, confidence: low|medium|high, kind: point|contextual|collective|level_shift|drift|silence|flat|static, direction: above|below, summary: string, context: any
+NewFeedback << verdict!: false_alarm|true_alarm, note: string, by: string
+DetectAsked << start: time_in, end: time_in, match: matchers, ensemble: majority|unanimous|weighted|any|seed003, threshold: number, detectors: matchers
+Detected = metric: string, total_points: integer, anomalies_detected: integer, max_severity: none|low|medium|high|critical, duration_ms: integer, series: [DetectedSeries]
+DetectedSeries = labels: labels, anomalies: [Anomaly], results: [DetectedPoint]
+DetectedPoint = timestamp: time, value: number?, combined_score: number, individual_scores: {number?}, is_anomaly: boolean, confidence: low|medium|high, agreeing_detectors: [string], contributions: {number}, counterfactual: string?
+ForecastAsked << horizon: integer, level: number, step: duration, capacity_threshold: number, direction: above|below, match: matchers
+Forecast = metric: string, series: [ForecastSeries], skipped*: [Skipped]
+Skipped = labels: labels, error: string
+ForecastSeries = labels: labels, method: string, timestamps: [time], predicted_values: [number?], lower_bound: [number?], upper_bound: [number?], trend_per_day: number?, seasons: [Season], days_to_exhaustion: number?, exhaustion: Exhaustion?, sla_risk_score: number?, held_out_error: HeldOutError?
+Exhaustion = earliest: time, likely: time?, latest: time?, probability: number
+HeldOutError = mase: number?, coverage: number?
+Event = id: hex, time: time, kind: deploy|config|scale|other, title: string, labels: labels
+EventList = total: integer, items: [Event]
+NewEvent << kind!: deploy|config|scale|other, title!: string, time: time_in, labels: labels
+Model = name: string, type: ensemble|isolation_forest, metric: string, labels: labels, trained_at: time?, samples: integer, version: string, status: string, age_s: number?, drift: ModelDrift?
+ModelDrift = psi: number, ks_p: number
+ModelList = total: integer, items: [Model]
+TrainAsked << promql!: string, model_name: string, training_days: number, contamination: number
+Trained = status: trained, model_name: string, samples: integer, training_period_days: number, model_path: string
+Predicted = model_name: string, total_samples: integer, anomalies_detected: integer, anomaly_rate: number, series_skipped: integer, predictions: [Prediction], anomalies: [Prediction]
+Prediction = timestamp: time, value: number?, is_anomaly: boolean, anomaly_score: number, metric: labels
+Device = name: string, address: string, version: string, source: string, state: new|up|down, last_poll: time?, last_success: time?, next_poll: time, poll_took_ms: integer?, round_trip_ms: number?, round_trip_ms_max: number?, polls: integer, failures: integer, requests: integer, timeouts: integer, interfaces: integer, samples: integer, walk_faults: integer, error: string?, system_name: string, description: string, object_id: string
+DeviceList = total: integer, items: [Device]
+Trap = time: time, device: string, address: string, version: string, kind: string, trap: string, name: string?, uptime_s: number, variables: labels
+TrapList = total: integer, items: [Trap]
+";
