@@ -35,7 +35,7 @@ fn forecast(c: &mut Criterion) {
     ];
     for (name, (times_ms, values), horizon) in cases {
         let threshold = Some(Threshold { value: 95.0, direction: Direction::Above });
-        let engine = ForecastEngine { horizon, level: 80.0, threshold, method: None };
+        let engine = ForecastEngine { horizon, level: 80.0, threshold, method: None, most: None };
         group.throughput(Throughput::Elements(values.len() as u64)).sample_size(10);
         group.bench_function(name, |b| {
             b.iter(|| engine.forecast(black_box(&times_ms), black_box(&values)).expect("there are samples"));

@@ -111,6 +111,63 @@ fn a_method_is_used_alone_when_it_is_named_and_must_be_known() {
 }
 
 #[test]
+fn a_disk_that_fills_within_hours_is_warned_of_and_reported() {
+    // Every five minutes 0.25 %, now at 74: 85 is reached in 220 minutes.
+    let mut csv = String::from("timestamp,value\n");
+    for i in 0..=200 {
+        writeln!(csv, "{},{}", START_S + 300 * i, 24.0 + 0.25 * i as f64).unwrap();
+    }
+    let arguments = ["--metric", "Disk", "--unit", "%", "--horizon", "72", "--upper-threshold", "85"];
+    let reached_s = START_S + 300 * 244;
+    let table = out(&csv, &arguments);
+    assert!(table.contains(&format!("WARNING: Disk predicted to reach 85% at {reached_s}\n")), "{table}");
+    let answer: serde_json::Value = serde_json::from_str(&out(&csv, &[&arguments[..], &["--json"]].concat())).unwrap();
+    let breach = &answer["series"][0]["breach"];
+    assert_eq!((&breach["will_breach"], &breach["breach_time"]), (&true.into(), &reached_s.into()), "{breach}");
+    let alert = &breach["alerts"][0];
+    assert_eq!((&alert["type"], &alert["confidence"]), (&"upper_threshold_predicted".into(), &"high".into()));
+    assert_eq!((&alert["threshold"], &alert["predicted_at"]), (&85.0.into(), &reached_s.into()));
+    assert_eq!(breach["forecast"]["timestamps"].as_array().unwrap().len(), 72);
+    let lower = out(&csv, &["--horizon", "72", "--lower-threshold", "0"]);
+    assert!(!lower.contains("WARNING"), "{lower}");
+}
+
+#[test]
+fn the_week_of_memory_in_the_sample_data_is_a_leak_under_collections() {
+    let memory = include_str!("../sample_data/memory.csv");
+    let table = out(memory, &["--capacity-threshold", "95"]);
+    for words in ["sawtooth", "as garbage collection does", "a leak", "days to exhaustion", "SLA risk"] {
+        assert!(table.contains(words), "{words} is not in {table}");
+    }
+    assert!(!table.contains("WARNING"), "{table}");
+    let answer: serde_json::Value =
+        serde_json::from_str(&out(memory, &["--capacity-threshold", "95", "--json"])).unwrap();
+    // Peaks of 64 to 66 that rise by 2.3 to 2.6 a day reach 95 in eleven to fourteen days.
+    let days = answer["series"][0]["days_to_exhaustion"].as_f64().unwrap();
+    assert!((11.0..14.5).contains(&days), "{days}");
+    assert!(answer["series"][0]["sla_risk_score"].as_f64().unwrap() < 0.05);
+    let cache: String = (0..600).map(|i| format!("{},{}\n", START_S + 300 * i, 40 + i % 50)).collect();
+    let table = out(&format!("timestamp,value\n{cache}"), &["--capacity-threshold", "95"]);
+    assert!(table.contains("no leak") && table.contains("on a schedule"), "{table}");
+    assert!(table.lines().any(|line| line.starts_with("days to exhaustion") && line.contains("none")), "{table}");
+}
+
+#[test]
+fn a_report_lists_the_series_with_the_fewest_days_left() {
+    let mut csv = String::from("timestamp,host,value\n");
+    for hour in 0..100 {
+        for (host, a_day) in [("slow", 1.0), ("fast", 4.0), ("still", 0.0)] {
+            writeln!(csv, "{},{host},{}", START_S + 3600 * hour, 50.0 + a_day * hour as f64 / 24.0).unwrap();
+        }
+    }
+    let report = out(&csv, &["--capacity-threshold", "90", "--top", "2", "--horizon", "24"]);
+    let lines: Vec<&str> = report.lines().filter(|line| line.contains("host=")).collect();
+    assert_eq!(lines.len(), 2, "{report}");
+    assert!(lines[0].contains("fast") && lines[1].contains("slow"), "{report}");
+    fails(&csv, &["--top", "2"], 2, &["--capacity-threshold"]);
+}
+
+#[test]
 fn times_are_written_as_the_file_writes_them() {
     let first = |content: &str| {
         let csv = out(content, &["--horizon", "1", "--format", "csv"]);

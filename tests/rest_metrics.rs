@@ -305,6 +305,14 @@ fn a_forecast_has_a_band_and_says_when_the_limit_is_reached() {
     assert_eq!(raw["series"][0]["days_to_exhaustion"], Value::Null);
     assert_eq!(asked(&server, path, &json!({}))["series"][0]["timestamps"].as_array().unwrap().len(), 168);
 
+    // An hour later the same forecast goes on from what was kept, an hour on.
+    push(&server, "disk/used_bytes", "a", |i| 1e6 + 1e3 * i as f64, SAMPLES + 12);
+    let later = asked(&server, path, &body);
+    assert_eq!(later["series"][0]["timestamps"][0], time(SAMPLES + 12));
+    let left = later["series"][0]["days_to_exhaustion"].as_f64().unwrap();
+    assert!((days - left - 1.0 / 24.0).abs() < 0.05, "{days} {left}");
+    assert_eq!(later["series"][0]["method"], series["method"]);
+
     refused(ask(&server, "/api/v1/forecast/none", &json!({})), 404, None);
     refused(ask(&server, "/api/v1/forecast/short", &json!({})), 422, None);
     for (field, value) in [
@@ -319,6 +327,27 @@ fn a_forecast_has_a_band_and_says_when_the_limit_is_reached() {
     ] {
         refused(ask(&server, path, &json!({field: value})), 400, Some(field));
     }
+    server.stop();
+}
+
+#[test]
+fn capacity_lists_what_has_a_limit_with_the_fewest_days_left_first() {
+    let server = filled();
+    push(&server, "disk_used_percent", "slow", |i| 10.0 + i as f64 / 288.0, SAMPLES);
+    push(&server, "disk_used_percent", "fast", |i| 10.0 + 5.0 * i as f64 / 288.0, SAMPLES);
+    let found = get_json(&server.url("/api/v1/capacity"), &[("match", "{__name__=\"disk_used_percent\"}")]);
+    assert_eq!(found["total"], 2, "{found}");
+    let [fast, slow] = &found["items"].as_array().unwrap()[..] else { panic!("{found}") };
+    assert_eq!(keys(fast), ["current", "days_to_exhaustion", "exhaustion", "labels", "limit", "metric_name"]);
+    assert_eq!((&fast["labels"]["host"], &fast["limit"]), (&json!("fast"), &json!(95.0)));
+    let (soon, late) = (fast["days_to_exhaustion"].as_f64().unwrap(), slow["days_to_exhaustion"].as_f64().unwrap());
+    assert!((soon - 9.0).abs() < 1.0 && (late - 77.0).abs() < 6.0, "{soon} {late}");
+    let usual = get_json(&server.url("/api/v1/capacity"), &[]);
+    assert_eq!(usual["total"], 3, "the percentage of cpu_percent too: {usual}");
+    let bytes = [("match", "{__name__=\"disk/used_bytes\"}"), ("threshold", "1e9")];
+    assert_eq!(get_json(&server.url("/api/v1/capacity"), &bytes)["items"][0]["limit"], 1e9);
+    refused(get(&server.url("/api/v1/capacity"), &[("threshold", "5")]).unwrap(), 400, Some("match"));
+    refused(get(&server.url("/api/v1/capacity"), &[("direction", "up")]).unwrap(), 400, Some("direction"));
     server.stop();
 }
 

@@ -6,8 +6,10 @@
 //! Not here: how a forecast is made (see `analysis::forecast`), how files are read (see `series_file`).
 
 use super::output::{Rows, csv_cell, write_text};
-use super::{CliError, Format, Global};
-use crate::analysis::forecast::{Direction, Forecast as Outcome, ForecastEngine, ForecastError, Method, Threshold};
+use super::{CliError, Format, Global, forecast_words};
+use crate::analysis::forecast::{
+    Direction, Forecast as Outcome, ForecastEngine, ForecastError, Limits, Method, Threshold, most_of,
+};
 use crate::plot::{Chart, FanPoint};
 use crate::series_file::{self, FileRow, SeriesFile, TimeNotation};
 use clap::{Args, ValueEnum};
@@ -39,6 +41,18 @@ pub(super) struct Forecast {
     /// Which way the limit is exceeded: above or below
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     direction: Way,
+    /// Limit from above to report on: whether and when it will be broken within the horizon
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    upper_threshold: Option<f64>,
+    /// Limit from below to report on
+    #[arg(long, value_name = "VALUE", allow_negative_numbers = true)]
+    lower_threshold: Option<f64>,
+    /// Unit of the values; % means that they stay within 0 and 100
+    #[arg(long, value_name = "UNIT", default_value = "", hide_default_value = true)]
+    unit: String,
+    /// Print only so many series, those with the fewest days to exhaustion, a line each
+    #[arg(long, value_name = "N", requires = "capacity_threshold")]
+    top: Option<usize>,
     /// The one forecaster to use, by its name; without it the best are combined
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
@@ -86,6 +100,7 @@ impl Forecast {
         }
         let mut outcomes = Vec::with_capacity(series.len());
         for series in &series {
+            let engine = ForecastEngine { most: self.most(series), ..engine };
             let outcome = engine.forecast(&series.times_ms, &series.values);
             outcomes.push(outcome.map_err(|error| self.failed(&series.name(&self.metric), &error))?);
         }
@@ -97,6 +112,7 @@ impl Forecast {
         let text = match global.format() {
             Format::Csv => csv(&file.label_names, &results),
             Format::Json => self.json(&results),
+            Format::Table if self.top.is_some() => self.report(results),
             Format::Table => results.iter().map(|(series, outcome)| self.table(series, outcome)).collect(),
         };
         write_text(global, &text)
@@ -110,11 +126,54 @@ impl Forecast {
         };
         let threshold = self.capacity_threshold.map(|value| Threshold { value, direction });
         let method = self.method.as_deref().map(method).transpose()?;
-        let engine = ForecastEngine { horizon: self.horizon, level: self.level, threshold, method };
+        let engine = ForecastEngine { horizon: self.horizon, level: self.level, threshold, method, most: None };
+        let limits = [self.upper_threshold, self.lower_threshold];
+        if let Some(limit) = limits.into_iter().flatten().find(|limit| !limit.is_finite()) {
+            return Err(CliError::Usage(format!("the threshold {limit} is not finite")));
+        }
         match engine.check_settings() {
             Ok(()) => Ok(engine),
             Err(error) => Err(CliError::Usage(format!("{error}: see --horizon, --level and --capacity-threshold"))),
         }
+    }
+
+    /// The most a value of this series can be.
+    fn most(&self, series: &Series<'_>) -> Option<f64> {
+        let name = series.labels.iter().find(|(name, _)| &**name == "name").map_or(&*self.metric, |(_, value)| value);
+        most_of(name, Some(&self.unit))
+    }
+
+    /// The limits to report on: those given, else the capacity.
+    fn limits(&self) -> Limits {
+        if self.upper_threshold.is_some() || self.lower_threshold.is_some() {
+            return Limits { upper: self.upper_threshold, lower: self.lower_threshold };
+        }
+        match self.direction {
+            Way::Above => Limits { upper: self.capacity_threshold, lower: None },
+            Way::Below => Limits { upper: None, lower: self.capacity_threshold },
+        }
+    }
+
+    /// The series with the fewest days left, a line each.
+    fn report(&self, mut results: Vec<(&Series<'_>, &Outcome)>) -> String {
+        let days = |outcome: &Outcome| outcome.days_to_exhaustion.unwrap_or(f64::INFINITY);
+        results.sort_by(|(_, a), (_, b)| days(a).total_cmp(&days(b)));
+        let mut rows = Rows::new(&["series", "days left", "earliest", "likely", "latest", "SLA risk %"]);
+        for (series, outcome) in results.into_iter().take(self.top.unwrap_or(usize::MAX)) {
+            let time = |time_ms: Option<i64>| {
+                time_ms.map_or_else(|| "never".to_owned(), |time_ms| series.notation.format(time_ms))
+            };
+            let found = outcome.exhaustion;
+            rows.push(vec![
+                series.name(&self.metric).into(),
+                outcome.days_to_exhaustion.map_or("none".to_owned(), |days| format!("{days:.1}")).into(),
+                time(found.map(|found| found.earliest_ms)).into(),
+                time(found.and_then(|found| found.likely_ms)).into(),
+                time(found.and_then(|found| found.latest_ms)).into(),
+                short(100.0 * outcome.sla_risk),
+            ]);
+        }
+        rows.table()
     }
 
     fn failed(&self, series: &str, error: &ForecastError) -> CliError {
@@ -143,7 +202,7 @@ impl Forecast {
             let error = outcome.held_out_error.map(|error| json!({"mase": error.mase, "coverage": error.coverage}));
             let labels: serde_json::Map<_, _> =
                 series.labels.iter().map(|(name, value)| (name.to_string(), json!(value))).collect();
-            json!({
+            let mut object = json!({
                 "labels": labels, "method": outcome.method,
                 "timestamps": column(&|i| time(points[i].time_ms)),
                 "predicted_values": column(&|i| json!(points[i].forecast)),
@@ -152,7 +211,11 @@ impl Forecast {
                 "trend_per_day": outcome.trend.slope, "seasons": seasons.collect::<Value>(),
                 "days_to_exhaustion": outcome.days_to_exhaustion, "exhaustion": exhaustion,
                 "sla_risk_score": outcome.sla_risk, "held_out_error": error,
-            })
+            });
+            if self.upper_threshold.is_some() || self.lower_threshold.is_some() {
+                object["breach"] = forecast_words::breach_report(outcome, self.limits(), time);
+            }
+            object
         };
         let series: Value = results.iter().map(one).collect();
         format!("{:#}\n", json!({"metric": self.metric, "series": series}))
@@ -165,6 +228,9 @@ impl Forecast {
         line("method", outcome.method.clone());
         line("trend", trend(outcome, self.level));
         line("seasonality", seasonality(outcome));
+        if let Some(saw) = &outcome.sawtooth {
+            line("sawtooth", forecast_words::sawtooth(saw, significant, span));
+        }
         if self.capacity_threshold.is_some() {
             line("days to exhaustion", days_to_exhaustion(series, outcome));
         }
@@ -181,6 +247,11 @@ impl Forecast {
             let shown = outcome.points.len().div_ceil(every);
             let _ = writeln!(text, "({shown} of {} rows; --format csv has all)", outcome.points.len());
         }
+        let breaches = outcome.breaches(self.limits());
+        let time = |time_ms| series.notation.format(time_ms);
+        for warning in forecast_words::warnings(&series.name(&self.metric), &self.unit, &breaches, time) {
+            let _ = writeln!(text, "{warning}");
+        }
         text.push('\n');
         text
     }
@@ -191,7 +262,8 @@ impl Forecast {
         };
         let percent = 100.0 * outcome.sla_risk;
         let within = span(outcome.points.len() as f64 * outcome.step_ms as f64);
-        format!("{percent:.1} % to reach {limit} within {within}")
+        let beyond = 100.0 * outcome.time_beyond;
+        format!("{percent:.1} % to reach {limit} within {within}, {beyond:.1} % of that time beyond it")
     }
 
     fn chart(&self, series: &Series<'_>, outcome: &Outcome) -> Chart {

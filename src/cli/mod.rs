@@ -17,6 +17,7 @@ mod detect;
 mod evaluate;
 mod export;
 mod forecast;
+mod forecast_words;
 mod generate;
 mod health;
 mod profile;

@@ -5,6 +5,8 @@
 //! Times are real ones: a cell lasts as long as the samples are apart, whatever that is.
 
 use super::outlook::Outlook;
+use super::robust::{normal_cdf, quantile};
+use super::sawtooth::Teeth;
 
 /// How far beyond the history, in lengths of it, a limit is looked for: further than that no trend can be trusted.
 const HISTORIES_AHEAD: usize = 10;
@@ -61,4 +63,30 @@ pub(super) fn crossings(outlook: &Outlook, limit: f64, history_cells: usize, hor
     let latest = first(&|ahead| outlook.at(ahead) + outlook.band(ahead).0);
     let path: Vec<f64> = (1..=cells).map(|ahead| outlook.at(ahead)).collect();
     Some(Crossings { earliest, likely, latest, probability: outlook.spread.reaches(&path, limit) })
+}
+
+/// When the peaks of a sawtooth reach a limit; none if they do not rise for good and no peak comes near it.
+///
+/// Between peaks the series is set back, so a line through all of it is too low and one through its newest rise too steep.
+/// The likely time is that of the peaks' line; the others are those of the slope's edges and of the usual scatter of peaks.
+pub(super) fn crossings_of_peaks(teeth: &Teeth, limit: f64, history_cells: usize) -> Option<Crossings> {
+    let cells = history_cells.saturating_mul(HISTORIES_AHEAD).min(CELLS_MAX) as f64;
+    let mut scatter = teeth.scatter();
+    scatter.sort_unstable_by(f64::total_cmp);
+    let (below, above) = (quantile(&scatter, 0.1).min(0.0), quantile(&scatter, 0.9).max(0.0));
+    let slope = teeth.slope();
+    let (lower, upper) = if slope == 0.0 { (0.0, 0.0) } else { (teeth.peak_slope.lower, teeth.peak_slope.upper) };
+    let now = teeth.peak_at(history_cells, 0.0);
+    let after = |start: f64, slope: f64| match (limit - start, slope) {
+        (missing, _) if missing <= 0.0 => Some(1),
+        (missing, slope) if slope > 0.0 && missing / slope <= cells => Some((missing / slope).ceil().max(1.0) as usize),
+        _ => None,
+    };
+    let earliest = after(now + above, upper)?;
+    let likely = after(now, slope).map(|ahead| ahead.max(earliest));
+    let latest = likely.and_then(|likely| after(now + below, lower).map(|ahead| ahead.max(likely)));
+    // The interval of the slope holds 80 % or so of what it may be: 1.28 deviations to either side.
+    let deviation = ((upper - lower) / 2.56).max(1e-15);
+    let probability = normal_cdf((slope - (limit - now) / cells) / deviation);
+    Some(Crossings { earliest, likely, latest, probability: probability.clamp(0.0, 1.0) })
 }

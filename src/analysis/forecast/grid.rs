@@ -5,8 +5,9 @@
 //! Invariant: the newest sample stands in the last cell; every value is within -2..=2 around a centre of zero, so that
 //! no sum of them can overflow; a cell without a sample is NaN.
 
-use super::ForecastError;
-use super::robust::median;
+use super::robust::{Slope, median};
+use super::sawtooth::{Reset, Sawtooth, Teeth};
+use super::{DAY_MS, ForecastError, TrendPerDay};
 
 /// Cells that are looked at, newest first: three weeks of minutes.
 const CELLS_MAX: i128 = 32_768;
@@ -39,7 +40,7 @@ const USUAL_STEPS_MS: [i64; 22] = [
 ];
 
 /// Values of equal distance in time.
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Grid {
     pub(super) step_ms: i64,
     /// Time of the last cell, in milliseconds since 1970.
@@ -48,13 +49,15 @@ pub(super) struct Grid {
     pub(super) values: Vec<f64>,
     scale: f64,
     centre: f64,
-    /// Whether no sample was negative.
-    pub(super) is_non_negative: bool,
+    /// What no value can be less, and more, than, in the unit of the samples.
+    least: f64,
+    most: f64,
 }
 
 impl Grid {
-    /// The grid of samples in any order; samples that are not finite are left out.
-    pub(super) fn new(times_ms: &[i64], values: &[f64]) -> Result<Self, ForecastError> {
+    /// The grid of samples in any order; samples that are not finite are left out. Where no sample is negative or more than
+    /// `most`, nothing else will be.
+    pub(super) fn new(times_ms: &[i64], values: &[f64], most: Option<f64>) -> Result<Self, ForecastError> {
         let mut samples: Vec<(i64, f64)> = times_ms.iter().copied().zip(values.iter().copied()).collect();
         samples.retain(|(_, value)| value.is_finite());
         samples.sort_by_key(|(time_ms, _)| *time_ms);
@@ -72,7 +75,8 @@ impl Grid {
             values: Vec::new(),
             scale,
             centre: 0.0,
-            is_non_negative: samples.iter().all(|(_, value)| *value >= 0.0),
+            least: if samples.iter().all(|(_, value)| *value >= 0.0) { 0.0 } else { f64::MIN },
+            most: most.filter(|most| samples.iter().all(|(_, value)| value <= most)).unwrap_or(f64::MAX),
         };
         let cell = |time_ms| cells_between(time_ms, last_ms, step_ms) as usize;
         let length = cell(samples[0].0) + 1;
@@ -97,8 +101,7 @@ impl Grid {
 
     /// A value on the grid in the unit of the samples; finite for every finite value.
     pub(super) fn unscaled(&self, value: f64) -> f64 {
-        let whole = ((value + self.centre) * self.scale).clamp(f64::MIN, f64::MAX);
-        if self.is_non_negative { whole.max(0.0) } else { whole }
+        ((value + self.centre) * self.scale).clamp(self.least, self.most)
     }
 
     /// A value in the unit of the samples as it is on the grid.
@@ -111,10 +114,37 @@ impl Grid {
         (difference * self.scale).clamp(f64::MIN, f64::MAX)
     }
 
+    /// Teeth in the unit of the samples; `sign` is -1 where they were found upside down.
+    pub(super) fn sawtooth(&self, teeth: &Teeth, sign: f64) -> Sawtooth {
+        let per_day = |slope: Slope| {
+            let per_day = |slope: f64| self.unscaled_difference(slope * DAY_MS / self.step_ms as f64);
+            TrendPerDay { slope: per_day(slope.per_cell), lower: per_day(slope.lower), upper: per_day(slope.upper) }
+        };
+        let value = |points: &[(f64, f64)]| points.last().map_or(0.0, |(_, value)| self.unscaled(sign * value));
+        Sawtooth {
+            resets: teeth.peaks.len(),
+            cycle_ms: (teeth.cycle * self.step_ms as f64).round() as i64,
+            reset: match teeth.reset {
+                Reset::AtLevel(level) => Reset::AtLevel(self.unscaled(sign * level)),
+                Reset::AfterRise(rise) => Reset::AfterRise(self.unscaled_difference(rise)),
+                other => other,
+            },
+            floor: value(&teeth.floors),
+            peak: value(&teeth.peaks),
+            floor_per_day: per_day(teeth.floor_slope),
+            peak_per_day: per_day(teeth.peak_slope),
+        }
+    }
+
     /// Time of a cell that lies `ahead` cells after the last one.
     pub(super) fn time_ms(&self, ahead: usize) -> Result<i64, ForecastError> {
         let offset_ms = i64::try_from(ahead).ok().and_then(|ahead| self.step_ms.checked_mul(ahead));
         offset_ms.and_then(|offset_ms| self.last_ms.checked_add(offset_ms)).ok_or(ForecastError::EndOfTime)
+    }
+
+    /// Cells from the last one to that of a later time; none if it is not later.
+    pub(super) fn cells_to(&self, time_ms: i64) -> Option<usize> {
+        usize::try_from(cells_between(self.last_ms, time_ms, self.step_ms)).ok().filter(|ahead| *ahead > 0)
     }
 
     /// The values with gaps bridged by straight lines.
@@ -168,7 +198,7 @@ mod tests {
 
     fn grid(samples: &[(i64, f64)]) -> Grid {
         let (times, values): (Vec<i64>, Vec<f64>) = samples.iter().copied().unzip();
-        Grid::new(&times, &values).unwrap()
+        Grid::new(&times, &values, None).unwrap()
     }
 
     #[test]
@@ -195,7 +225,7 @@ mod tests {
         assert_eq!(grid(&[(0, 1.0), (5, 2.0)]).values.len(), 2);
         for times in [&[][..], &[1], &[1, 1]] {
             let values = vec![1.0; times.len()];
-            assert!(matches!(Grid::new(times, &values), Err(ForecastError::TooShort { .. })));
+            assert!(matches!(Grid::new(times, &values, None), Err(ForecastError::TooShort { .. })));
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Samples are put on a `grid`; `season` finds the periods it repeats in; `forecasters` continue it, each in its own way;
 //! `back_test` tries them on the past, `combination` makes one forecast of the best, and their errors are the `spread`;
-//! `outlook` carries the path beyond the horizon, where `capacity` and `sla_risk` look for a limit. `measures` says how good
-//! forecasts were.
+//! `outlook` carries the path beyond the horizon, where `capacity` and `sla_risk` look for a limit. `live` keeps
+//! what was learned; `measures` says how good forecasts were.
 //!
 //! Not here: reading, clocks, threads. The same samples always give the same forecast.
 //!
@@ -22,21 +22,23 @@ mod back_test;
 mod combination;
 mod outlook;
 
+mod breach;
 mod capacity;
+mod sawtooth;
 mod sla_risk;
 
+mod live;
 pub mod measures;
 
 #[cfg(test)]
 mod tests;
 
+pub use breach::{Breach, Limits, Side};
 pub use capacity::{Direction, Exhaustion, Threshold};
+pub use live::LiveForecast;
+pub use sawtooth::{Reset, Sawtooth};
 
-use super::robust::{self, Slope, theil_sen};
-use back_test::{Choice, History};
-use forecasters::Past;
-use grid::Grid;
-use outlook::Outlook;
+use super::robust;
 
 const DAY_MS: f64 = 86_400_000.0;
 /// Steps ahead that can be asked for: more than eleven years of hours.
@@ -69,6 +71,18 @@ pub struct ForecastEngine {
     pub threshold: Option<Threshold>,
     /// The one forecaster to use; none to combine the best.
     pub method: Option<Method>,
+    /// The most a value can be, such as 100 for a percentage; ignored where a sample is more.
+    pub most: Option<f64>,
+}
+
+/// The most that a metric of this name or unit can be: 100 of a percentage, 1 of a ratio; none where that is unknown.
+pub fn most_of(name: &str, unit: Option<&str>) -> Option<f64> {
+    let is_percent = unit == Some("%") || ["_percent", "_pct", "_percentage"].iter().any(|end| name.ends_with(end));
+    match (is_percent, name.ends_with("_ratio")) {
+        (true, _) => Some(100.0),
+        (false, true) => Some(1.0),
+        (false, false) => None,
+    }
 }
 
 /// A forecaster by its name.
@@ -95,7 +109,7 @@ impl Method {
 impl Default for ForecastEngine {
     /// A week of hours, a band of 80 %, no limit.
     fn default() -> Self {
-        Self { horizon: 168, level: 80.0, threshold: None, method: None }
+        Self { horizon: 168, level: 80.0, threshold: None, method: None, most: None }
     }
 }
 
@@ -192,62 +206,15 @@ pub struct Forecast {
     pub exhaustion: Option<Exhaustion>,
     /// Probability, 0 to 1, that the limit is reached within the horizon; 0 without a limit.
     pub sla_risk: f64,
+    /// Share, 0 to 1, of the horizon that the series is expected to spend at or beyond the limit; 0 without one.
+    pub time_beyond: f64,
+    /// How it rises and is set back, where it does; seen upside down for a limit below.
+    pub sawtooth: Option<Sawtooth>,
     /// None for a series too short to hold anything out.
     pub held_out_error: Option<HeldOutError>,
 }
 
 impl ForecastEngine {
-    /// Forecasts samples in any order; values that are not finite are left out.
-    ///
-    /// # Errors
-    /// When fewer than two samples are usable, or a setting is out of its range.
-    pub fn forecast(&self, times_ms: &[i64], values: &[f64]) -> Result<Forecast, ForecastError> {
-        if times_ms.len() != values.len() {
-            return Err(ForecastError::Unpaired { times: times_ms.len(), values: values.len() });
-        }
-        self.check_settings()?;
-        let grid = Grid::new(times_ms, values)?;
-        grid.time_ms(self.horizon)?;
-        let bridged = grid.bridged();
-        let periods = season::periods(&bridged, grid.step_ms);
-        let history = History { values: &grid.values, bridged: &bridged, periods: &periods, zero: grid.zero() };
-        let Choice { members, spread, held_out_error } =
-            back_test::choose(history, self.horizon, self.level / 100.0, self.method.map(Method::name));
-        let cycle = periods.last().copied().unwrap_or(1);
-        let path = combined(history, &members, self.horizon.max(cycle));
-        let past = Past::new(&grid.values, &bridged, &periods, None);
-        let parts = past.parts();
-        let slope = current_slope(&parts.rest, self.level / 100.0);
-        // A period that none of the members has use for is no season.
-        let used = members.iter().map(|(candidate, _)| candidate.periods.end).max().unwrap_or(0);
-        let method = members.iter().map(|(candidate, _)| candidate.name());
-        let per_day = |per_cell: f64| grid.unscaled_difference(per_cell * DAY_MS / grid.step_ms as f64);
-        let season = |(i, period): (usize, &usize)| Season {
-            period_ms: *period as i64 * grid.step_ms,
-            strength: season::strength(&parts.rest, &parts.profiles[i..=i]),
-        };
-        let outlook = Outlook { path, cycle, spread, horizon: self.horizon, slope, sign: 1.0 };
-        let mut forecast = Forecast {
-            method: method.collect::<Vec<_>>().join(" "),
-            step_ms: grid.step_ms,
-            points: points(&grid, &outlook, self.horizon)?,
-            trend: TrendPerDay {
-                slope: per_day(slope.per_cell),
-                lower: per_day(slope.lower),
-                upper: per_day(slope.upper),
-            },
-            seasons: periods.iter().enumerate().filter(|(i, _)| *i < used).map(season).collect(),
-            days_to_exhaustion: None,
-            exhaustion: None,
-            sla_risk: 0.0,
-            held_out_error,
-        };
-        if let Some(threshold) = self.threshold {
-            self.look_for(threshold, &grid, outlook, &mut forecast)?;
-        }
-        Ok(forecast)
-    }
-
     /// Whether the settings are in their ranges.
     ///
     /// # Errors
@@ -264,73 +231,4 @@ impl ForecastEngine {
             _ => Ok(()),
         }
     }
-
-    /// Fills in what a limit brings.
-    fn look_for(
-        &self,
-        threshold: Threshold,
-        grid: &Grid,
-        outlook: Outlook,
-        forecast: &mut Forecast,
-    ) -> Result<(), ForecastError> {
-        let newest = grid.values[grid.values.len() - 1];
-        let (outlook, limit, newest) = match threshold.direction {
-            Direction::Above => (outlook, grid.scaled(threshold.value), newest),
-            Direction::Below => (outlook.mirrored(), -grid.scaled(threshold.value), -newest),
-        };
-        forecast.sla_risk = sla_risk::sla_risk(&outlook, limit, self.horizon);
-        if newest >= limit {
-            let now = grid.last_ms;
-            forecast.days_to_exhaustion = Some(0.0);
-            let exhaustion =
-                Exhaustion { earliest_ms: now, likely_ms: Some(now), latest_ms: Some(now), probability: 1.0 };
-            forecast.exhaustion = Some(exhaustion);
-            return Ok(());
-        }
-        let Some(found) = capacity::crossings(&outlook, limit, grid.values.len(), self.horizon) else { return Ok(()) };
-        forecast.days_to_exhaustion = found.likely.map(|ahead| ahead as f64 * grid.step_ms as f64 / DAY_MS);
-        forecast.exhaustion = Some(Exhaustion {
-            earliest_ms: grid.time_ms(found.earliest)?,
-            likely_ms: found.likely.and_then(|ahead| grid.time_ms(ahead).ok()),
-            latest_ms: found.latest.and_then(|ahead| grid.time_ms(ahead).ok()),
-            probability: found.probability,
-        });
-        Ok(())
-    }
-}
-
-/// The weighted mean of what the members expect in the next cells.
-fn combined(history: History<'_>, members: &[(back_test::Candidate, f64)], horizon: usize) -> Vec<f64> {
-    let fits = members.iter().filter_map(|(member, weight)| Some((member.fit(history, history.values.len())?, weight)));
-    let (mut path, mut whole) = (vec![0.0; horizon], 0.0);
-    for (fit, weight) in fits {
-        path.iter_mut().zip(fit.path(horizon)).for_each(|(sum, value)| *sum += weight * value);
-        whole += weight;
-    }
-    path.iter_mut().for_each(|value| *value /= whole);
-    path
-}
-
-fn points(grid: &Grid, outlook: &Outlook, horizon: usize) -> Result<Vec<ForecastPoint>, ForecastError> {
-    let point = |ahead: usize| {
-        let (value, (low, high)) = (outlook.at(ahead), outlook.band(ahead));
-        Ok(ForecastPoint {
-            time_ms: grid.time_ms(ahead)?,
-            forecast: grid.unscaled(value),
-            lower: grid.unscaled(value + low),
-            upper: grid.unscaled(value + high),
-        })
-    };
-    (1..=horizon).map(point).collect()
-}
-
-/// The slope of the whole, or of its newer half where that clearly goes another way.
-fn current_slope(rest: &[f64], level: f64) -> Slope {
-    let whole = theil_sen(rest, level);
-    let recent = &rest[rest.len() / 2..];
-    if recent.len() < RECENT_MIN {
-        return whole;
-    }
-    let recent = theil_sen(recent, level);
-    if (recent.lower..=recent.upper).contains(&whole.per_cell) { whole } else { recent }
 }

@@ -94,6 +94,17 @@ impl Spread {
         (margins.iter().map(reached).sum::<f64>() / count).clamp(0.0, 1.0)
     }
 
+    /// The share of time, 0 to 1, that paths around this forecast are expected to spend at or above `limit`.
+    pub(super) fn share_beyond(&self, forecast: &[f64], limit: f64) -> f64 {
+        let mut beyond = 0usize;
+        for (i, value) in forecast.iter().enumerate() {
+            let size = self.size(i + 1);
+            let error = |path: &Vec<f64>| path.get(i).or(path.last()).copied().unwrap_or(0.0);
+            beyond += self.paths.iter().filter(|path| value + size * error(path) >= limit).count();
+        }
+        beyond as f64 / (self.paths.len() * forecast.len()).max(1) as f64
+    }
+
     /// The mirror image: where what was above is below.
     pub(super) fn mirrored(&self) -> Self {
         let paths = self.paths.iter().map(|path| path.iter().map(|error| -error).collect()).collect();
@@ -220,5 +231,7 @@ mod tests {
         assert!((spread.reaches(&[0.0; 3], 0.0) - 0.5).abs() < 1e-6);
         assert!(spread.reaches(&[-40.0; 3], 0.0) < 0.001);
         assert_eq!(Spread::of_steps(&[1.0, 1.0], 0.8).reaches(&[1.0], 1.0), 1.0);
+        // Errors of -10 to 10: eleven of twenty-one paths are at or above their forecast, at one step of two.
+        assert!((spread.share_beyond(&[0.0, -40.0], 0.0) - 11.0 / 42.0).abs() < 1e-9);
     }
 }

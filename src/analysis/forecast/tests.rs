@@ -135,6 +135,66 @@ fn what_was_never_negative_stays_so_and_what_was_may_be_again() {
 }
 
 #[test]
+fn a_percentage_stays_one_and_a_limit_that_was_passed_is_no_limit() {
+    let rising: Vec<f64> = (0..100).map(|i| 50.0 + 0.48 * f64::from(i)).collect();
+    let percent = ForecastEngine { most: most_of("disk_used_percent", None), ..engine(50) };
+    let forecast = percent.forecast(&times(100, HOUR_MS), &rising).unwrap();
+    assert!(forecast.points.iter().all(|point| point.upper <= 100.0 && point.forecast <= point.upper));
+    assert_eq!(forecast.points[49].forecast, 100.0);
+    let more: Vec<f64> = rising.iter().map(|value| value * 2.0).collect();
+    assert!(percent.forecast(&times(100, HOUR_MS), &more).unwrap().points[49].forecast > 200.0);
+    assert_eq!(
+        (most_of("x", Some("%")), most_of("hit_ratio", None), most_of("x", None)),
+        (Some(100.0), Some(1.0), None)
+    );
+}
+
+/// A heap in percent, every five minutes for a week: it rises by about 1 in two hours and is collected after 12, and each
+/// collection leaves `leak` percent a day more.
+fn heap(leak: f64) -> Vec<f64> {
+    let mut noise = noise(5);
+    let (mut level, mut ceiling) = (30.0, 12.0);
+    let value = |i: usize| {
+        let floor = 30.0 + leak * i as f64 / 288.0;
+        level += 0.12 + leak / 288.0;
+        if level > floor + ceiling {
+            level = floor;
+            ceiling = 12.0 + 2.0 * noise();
+        }
+        level + 0.2 * noise()
+    };
+    (0..7 * 288).map(value).collect()
+}
+
+#[test]
+fn a_leak_under_collections_is_dated_by_its_peaks_and_a_cache_never_runs_full() {
+    let engine = ForecastEngine { threshold: above(95.0), ..engine(288) };
+    let leak = engine.forecast(&times(7 * 288, 300_000), &heap(2.0)).unwrap();
+    let saw = leak.sawtooth.unwrap();
+    assert!(saw.is_leak() && (saw.floor_per_day.slope - 2.0).abs() < 0.3, "{saw:?}");
+    assert!(matches!(saw.reset, Reset::AfterRise(rise) if (rise - 12.0).abs() < 2.0) || saw.reset == Reset::Scheduled);
+    // After a week the peaks are at 56, so 39 are left at 2 a day.
+    let days = leak.days_to_exhaustion.unwrap();
+    assert!((days - 19.5).abs() < 4.0, "{days}");
+    let exhaustion = leak.exhaustion.unwrap();
+    assert!(exhaustion.earliest_ms <= exhaustion.likely_ms.unwrap() && exhaustion.probability > 0.9, "{exhaustion:?}");
+    assert!(leak.sla_risk < 0.01, "{}", leak.sla_risk);
+    let cache = engine.forecast(&times(7 * 288, 300_000), &heap(0.0)).unwrap();
+    assert!(!cache.sawtooth.unwrap().is_leak(), "{:?}", cache.sawtooth);
+    assert_eq!((cache.days_to_exhaustion, cache.exhaustion), (None, None));
+}
+
+#[test]
+fn what_is_drained_and_refilled_is_a_sawtooth_upside_down() {
+    let below = Threshold { value: 5.0, direction: Direction::Below };
+    let engine = ForecastEngine { threshold: Some(below), ..engine(288) };
+    let free: Vec<f64> = heap(2.0).iter().map(|used| 100.0 - used).collect();
+    let forecast = engine.forecast(&times(7 * 288, 300_000), &free).unwrap();
+    assert!((forecast.days_to_exhaustion.unwrap() - 19.5).abs() < 4.0, "{forecast:?}");
+    assert!(forecast.sawtooth.unwrap().is_leak());
+}
+
+#[test]
 fn the_risk_is_a_probability_that_rises_as_the_limit_comes_closer() {
     let mut noise = noise(11);
     let mut level = 0.0;
@@ -151,6 +211,35 @@ fn the_risk_is_a_probability_that_rises_as_the_limit_comes_closer() {
     let risks = [100.0, 12.0, 5.0, 2.0, -20.0].map(|above| risk(newest + above));
     assert!(risks.is_sorted(), "{risks:?}");
     assert!(risks[0] < 0.01 && risks[4] > 0.99, "{risks:?}");
+}
+
+#[test]
+fn of_limits_with_a_risk_so_many_are_reached_and_for_as_long_as_said() {
+    // Random walks: what was said of the next 24 steps, and what came of it.
+    let (mut said, mut came, mut said_time, mut came_time) = (0.0, 0.0, 0.0, 0.0);
+    let rounds = 80;
+    for seed in 0..rounds {
+        let mut noise = noise(9000 + seed);
+        let mut level = 50.0;
+        let whole: Vec<f64> = (0..274)
+            .map(|_| {
+                level += noise();
+                level
+            })
+            .collect();
+        let (seen, ahead) = whole.split_at(250);
+        let limit = seen[249] + 2.5;
+        let engine = ForecastEngine { threshold: above(limit), ..engine(24) };
+        let forecast = engine.forecast(&times(250, HOUR_MS), seen).unwrap();
+        said += forecast.sla_risk;
+        said_time += forecast.time_beyond;
+        came += f64::from(u8::from(ahead.iter().any(|value| *value >= limit)));
+        came_time += ahead.iter().filter(|value| **value >= limit).count() as f64 / 24.0;
+    }
+    let [said, came, said_time, came_time] = [said, came, said_time, came_time].map(|sum| sum / rounds as f64);
+    // Two deviations of what chance makes of eighty are 0.11.
+    assert!((said - came).abs() < 0.14, "{said} {came}");
+    assert!((said_time - came_time).abs() < 0.12, "{said_time} {came_time}");
 }
 
 #[test]

@@ -5,18 +5,20 @@
 use super::Shared;
 use super::answer::{ApiError, Text};
 use super::body::Fields;
+use super::kept_forecasts::{Kept, Wish};
 use super::metric::POINTS_MAX;
 use super::parameters::matchers_of;
 use super::run::{check, run};
 use super::selection::{name_of, select};
 use super::shapes::{Labels, Season, Time};
-use crate::analysis::forecast::{Direction, Forecast, ForecastEngine, ForecastError, Threshold};
+use crate::analysis::forecast::{self, Direction, Forecast, ForecastEngine, ForecastError, Threshold, most_of};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use serde::Serialize;
 use std::sync::Arc;
 use storage::sample::Samples;
+use storage::series::{self, NAME_LABEL};
 use storage::{Resolution, SelectedSeries};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -24,6 +26,8 @@ const HOUR_MS: i64 = 3_600_000;
 const HOURS_FROM_MS: i64 = 48 * HOUR_MS;
 /// The span that is read, up to the newest sample: a quarter's worth, for steps of an hour.
 const HISTORY_MS: i64 = 92 * 86_400_000;
+/// Means of which one may be missing.
+const MEANS_MIN: usize = 24;
 /// Steps of history that a forecast is made from.
 const HISTORY_STEPS: i64 = 4096;
 
@@ -59,11 +63,22 @@ struct OutcomeSeries<'a> {
 }
 
 #[derive(Debug, Serialize)]
-struct Exhaustion {
+pub(super) struct Exhaustion {
     earliest: Time,
     likely: Option<Time>,
     latest: Option<Time>,
     probability: f64,
+}
+
+impl Exhaustion {
+    pub(super) fn of(found: forecast::Exhaustion) -> Self {
+        Self {
+            earliest: Time(found.earliest_ms),
+            likely: found.likely_ms.map(Time),
+            latest: found.latest_ms.map(Time),
+            probability: found.probability,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -92,6 +107,7 @@ impl Asked {
             level: fields.number("level")?.unwrap_or(usual.level),
             threshold,
             method: None,
+            most: None,
         };
         let step_ms = fields.duration_ms("step")?;
         let sets =
@@ -111,7 +127,7 @@ fn field_of(error: &ForecastError) -> &'static str {
 }
 
 /// Forecasts what is stored.
-pub(super) async fn forecast(
+pub(super) async fn show(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<String>, PathRejection>,
     body: Body,
@@ -128,12 +144,8 @@ pub(super) async fn forecast(
         let mut samples = Samples::default();
         for one in &found {
             check(cancel)?;
-            let step_ms = history(shared, one, asked.step_ms, &mut samples)?;
-            if let Some(step_ms) = step_ms {
-                average(&mut samples, step_ms);
-            }
-            match asked.engine.forecast(&samples.times, &samples.values) {
-                Ok(forecast) => series.push(shape(Labels(&one.key), forecast)),
+            match kept_forecast(shared, one, asked.engine, asked.step_ms, &mut samples)? {
+                Ok((forecast, _)) => series.push(shape(Labels(&one.key), forecast)),
                 Err(error) => skipped.push(Skipped { labels: Labels(&one.key), error: error.to_string() }),
             }
         }
@@ -143,6 +155,74 @@ pub(super) async fn forecast(
         }
     })
     .await
+}
+
+/// The forecast of a series and its newest value: from what is kept of it and the samples since, or from its history where
+/// nothing is kept or that has become stale.
+pub(super) fn kept_forecast(
+    shared: &Shared,
+    one: &SelectedSeries,
+    engine: ForecastEngine,
+    step_ms: Option<i64>,
+    samples: &mut Samples,
+) -> Result<Result<(Forecast, f64), ForecastError>, ApiError> {
+    let most = most_of(series::label(&one.key, NAME_LABEL).unwrap_or(""), None);
+    let engine = ForecastEngine { most, ..engine };
+    let wish = Wish { series: one.series, step_ms, level: engine.level.to_bits(), horizon: engine.horizon };
+    let kept = match shared.forecasts.take(&wish) {
+        Some(kept) => brought_up_to_date(shared, one, kept, samples)?,
+        None => None,
+    };
+    let kept = match kept {
+        Some(kept) => kept,
+        None => {
+            let averaged_ms = history(shared, one, step_ms, samples)?;
+            if let (Some(step_ms), Some((newest_ms, _))) = (averaged_ms, shared.api.store.newest(one.series)?) {
+                average(samples, step_ms);
+                if samples.len() > MEANS_MIN {
+                    drop_begun(samples, step_ms, newest_ms);
+                }
+            }
+            match engine.learn(&samples.times, &samples.values) {
+                Ok(live) => Kept { live, averaged_ms },
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+    };
+    let outcome = kept.live.forecast(engine.horizon, engine.threshold).map(|made| (made, kept.live.newest()));
+    shared.forecasts.keep(wish, kept);
+    Ok(outcome)
+}
+
+/// Lets what is kept take in the samples since; none where its history is to be learned anew.
+fn brought_up_to_date(
+    shared: &Shared,
+    one: &SelectedSeries,
+    mut kept: Kept,
+    samples: &mut Samples,
+) -> Result<Option<Kept>, ApiError> {
+    let Some((newest_ms, _)) = shared.api.store.newest(one.series)? else { return Ok(None) };
+    let step_ms = kept.averaged_ms.unwrap_or(1);
+    let since_ms = kept.live.last_ms().saturating_add(step_ms);
+    samples.clear();
+    if newest_ms >= since_ms {
+        shared.api.store.read(one.series, since_ms, newest_ms, samples)?;
+    }
+    if kept.averaged_ms.is_some() {
+        average(samples, step_ms);
+        drop_begun(samples, step_ms, newest_ms);
+    }
+    samples.times.iter().zip(&samples.values).for_each(|(time_ms, value)| kept.live.observe(*time_ms, *value));
+    Ok(Some(kept).filter(|kept| !kept.live.is_stale()))
+}
+
+/// Drops the newest mean if its step has only begun: it would be learned for good, and the rest of the step never.
+fn drop_begun(means: &mut Samples, step_ms: i64, newest_ms: i64) {
+    let is_over = |start_ms: &i64| newest_ms - start_ms >= step_ms / 10 * 9;
+    if !means.times.last().is_none_or(is_over) {
+        means.times.pop();
+        means.values.pop();
+    }
 }
 
 /// Reads the samples to learn from; the step they are to be averaged over, if they are.
@@ -155,7 +235,8 @@ fn history(
     samples.clear();
     let Some((newest_ms, _)) = shared.api.store.newest(one.series)? else { return Ok(None) };
     if read_hours(shared, one, step_ms, newest_ms, samples)? {
-        return Ok(None);
+        // What is there are means already; what comes later is to be averaged alike.
+        return Ok(Some(step_ms.unwrap_or(HOUR_MS)));
     }
     let span_ms = step_ms.map_or(HISTORY_MS, |step_ms| step_ms.saturating_mul(HISTORY_STEPS));
     shared.api.store.read(one.series, newest_ms.saturating_sub(span_ms), newest_ms, samples)?;
@@ -242,12 +323,7 @@ fn average(samples: &mut Samples, step_ms: i64) {
 
 fn shape(labels: Labels<'_>, forecast: Forecast) -> OutcomeSeries<'_> {
     let points = &forecast.points;
-    let exhaustion = forecast.exhaustion.map(|found| Exhaustion {
-        earliest: Time(found.earliest_ms),
-        likely: found.likely_ms.map(Time),
-        latest: found.latest_ms.map(Time),
-        probability: found.probability,
-    });
+    let exhaustion = forecast.exhaustion.map(Exhaustion::of);
     OutcomeSeries {
         labels,
         timestamps: points.iter().map(|point| Time(point.time_ms)).collect(),
@@ -273,6 +349,16 @@ mod tests {
         let mut samples = Samples { times: vec![5, 9, 10, 31, 32], values: vec![1.0, 3.0, 7.0, f64::NAN, 4.0] };
         average(&mut samples, 10);
         assert_eq!((samples.times, samples.values), (vec![0, 10, 30], vec![2.0, 7.0, 4.0]));
+    }
+
+    #[test]
+    fn the_mean_of_a_step_that_has_only_begun_is_dropped() {
+        let means = |newest_ms| {
+            let mut means = Samples { times: vec![0, 100], values: vec![1.0, 2.0] };
+            drop_begun(&mut means, 100, newest_ms);
+            means.times
+        };
+        assert_eq!((means(150), means(190)), (vec![0], vec![0, 100]));
     }
 
     #[test]

@@ -19,11 +19,13 @@ mod selection;
 mod anomalies;
 mod anomaly_post;
 mod baseline;
+mod capacity;
 mod detect;
 mod detect_named;
 mod events;
 mod export;
 mod forecast;
+mod kept_forecasts;
 mod live;
 mod live_cursor;
 mod metric;
@@ -107,13 +109,16 @@ struct Shared {
     exports: Arc<Semaphore>,
     /// One permit for each live stream.
     streams: Arc<Semaphore>,
+    /// Forecasts to go on from.
+    forecasts: kept_forecasts::KeptForecasts,
 }
 
 /// The routes to be mounted under `/api/v1`, and those at the root; at most `at_once` requests compute at a time.
 pub fn routers(api: RestApi, at_once: usize) -> (Router, Router) {
     let permits = Arc::new(Semaphore::new(at_once.max(1)));
-    let streams = Arc::new(Semaphore::new(api.streams_max));
-    let shared = Arc::new(Shared { api, permits, exports: Arc::new(Semaphore::new(EXPORTS)), streams });
+    let (streams, exports) = (Arc::new(Semaphore::new(api.streams_max)), Arc::new(Semaphore::new(EXPORTS)));
+    let forecasts = kept_forecasts::KeptForecasts::default();
+    let shared = Arc::new(Shared { api, permits, exports, streams, forecasts });
     let root = Router::new().route("/train", post(pull::train)).route("/predict", get(pull::predict));
     let under = Router::new()
         .route("/metrics", get(metrics::list))
@@ -123,7 +128,8 @@ pub fn routers(api: RestApi, at_once: usize) -> (Router, Router) {
         .route("/metrics/{name}/evaluate", get(baseline::evaluate))
         .route("/export", get(export::export))
         .route("/detect/{name}", post(detect::detect))
-        .route("/forecast/{name}", post(forecast::forecast))
+        .route("/forecast/{name}", post(forecast::show))
+        .route("/capacity", get(capacity::list))
         .route("/anomalies", get(anomalies::list).post(anomaly_post::post))
         .route("/anomalies/stats", get(anomalies::stats))
         .route("/anomalies/{id}", get(anomalies::one))
