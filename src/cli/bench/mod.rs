@@ -4,6 +4,7 @@
 //! Not here: measuring a server under load (see `loadtest`), finer measurements (see `benches`).
 
 mod budget;
+mod forecasts;
 mod quality;
 mod speed;
 
@@ -11,6 +12,7 @@ use super::output::{Rows, write_text};
 use super::{CliError, Format, Global};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct Bench {
@@ -20,6 +22,9 @@ pub(super) struct Bench {
     /// Instead: how many anomalies are raised on normal data of many kinds, beside the budget
     #[arg(long, conflicts_with = "report")]
     budget: bool,
+    /// Instead, measure every forecaster on the last days of these files and on made-up series
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "budget")]
+    forecasts: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -32,6 +37,9 @@ impl Bench {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
         if self.budget {
             return budget::rows().write(global);
+        }
+        if !self.forecasts.is_empty() {
+            return self.forecasts(global);
         }
         let speed = speed::rows();
         let quality = quality::measure().ok_or_else(|| CliError::Failed("the anomalies found no room".to_owned()))?;
@@ -48,6 +56,19 @@ impl Bench {
             (None, Format::Table) => {
                 format!("{}\n{}\n{}\n{}", speed.table(), quality.about, quality.rows.table(), quality.conclusion)
             }
+        };
+        write_text(global, &text)
+    }
+
+    /// The forecasters, on the files and on made-up series.
+    fn forecasts(&self, global: &Global) -> Result<(), CliError> {
+        let [files, made_up] = forecasts::rows(&self.forecasts)?;
+        let text = match (self.report, global.format()) {
+            (Some(Report::Md), _) => {
+                format!("## Files\n\n{}\n## Made-up series\n\n{}", markdown(&files), markdown(&made_up))
+            }
+            (None, Format::Json) => format!("{:#}\n", json!({"files": objects(&files), "made_up": objects(&made_up)})),
+            (None, format) => files.render(format) + "\n" + &made_up.render(format),
         };
         write_text(global, &text)
     }
