@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use storage::series::SeriesRef;
 
-/// Forecasts that are kept: each takes some kilobytes.
-const KEPT_MAX: usize = 1024;
+/// Forecasts that are kept: one of a week of hours takes about 50 KB, nearly all of it the paths of past errors.
+const KEPT_MAX: usize = 512;
 
 /// What a forecast is made for; a wish for another step, level or horizon is another forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
