@@ -225,6 +225,8 @@ impl LiveForecast {
             }
         };
         forecast.sla_risk = risk;
+        // Peaks may say less than paths do; of a time that is not reached no share is spent beyond.
+        forecast.time_beyond = forecast.time_beyond.min(risk);
         let Some(found) = found else { return Ok(()) };
         forecast.days_to_exhaustion = found.likely.map(|ahead| ahead as f64 * grid.step_ms as f64 / DAY_MS);
         forecast.exhaustion = Some(Exhaustion {
