@@ -40,6 +40,7 @@
 //! - [`access`]: users, their roles and secrets, and what each path needs.
 //! - [`metric_metadata`]: what senders say of metric families. [`snmp_counters`]: what the poller counts. [`service_counters`]: what
 //!   the HTTP service counts.
+//! - `frame_log`: files of small records that survive tears and damage.
 //! - `nearest`: which name a mistyped name was probably meant to be.
 //! - [`series_file`]: files of samples (CSV, JSON) as rows.
 //! - [`analysis`]: what is usual for a series, one sample at a time, and what it will do next; pure computation.
@@ -59,6 +60,7 @@
 //! where one does.
 
 pub mod access;
+pub mod alert;
 pub mod analysis;
 pub mod anomaly;
 pub mod api;
@@ -66,6 +68,7 @@ pub mod change_events;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod frame_log;
 pub mod http_server;
 pub mod ingest;
 pub mod logging;

@@ -9,11 +9,12 @@
 //! feedback that people gave; a run that was open when the process ended and is told no more is closed after `GRACE`.
 
 use super::detected::Detected;
-use super::log::{self, Frame, Loaded, Log, LogError};
+use super::log::{self, Frame, Loaded};
 use super::record::{AnomalyId, AnomalyRecord, Feedback, Source};
 use super::records::Records;
 use super::run::AnomalyRun;
 use crate::clock;
+use crate::frame_log::{FrameLog, FrameLogError};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use parking_lot::RwLock;
 use std::collections::BTreeSet;
@@ -51,6 +52,9 @@ pub struct Settings {
 
 /// Time of the store's newest sample, if there is one.
 pub type Newest = Box<dyn Fn() -> Option<i64> + Send>;
+
+/// Hears of every record that is new or has changed.
+pub type Hearer = Box<dyn FnMut(&AnomalyRecord) + Send>;
 
 /// Why a wish was not fulfilled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -176,20 +180,25 @@ impl Book {
 ///
 /// # Errors
 /// When the log cannot be opened, or the system gives no thread.
-pub fn open(settings: Settings, newest: Newest) -> Result<(Book, Sender<AnomalyRun>, BookHandle), LogError> {
-    let (log, loaded) = Log::open(&settings.folder)?;
+pub fn open(
+    settings: Settings,
+    newest: Newest,
+    hearer: Hearer,
+) -> Result<(Book, Sender<AnomalyRun>, BookHandle), FrameLogError> {
+    let (log, loaded) = log::open(&settings.folder)?;
     let (runs, told) = bounded(RUNS_QUEUE);
     let (wishes, wished) = bounded(WISHES_QUEUE);
-    let (keeper, shown) = Keeper::new(settings, newest, log, loaded);
+    let (keeper, shown) = Keeper::new(settings, newest, hearer, log, loaded);
     let started = thread::Builder::new().name("anomaly-book".to_owned()).spawn(move || keeper.run(told, wished));
-    let handle = started.map_err(LogError::no_thread)?;
+    let handle = started.map_err(|error| FrameLogError::no_thread("the anomalies", error))?;
     Ok((Book { shown, wishes }, runs, BookHandle(handle)))
 }
 
 struct Keeper {
     settings: Settings,
     newest: Newest,
-    log: Log,
+    hearer: Hearer,
+    log: FrameLog,
     shown: Arc<Shown>,
     /// Runs from before the start that were not told since.
     unheard: BTreeSet<AnomalyId>,
@@ -200,7 +209,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn new(settings: Settings, newest: Newest, log: Log, loaded: Loaded) -> (Self, Arc<Shown>) {
+    fn new(settings: Settings, newest: Newest, hearer: Hearer, log: FrameLog, loaded: Loaded) -> (Self, Arc<Shown>) {
         let (mut records, mut detected) = (Records::default(), Detected::default());
         for frame in loaded.frames {
             match frame {
@@ -226,7 +235,10 @@ impl Keeper {
         *shown.detected.write() = Arc::new(detected);
         let started = clock::monotonic();
         let (rewrite_after, is_unsynced) = (started, false);
-        (Self { settings, newest, log, shown: shown.clone(), unheard, started, rewrite_after, is_unsynced }, shown)
+        (
+            Self { settings, newest, hearer, log, shown: shown.clone(), unheard, started, rewrite_after, is_unsynced },
+            shown,
+        )
     }
 
     fn run(mut self, mut told: Receiver<AnomalyRun>, mut wished: Receiver<(Wish, Answer)>) {
@@ -270,6 +282,7 @@ impl Keeper {
     }
 
     fn put(&mut self, record: Arc<AnomalyRecord>) {
+        (self.hearer)(&record);
         let mut shown = self.shown.records.write();
         let records = Arc::make_mut(&mut *shown);
         records.put(record);
@@ -349,7 +362,7 @@ impl Keeper {
     }
 
     /// Remembers whether the log can be written; says so once.
-    fn note(&self, written: Result<(), LogError>) {
+    fn note(&self, written: Result<(), FrameLogError>) {
         let failing = written.err().map(|error| error.to_string());
         let mut shown = self.shown.failing.write();
         if let (Some(what), None) = (&failing, &*shown) {

@@ -14,8 +14,8 @@ fn settings(folder: &Path) -> Settings {
 
 /// A keeper without its thread, so that tests decide when it works.
 fn keeper(settings: Settings, newest_ms: Option<i64>) -> (Keeper, Book) {
-    let (log, loaded) = Log::open(&settings.folder).unwrap();
-    let (keeper, shown) = Keeper::new(settings, Box::new(move || newest_ms), log, loaded);
+    let (log, loaded) = log::open(&settings.folder).unwrap();
+    let (keeper, shown) = Keeper::new(settings, Box::new(move || newest_ms), Box::new(|_| ()), log, loaded);
     (keeper, Book { shown, wishes: bounded(1).0 })
 }
 
@@ -120,7 +120,7 @@ fn readers_keep_what_they_took_while_the_book_goes_on() {
 #[test]
 fn the_thread_takes_runs_and_wishes_and_ends_when_nobody_is_left() {
     let folder = TempDir::new().unwrap();
-    let (book, runs, handle) = open(settings(folder.path()), Box::new(|| None)).unwrap();
+    let (book, runs, handle) = open(settings(folder.path()), Box::new(|| None), Box::new(|_| ())).unwrap();
     runs.send(run("cpu", "a", 5, 0.7)).unwrap();
     let (answer, answered) = bounded(1);
     let outside = AnomalyRecord { source: Source::External, ..AnomalyRecord::of_run(run("mem", "b", 6, 0.9)) };

@@ -5,12 +5,12 @@
 use serde::{Deserialize, Deserializer, Serializer, de};
 
 /// Writes the shortest text that reads back as the same number.
-pub(super) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<S: Serializer>(value: &f64, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(value)
 }
 
 /// Reads what `serialize` wrote.
-pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
     text.parse().map_err(|_| de::Error::custom(format!("{text:?} is no number")))
 }

@@ -11,7 +11,7 @@
 //!
 //! Not here: what is anomalous (see `analysis`), pages (see `api`).
 
-mod exact;
+pub(crate) mod exact;
 pub mod notice;
 pub mod run;
 

@@ -2,6 +2,7 @@
 //!
 //! Not here: the time before readiness (see `http_server`).
 
+use crate::alert::book::AlertBook;
 use crate::anomaly::book::{Book, BookFigures};
 use crate::self_metrics::{ScoringCounters, SelfMetrics};
 use crate::shard::questions::ModelBoard;
@@ -22,6 +23,8 @@ pub struct Health {
     pub store: Store,
     /// The anomalies.
     pub book: Book,
+    /// The alerts.
+    pub alerts: AlertBook,
     /// The models.
     pub board: Arc<ModelBoard>,
     /// Our counters.
@@ -55,6 +58,7 @@ async fn report(State(health): State<Health>) -> Response {
     let now_ms = (health.now_ms)();
     let mut components = Vec::from(components(&health.store.figures(), &health.book.figures()));
     components.push(analysis(&health.metrics.scoring, now_ms));
+    components.push(alerts(&health.alerts, now_ms));
     let status = overall(&components);
     let body = json!({
         "status": status,
@@ -67,6 +71,8 @@ async fn report(State(health): State<Health>) -> Response {
     (code, Json(body)).into_response()
 }
 
+/// How long a receiver may be tried before that is told.
+const RECEIVER_PATIENCE_MS: i64 = 15_000;
 /// How long after samples were skipped scoring counts as degraded.
 const SKIPPED_LATELY_MS: i64 = 60_000;
 
@@ -107,6 +113,22 @@ fn components(figures: &StoreFigures, book: &BookFigures) -> [Component; 4] {
     };
     let all = [("journal", journal), ("storage", storage), ("keeper", keeper), ("anomalies", anomalies)];
     all.map(|(name, (status, detail))| Component { name, status, detail })
+}
+
+/// How telling people is: degraded while the log of alerts cannot be written, and while a receiver cannot be reached.
+fn alerts(book: &AlertBook, now_ms: i64) -> Component {
+    let view = book.view();
+    let slow = view.trying.iter().find(|(_, since_ms)| now_ms - **since_ms > RECEIVER_PATIENCE_MS);
+    let (status, detail) = match (book.failing(), slow, view.unreachable.first_key_value(), book.damage().first()) {
+        (Some(what), ..) => ("degraded", format!("kept in memory only: {what}")),
+        (_, Some((name, since_ms)), ..) => {
+            ("degraded", format!("receiver {name} has not answered for {} s", (now_ms - since_ms) / 1000))
+        }
+        (_, _, Some((name, what)), _) => ("degraded", format!("receiver {name} could not be told: {what}")),
+        (.., Some(first)) => ("degraded", format!("{} findings of damage, the first: {first}", book.damage().len())),
+        _ => ("healthy", format!("{} on record", view.alerts.len())),
+    };
+    Component { name: "alerts", status, detail }
 }
 
 /// How the journal is that can be written: degraded while one of two folders cannot.

@@ -2,8 +2,9 @@
 //!
 //! Not here: the counting (see `self_metrics`), what the process uses (see `process`).
 
-use super::{anomaly_metrics, process, service_metrics};
+use super::{alert_metrics, anomaly_metrics, process, service_metrics};
 use crate::access::Guard;
+use crate::alert::book::AlertBook;
 use crate::anomaly::book::Book;
 use crate::metric_metadata::MetricBook;
 use crate::pull::PullGauges;
@@ -45,6 +46,8 @@ pub struct MetricsPage {
     pub store: Store,
     /// The anomalies.
     pub book: Book,
+    /// The alerts.
+    pub alerts: AlertBook,
     /// The models.
     pub board: Arc<ModelBoard>,
     /// Most names of metrics that are shown by themselves.
@@ -162,6 +165,7 @@ impl MetricsPage {
         self.store(out);
         service_metrics::write(self, out);
         anomaly_metrics::write(self, out);
+        alert_metrics::write(&self.alerts, out);
         process::write(|name, kind, help, value| {
             match kind {
                 process::Kind::Counter => out.counter(name, help),

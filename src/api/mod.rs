@@ -3,6 +3,7 @@
 //! Not here: routes that take data in (see `ingest`), connections (see `http_server`).
 
 pub mod admin;
+mod alert_metrics;
 mod anomaly_metrics;
 pub mod compress;
 pub mod conventions;

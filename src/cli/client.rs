@@ -64,6 +64,11 @@ impl Client {
         io::copy(&mut body, out).map(drop).map_err(|error| error.to_string())
     }
 
+    /// DELETE; the error says why there was no answer.
+    pub(super) fn delete(&self, url: &str) -> Result<Answer, String> {
+        self.signed(self.agent.delete(url)).call().map_err(reason).map(read)
+    }
+
     /// POST of JSON; the error says why there was no answer.
     pub(super) fn post_json(&self, url: &str, body: &str) -> Result<Answer, String> {
         self.signed(self.agent.post(url))

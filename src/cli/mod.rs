@@ -8,6 +8,7 @@
 //! Invariants: results go to standard output or `--output`, everything else to standard error; exit code 0 is done,
 //! 1 failed, 2 wrong usage.
 
+mod alert;
 mod bench;
 mod calibrate;
 mod collect;
@@ -20,6 +21,7 @@ mod forecast;
 mod forecast_words;
 mod generate;
 mod health;
+mod maintenance;
 mod profile;
 mod query;
 mod repair;
@@ -29,6 +31,7 @@ mod snapshot;
 mod snmp;
 mod version;
 
+mod ask;
 mod client;
 mod detect_named;
 mod error;
@@ -126,6 +129,10 @@ enum Command {
     Query(query::Query),
     /// Write the stored samples of some series to a CSV or Parquet file
     Export(export::Export),
+    /// List, take, resolve and silence alerts of a running server
+    Alert(alert::AlertCommand),
+    /// Plan when trouble is expected, and list what is planned
+    Maintenance(maintenance::MaintenanceCommand),
     /// Ask devices by SNMP, or list those that a server polls
     Snmp(snmp::Snmp),
     /// Check or show settings
@@ -180,6 +187,8 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Generate(generate) => generate.run(&line.global),
         Command::Query(query) => query.run(&line.global),
         Command::Export(export) => export.run(&line.global),
+        Command::Alert(alert) => alert.run(&line.global),
+        Command::Maintenance(maintenance) => maintenance.run(&line.global),
         Command::Snmp(snmp) => snmp.run(&line.global),
         Command::Config(config) => config.run(&line.global),
         Command::Health(health) => health.run(&line.global),

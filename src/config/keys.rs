@@ -164,6 +164,24 @@ settings! {
     budget: Budget {
         /// Anomalies a series may have in 30 days of normal data.
         anomalies_per_series_month: f64 as Number = "1" in "0.001" to "10000",
+        /// Notifications in 7 days, all receivers but the log together; beyond it only critical ones are sent at once.
+        notifications_per_week: usize as Count = "20" in "0" to "1000000",
+    }
+
+    /// Alerts: who is told of anomalies, and how often.
+    alerts: Alerts {
+        /// The file that lists receivers and routes (docs/alerts.md); empty tells the log alone.
+        routing_file: Option<PathBuf> as OptionalFile = "",
+        /// After an alert was told, how long it is not told anew at the same severity.
+        cooldown: Duration as Span = "5m" in "0" to "7d",
+        /// How long an anomaly has to be over before its alert is resolved.
+        resolve_after: Duration as Span = "2m" in "0" to "7d",
+        /// Anomalies that ended so long ago raise no alert: history that is read in.
+        max_age: Duration as Span = "10m" in "1s" to "365d",
+        /// Alerts kept in memory and on disk; at the limit those that ended first leave.
+        max_alerts: usize as Count = "20000" in "10" to "1000000",
+        /// How long alerts that are over are kept.
+        retention: Duration as Span = "30d" in "1h" to "3650d",
     }
 
     /// How the votes of the detectors on a sample become one word.

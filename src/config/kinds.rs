@@ -185,6 +185,14 @@ impl Kind for Span {
     }
 }
 
+/// A duration such as `1h30m`, as every setting spells it.
+///
+/// # Errors
+/// Says what was expected.
+pub fn parse_span(text: &str) -> Result<Duration, String> {
+    Span::parse(text)
+}
+
 /// Milliseconds of `1h30m`; nothing if a unit is missing, unknown or not smaller than the one before it.
 fn span_ms(text: &str) -> Option<u64> {
     if text == "0" {

@@ -48,6 +48,8 @@ const RULES: &[Confined] = &[
         why: "every thread has an owner, listed here",
         tests_too: false,
         homes: &[
+            ("src/alert/book.rs", "the one owner of alerts"),
+            ("src/alert/notify/mod.rs", "a receiver that hangs holds up none but its own thread"),
             ("src/anomaly/book.rs", "the one owner of anomalies"),
             ("src/ingest/statsd_listener.rs", "a listener that reads a socket of its own"),
             ("src/ingest/snmp/start.rs", "a poller that reads a socket of its own"),

@@ -7,12 +7,14 @@
 //!
 //! Not here: what any part does.
 
+mod alerts;
 mod reload;
 mod retraining;
 mod routes;
 mod settings;
 mod watching;
 
+use self::alerts::Alerts;
 use self::reload::Reloader;
 use self::routes::{Served, routes};
 use self::settings::{book_settings, model_settings, statsd_settings, store_settings, window_settings};
@@ -331,6 +333,7 @@ struct Running {
     /// Where shards tell their runs; kept for as long as shards may start.
     runs: Sender<AnomalyRun>,
     book_thread: BookHandle,
+    alerts: Alerts,
     board: Arc<ModelBoard>,
     /// Changes that were told of.
     events: ChangeEvents,
@@ -353,7 +356,9 @@ impl Running {
         let metrics = Arc::new(SelfMetrics::default());
         let store = opened.store.clone();
         let newest = Box::new(move || store.newest_ms());
-        let (book, runs, book_thread) = book::open(book_settings(config), newest)?;
+        let alerts = Alerts::start(config)?;
+        let (book, runs, book_thread) = book::open(book_settings(config), newest, alerts.hearer())?;
+        alerts.catch_up(&book);
         let events = config.storage.data_dir.join("events");
         let events = ChangeEvents::open(&events, config.events.max_records)
             .with_context(|| format!("cannot open the events in {}", events.display()))?;
@@ -392,6 +397,7 @@ impl Running {
             book,
             runs,
             book_thread,
+            alerts,
             board,
             events,
             room,
@@ -419,6 +425,7 @@ impl Running {
         }
         drop((self.book, self.runs));
         self.book_thread.join().context("the book of anomalies panicked")?;
+        self.alerts.stop()?;
         closed.context("the last checkpoint failed; everything acknowledged is in the journal")
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn routes(
     let health = health::Health {
         store: running.store.clone(),
         book: running.book.clone(),
+        alerts: running.alerts.book.clone(),
         board: running.board.clone(),
         metrics: running.metrics.clone(),
         stopping: stopping.clone(),
@@ -62,6 +63,7 @@ pub(super) fn routes(
         told: running.told.clone(),
         store: running.store.clone(),
         book: running.book.clone(),
+        alerts: running.alerts.book.clone(),
         board: running.board.clone(),
         names_max: config.metrics.names_max,
         queries: room.clone(),
@@ -106,6 +108,7 @@ fn rest_routes(
     let api = RestApi {
         store: running.store.clone(),
         book: running.book.clone(),
+        alerts: running.alerts.book.clone(),
         board: running.board.clone(),
         events: running.events.clone(),
         shelf: running.shelf.clone(),

@@ -4,6 +4,7 @@
 //! The second is a property-based test of our own, seeded, beside that of schemathesis (below), which it outruns.
 
 use super::ask;
+use super::support::eventually;
 use super::support::http::{Answer, get, get_json, post, request};
 use super::support::server::Server;
 use serde_json::{Value, json};
@@ -14,8 +15,11 @@ const ROUNDS: usize = 40;
 /// Bodies that are no JSON, and an answer that does not end: their own tests send them.
 const OTHER: [&str; 3] = ["/api/v1/write", "/api/v1/push", "/api/v1/stream"];
 
-/// A server with some metrics, an anomaly, a model and a device; the anomaly's id.
-fn filled() -> (Server, String) {
+/// Ids of what a server holds, by the part of a path that they stand behind.
+type Ids = Vec<(&'static str, String)>;
+
+/// A server with some metrics, an anomaly and its alert, a silence, a maintenance window, and a model.
+fn filled() -> (Server, Ids) {
     let server = Server::start();
     let now_ms = super::now_ms(&server);
     let sample = |i: i64| {
@@ -27,7 +31,16 @@ fn filled() -> (Server, String) {
     let anomaly = super::body_of(&ask(&server, "/api/v1/anomalies", &json!({"metric_name": "cpu_percent"})), 201);
     let train = json!({"promql": "cpu_percent", "model_name": "cpu"});
     super::body_of(&ask(&server, "/api/v1/train", &train), 200);
-    (server, anomaly["id"].as_str().unwrap().to_owned())
+    let alert = eventually("the anomaly has an alert", 30, || {
+        let list = get_json(&server.url("/api/v1/alerts"), &[("state", "suppressed,resolved")]);
+        Some(list["items"][0]["fingerprint"].as_str()?.to_owned())
+    });
+    let quiet = json!({"metric": "none", "duration": "1h"});
+    let made = |path| super::body_of(&ask(&server, path, &quiet), 201)["id"].as_str().unwrap().to_owned();
+    let (silence, window) = (made("/api/v1/silence"), made("/api/v1/maintenance"));
+    let anomaly = anomaly["id"].as_str().unwrap().to_owned();
+    let ids = [("/anomalies/", anomaly), ("/alerts/", alert), ("/silences/", silence), ("/maintenance/", window)];
+    (server, ids.into())
 }
 
 fn encoded(text: &str) -> String {
@@ -42,9 +55,11 @@ fn encoded(text: &str) -> String {
 }
 
 /// What stands for a parameter of a path.
-fn in_path(path: &str, id: &str) -> String {
+fn in_path(path: &str, ids: &Ids) -> String {
+    if let Some((_, id)) = ids.iter().find(|(part, _)| path.contains(part)) {
+        return id.clone();
+    }
     match path {
-        _ if path.contains("/anomalies/") => id.to_owned(),
         _ if path.contains("/models/") => "cpu".to_owned(),
         _ if path.contains("/devices/") => "core-1".to_owned(),
         _ if path.contains("/label/") => "host".to_owned(),
@@ -136,7 +151,7 @@ fn shaped(document: &Value, schema: &Value, value: &Value) -> Result<(), String>
 
 #[test]
 fn every_example_works() {
-    let (server, id) = filled();
+    let (server, ids) = filled();
     let document = get_json(&server.url("/openapi.json"), &[]);
     let snapshot = tempfile::tempdir().unwrap();
     let mut all = operations(&document);
@@ -147,7 +162,7 @@ fn every_example_works() {
     for (path, method, one) in all {
         let filled_path = path.split_once('{').map(|(before, rest)| {
             let after = rest.split_once('}').unwrap().1;
-            format!("{before}{}{after}", in_path(path, &id))
+            format!("{before}{}{after}", in_path(path, &ids))
         });
         let query: Vec<(String, String)> = one["parameters"]
             .as_array()
@@ -282,7 +297,7 @@ fn value(document: &Value, schema: &Value, chance: &mut Chance, depth: usize) ->
 fn whatever_is_asked_the_answer_is_one_that_the_document_tells_of() {
     let seed = std::env::var("INFRAWATCH_FUZZ_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_121);
     println!("seed {seed}: another one by INFRAWATCH_FUZZ_SEED");
-    let (server, id) = filled();
+    let (server, ids) = filled();
     let document = get_json(&server.url("/openapi.json"), &[]);
     let mut chance = Chance(seed);
     for (path, method, one) in operations(&document) {
@@ -295,7 +310,7 @@ fn whatever_is_asked_the_answer_is_one_that_the_document_tells_of() {
             let mut filled_path = path.clone();
             while let Some((before, rest)) = filled_path.clone().split_once('{') {
                 let after = rest.split_once('}').unwrap().1;
-                let name = if chance.below(3) == 0 { encoded(&text(&mut chance)) } else { in_path(path, &id) };
+                let name = if chance.below(3) == 0 { encoded(&text(&mut chance)) } else { in_path(path, &ids) };
                 // An empty part would be another path.
                 let name = if name.is_empty() { "x".to_owned() } else { name };
                 filled_path = format!("{before}{name}{after}");

@@ -8,6 +8,7 @@ pub(crate) mod http;
 pub(crate) mod peer;
 mod process;
 pub(crate) mod server;
+pub(crate) mod sink;
 pub(crate) mod snmpd;
 
 use std::time::Duration;

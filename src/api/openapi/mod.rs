@@ -46,8 +46,9 @@ mod tests {
     use std::path::Path;
 
     /// Files of routes, and where their routes are mounted.
-    const FILES: [(&str, &str); 9] = [
+    const FILES: [(&str, &str); 10] = [
         ("src/api/rest/mod.rs", "/api/v1"),
+        ("src/api/rest/alerts/mod.rs", "/api/v1"),
         ("src/api/prometheus/mod.rs", "/api/v1"),
         ("src/ingest/remote_write.rs", "/api/v1"),
         ("src/ingest/json_push.rs", "/api/v1"),

@@ -56,6 +56,7 @@ impl Operation {
     }
 }
 
+const ALERTS: &str = "state:alert_state severity:alert_severity match skip limit";
 const RANGE: &str = "start end step match";
 const QUERY: &str = "query! time:instant";
 const QUERY_RANGE: &str = "query! start! end! step!";
@@ -155,6 +156,29 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post("/api/v1/anomalies/{id}/feedback", "anomalies", "Says whether it was one.", "NewFeedback", "200 Anomaly")
         .such_as(r#"{"verdict": "true_alarm", "by": "me"}"#),
     get("/api/v1/anomalies/{id}/feedback", "anomalies", "Takes back what was said.", "", "204").by("delete"),
+    get("/api/v1/alerts", "alerts", "Lists alerts, the newest first.", ALERTS, "200 AlertList"),
+    get("/api/v1/alerts/{fingerprint}", "alerts", "One alert.", "", "200 Alert"),
+    post("/api/v1/alerts/{fingerprint}/acknowledge", "alerts", "Takes an alert.", "NewWord", "200 Alert")
+        .such_as(r#"{"by": "ann", "note": "looking"}"#),
+    post("/api/v1/alerts/{fingerprint}/resolve", "alerts", "Declares an alert over.", "NewWord", "200 Alert")
+        .such_as(r#"{"by": "ann"}"#),
+    post("/api/v1/silence", "alerts", "Tells nobody of matching alerts for a while.", "NewSilence", "201 Silenced")
+        .such_as(r#"{"matchers": "{host=\"b\"}", "duration": "2h", "reason": "new disk", "by": "ann"}"#),
+    get("/api/v1/silences", "alerts", "Lists silences, the newest first.", "skip limit", "200 SilenceList"),
+    get("/api/v1/silences/{id}", "alerts", "Takes a silence away.", "", "204").by("delete"),
+    get("/api/v1/maintenance", "alerts", "Lists maintenance windows.", "state:window skip limit", "200 WindowList"),
+    post("/api/v1/maintenance", "alerts", "Plans maintenance, once or again and again.", "NewWindow", "201 Window")
+        .such_as(
+            r#"{"metric": "disk_used", "duration": "1h", "recurrence": "0 2 * * 2", "timezone": "Europe/Berlin"}"#,
+        ),
+    get("/api/v1/maintenance/{id}", "alerts", "Takes a window away.", "", "204").by("delete"),
+    get(
+        "/api/v1/capacity",
+        "metrics",
+        "Which series reach their limit, the one with the fewest days left first.",
+        "match threshold direction skip limit",
+        "200 CapacityList",
+    ),
     get(
         "/api/v1/stream",
         "live",
@@ -279,6 +303,11 @@ pub(super) const PARAMETERS: &[(&str, &str, &str, &str)] = &[
     ("metric_name", "string", "cpu_percent", "Of this metric."),
     ("severity", "string", "high,critical", "Of these severities."),
     ("anomaly", "open|closed|all", "all", "Whether they go on."),
+    ("alert_state", "string", "active,suppressed", "Of these states: active, acknowledged, resolved, suppressed."),
+    ("alert_severity", "string", "warning,critical", "Of these severities: info, warning, critical."),
+    ("window", "past|active|upcoming|all", "all", "Whether they are over, go on or come."),
+    ("threshold", "number", "95", "The limit of every series asked for."),
+    ("direction", "above|below", "above", "On which side of the limit it is reached."),
     ("device", "string", "core-1", "Of this device."),
     ("kind", "string", "deploy,config", "Of these kinds."),
     ("type", "string", "ensemble", "Of these types: ensemble, isolation_forest."),

@@ -53,6 +53,19 @@ Skipped = labels: labels, error: string
 ForecastSeries = labels: labels, method: string, timestamps: [time], predicted_values: [number?], lower_bound: [number?], upper_bound: [number?], trend_per_day: number?, seasons: [Season], days_to_exhaustion: number?, exhaustion: Exhaustion?, sla_risk_score: number?, held_out_error: HeldOutError?
 Exhaustion = earliest: time, likely: time?, latest: time?, probability: number
 HeldOutError = mase: number?, coverage: number?
+CapacityList = total: integer, items: [Capacity]
+Capacity = metric_name: string, labels: labels, limit: number, days_to_exhaustion: number?, exhaustion: Exhaustion?, current: number?
+Alert = fingerprint: hex, name: string, labels: labels, annotations: labels, severity: info|warning|critical, state: active|acknowledged|resolved|suppressed, starts_at: time, ends_at: time?, updated_at: time, count: integer, value: number?, score: number, summary: string, anomaly_id: string?, incident_id: string?, acknowledged_by: string?, suppressed_by: [string], history: [Change]
+Change = time: time, what: string
+AlertList = total: integer, items: [Alert]
+NewWord << by: string, note: string
+NewSilence << matchers: string, metric: string, until: time_in, duration: duration, reason: string, by: string
+Silenced = id: hex, until: time
+Silence = id: hex, matchers: string, from: time, until: time, state: active|past, reason: string, by: string
+SilenceList = total: integer, items: [Silence]
+NewWindow << matchers: string, metric: string, start: time_in, end: time_in, duration: duration, recurrence: string, timezone: string, reason: string
+Window = id: hex, start: time, end: time, matchers: string, recurrence: string?, timezone: string, reason: string, state: past|active|upcoming, active_until: time?, next_start: time?
+WindowList = total: integer, items: [Window]
 Event = id: hex, time: time, kind: deploy|config|scale|other, title: string, labels: labels
 EventList = total: integer, items: [Event]
 NewEvent << kind!: deploy|config|scale|other, title!: string, time: time_in, labels: labels

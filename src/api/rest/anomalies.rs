@@ -47,14 +47,14 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
     }
     let sets = parameters.matchers(&shared.api.query)?;
     run(shared, move |shared, _| {
-        let records = shared.api.book.records();
+        let (records, alerts) = (shared.api.book.records(), shared.api.alerts.view());
         let severities = Some(&severities[..]).filter(|any| !any.is_empty());
         let filter = Filter { name: name.as_deref(), severities, is_open, began_ms };
         let mut total = 0;
         let mut items = Vec::new();
         for record in records.select(&filter, |record| sets.is_empty() || sets.iter().any(|set| matches(set, record))) {
             if (page.skip..page.skip.saturating_add(page.limit)).contains(&total) {
-                items.push(Anomaly::of(record));
+                items.push(Anomaly::of(record, &alerts));
             }
             total += 1;
         }
@@ -74,7 +74,8 @@ pub(super) async fn one(
 ) -> Result<Text, ApiError> {
     let id = id_of(path)?;
     let records = shared.api.book.records();
-    Text::of(&Anomaly::of(records.get(id).ok_or(BookError::Unknown)?))
+    let alerts = shared.api.alerts.view();
+    Text::of(&Anomaly::of(records.get(id).ok_or(BookError::Unknown)?, &alerts))
 }
 
 fn id_of(path: Result<Path<String>, PathRejection>) -> Result<AnomalyId, ApiError> {
@@ -141,7 +142,7 @@ pub(super) async fn feedback(
     fields.finish()?;
     let feedback = Feedback { verdict, note, by, at_ms: (shared.api.now_ms)() };
     let record = told(|answer| Book::feedback(&shared.api.book, id, Some(feedback), answer)).await?;
-    Text::of(&Anomaly::of(&record))
+    Text::of(&Anomaly::of(&record, &shared.api.alerts.view()))
 }
 
 /// Forgets what a person said of an anomaly.

@@ -40,7 +40,7 @@ pub(super) async fn post(State(shared): State<Arc<Shared>>, body: Body) -> Resul
     let record = record(&mut fields, (shared.api.now_ms)())?;
     fields.finish()?;
     let record = told(|answer| Book::post(&shared.api.book, record, answer)).await?;
-    Ok((StatusCode::CREATED, Text::of(&Anomaly::of(&record))?))
+    Ok((StatusCode::CREATED, Text::of(&Anomaly::of(&record, &shared.api.alerts.view()))?))
 }
 
 fn record(fields: &mut Fields, now_ms: i64) -> Result<AnomalyRecord, ApiError> {

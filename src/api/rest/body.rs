@@ -12,7 +12,7 @@ use std::time::Duration;
 /// The longest body; they hold a few short fields.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// The end of the last year that RFC 3339 can write, and so the latest time of what is kept.
-const TIME_MS_MAX: i64 = 253_402_300_799_999;
+pub(super) const TIME_MS_MAX: i64 = 253_402_300_799_999;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -182,10 +182,11 @@ pub(super) async fn detect(
             }
             judged.push((anomalies, results));
         }
+        let alerts = shared.api.alerts.view();
         let anomalies = || judged.iter().flat_map(|(anomalies, _)| anomalies);
         let series = found.iter().zip(&judged).map(|(one, (anomalies, results))| OutcomeSeries {
             labels: Labels(&one.key),
-            anomalies: anomalies.iter().map(Anomaly::of).collect(),
+            anomalies: anomalies.iter().map(|record| Anomaly::of(record, &alerts)).collect(),
             results,
         });
         Text::of(&Outcome {

@@ -273,7 +273,7 @@ impl Watcher {
     }
 
     fn anomalies(&mut self, shared: &Shared, out: &mut String) {
-        let records = shared.api.book.records();
+        let (records, alerts) = (shared.api.book.records(), shared.api.alerts.view());
         let now_ms = (shared.api.now_ms)();
         let began_ms = (now_ms.saturating_sub(ANOMALIES_MS), i64::MAX);
         let filter = Filter { name: self.name.as_deref(), began_ms, ..Filter::default() };
@@ -287,7 +287,7 @@ impl Watcher {
             // What was over before the reader came for the first time is no news.
             let is_old = !self.is_begun && !self.resumed && !record.is_open;
             if before != Some(now) && !is_old {
-                event(out, "anomaly", &Anomaly::of(record));
+                event(out, "anomaly", &Anomaly::of(record, &alerts));
             }
         }
         while self.told.len() > 2 * ANOMALIES_MAX {

@@ -90,6 +90,7 @@ pub(super) async fn show(
         let (start_ms, end_ms) = asked.range_ms(newest_ms, points_max)?;
         let records = shared.api.book.records();
         let filter = Filter { name: Some(&name), began_ms: (i64::MIN, end_ms), ..Filter::default() };
+        let alerts = shared.api.alerts.view();
         let known: Vec<&Arc<AnomalyRecord>> = records.select(&filter, |record| record.last_ms >= start_ms).collect();
         let mut replay = Replay::new(shared, cancel, found.len());
         let mut series = Vec::with_capacity(found.len());
@@ -105,13 +106,15 @@ pub(super) async fn show(
                 return Err(ApiError::unprocessable(message).with("field", "step"));
             }
             let live = shared.api.board.of(one.series);
+            let of_series = known.iter().copied().filter(|record| record.key == one.key);
+            let anomalies = of_series.map(|record| Anomaly::of(record, &alerts)).collect();
             series.push(ShownSeries {
                 labels: Labels(&one.key),
                 kind: kind_word(live.map_or_else(|| model.kind(), |live| live.kind)),
                 state: live.map_or_else(|| model.stage(), |live| live.stage).as_str(),
                 seasons: model.seasons().map(Season::of).collect(),
                 points: points.finish(),
-                anomalies: known.iter().filter(|record| record.key == one.key).map(|r| Anomaly::of(r)).collect(),
+                anomalies,
             });
         }
         Text::of(&Shown { name: &name, series })

@@ -16,6 +16,7 @@ mod shapes;
 mod replay;
 mod selection;
 
+mod alerts;
 mod anomalies;
 mod anomaly_post;
 mod baseline;
@@ -40,6 +41,7 @@ pub(super) use answer::ApiError;
 pub use answer::not_found;
 pub use answer::wrong_method;
 
+use crate::alert::book::AlertBook;
 use crate::analysis;
 use crate::analysis::drift::Drift;
 use crate::anomaly::book::Book;
@@ -71,6 +73,8 @@ pub struct RestApi {
     pub store: Store,
     /// Where the anomalies are.
     pub book: Book,
+    /// Where the alerts are.
+    pub alerts: AlertBook,
     /// What is known of the models.
     pub board: Arc<ModelBoard>,
     /// Changes that were told of.
@@ -143,6 +147,7 @@ pub fn routers(api: RestApi, at_once: usize) -> (Router, Router) {
         .route("/snmp/devices", get(snmp::list).post(snmp::add))
         .route("/snmp/devices/{name}", get(snmp::one).delete(snmp::remove))
         .route("/snmp/traps", get(snmp::traps))
+        .merge(alerts::routes())
         .with_state(shared.clone());
     (under, root.with_state(shared))
 }

@@ -2,6 +2,7 @@
 //!
 //! Not here: what is put into them.
 
+use crate::alert::book::View;
 use crate::analysis::{FoundSeason, Kind};
 use crate::anomaly::run::VoteRecord;
 use crate::anomaly::{AnomalyRecord, Feedback};
@@ -132,8 +133,8 @@ pub(super) struct Anomaly<'a> {
 }
 
 impl<'a> Anomaly<'a> {
-    /// Of a record.
-    pub(super) fn of(record: &'a AnomalyRecord) -> Self {
+    /// Of a record, suppressed where maintenance was planned for its time.
+    pub(super) fn of(record: &'a AnomalyRecord, alerts: &View) -> Self {
         let peak = &record.peak;
         let vote = |vote: &'a VoteRecord| {
             let VoteRecord { score, anomalous, abstained, contribution, .. } = *vote;
@@ -165,7 +166,7 @@ impl<'a> Anomaly<'a> {
             summary: &peak.summary,
             context,
             state: if record.is_open { "open" } else { "closed" },
-            suppressed: false,
+            suppressed: alerts.is_expected(record),
             source: record.source.as_str(),
             feedback: record.feedback.as_ref().map(feedback),
         }

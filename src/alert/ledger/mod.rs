@@ -1,0 +1,412 @@
+//! All alerts and what becomes of each signal: pure, time is an argument.
+//!
+//! ```text
+//! signal ─ known and told lately? ─ deduplicated
+//!        └ silence, maintenance, too slight? ─ silenced, suppressed
+//!        └ groups ─ due ─ notification ═▶ receiver ─ notified or failed
+//! ```
+//!
+//! Not here: the thread, the disk and the receivers (see `book`).
+//!
+//! Invariants: raised = grouped + notified + failed + deduplicated + silenced + suppressed, at every moment; an alert
+//! that was told at a severity is not told again at it within the cooldown; what a person declared over stays over until
+//! something new begins.
+
+mod tell;
+
+use super::budget::Budget;
+use super::groups::Groups;
+use super::maintenance::Window;
+use super::notification::Notification;
+use super::record::{Alert, AlertSeverity, Fingerprint, Said};
+use super::routing::{GroupKey, Routing, Timing};
+use super::signal::Signal;
+use super::silence::Silence;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// How alerts are handled.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// After being told, how long the same alert at the same severity is not told anew, in milliseconds.
+    pub cooldown_ms: i64,
+    /// How long an anomaly has to be over before its alert is, in milliseconds.
+    pub resolve_after_ms: i64,
+    /// Most alerts; those over the longest leave first.
+    pub alerts_max: usize,
+    /// Age at which an alert that is over is forgotten, in milliseconds.
+    pub retention_ms: i64,
+    /// Signals of what ended so long ago, in milliseconds, raise nothing: history that is read in.
+    pub age_max_ms: i64,
+    /// Notifications that all receivers but the log may get in seven days, critical ones aside.
+    pub notifications_per_week: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cooldown_ms: 300_000,
+            resolve_after_ms: 120_000,
+            alerts_max: 20_000,
+            retention_ms: 30 * 86_400_000,
+            age_max_ms: 600_000,
+            notifications_per_week: 20,
+        }
+    }
+}
+
+/// What became of all that was raised.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AlertCounts {
+    /// Beginnings and rises in severity, and what came free when a silence ended.
+    pub raised: u64,
+    /// Told to at least one receiver.
+    pub notified: u64,
+    /// Told to none, although it was tried.
+    pub failed: u64,
+    /// Not told because it was told lately.
+    pub deduplicated: u64,
+    /// Not told because of a silence.
+    pub silenced: u64,
+    /// Not told because of maintenance, or too slight to be told.
+    pub suppressed: u64,
+    /// Signals of what ended long ago, and those for which there was no room; they are no part of what was raised.
+    pub ignored: u64,
+}
+
+/// Tellings of an alert that are under way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Underway {
+    /// When it was first raised.
+    since_ms: i64,
+    /// How often it was raised since.
+    raised: u64,
+    /// Receivers that have not answered; groups it waits in count as one.
+    open: u32,
+    any_told: bool,
+}
+
+/// All alerts, silences and windows.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    pub(super) settings: Settings,
+    pub(super) routing: Routing,
+    pub(super) alerts: BTreeMap<Fingerprint, Arc<Alert>>,
+    pub(super) silences: BTreeMap<Fingerprint, Arc<Silence>>,
+    pub(super) windows: BTreeMap<Fingerprint, Arc<Window>>,
+    pub(super) counts: AlertCounts,
+    pub(super) budget: Budget,
+    groups: Groups,
+    underway: BTreeMap<Fingerprint, Underway>,
+    /// Alerts whose anomaly is over, and when they are.
+    ending: BTreeMap<Fingerprint, i64>,
+    /// What changed and is not written down.
+    pub(super) changed: BTreeSet<Fingerprint>,
+}
+
+impl Ledger {
+    pub(super) fn new(settings: Settings, routing: Routing) -> Self {
+        let budget = Budget::new(settings.notifications_per_week);
+        let (alerts, silences, windows) = Default::default();
+        let (counts, groups, underway, ending, changed) = Default::default();
+        Self { settings, routing, alerts, silences, windows, counts, budget, groups, underway, ending, changed }
+    }
+
+    /// Takes an alert that was kept from before a start.
+    pub(super) fn take_back(&mut self, alert: Alert, now_ms: i64) {
+        if alert.is_firing() {
+            match alert.told_ms() {
+                Some(told_ms) => self.each_group(&alert, |groups, key, timing| {
+                    groups.take_back(key, timing, alert.fingerprint, told_ms);
+                }),
+                None if alert.suppressed_by.is_empty() => self.raise(&alert, now_ms),
+                None => {}
+            }
+        }
+        self.alerts.insert(alert.fingerprint, Arc::new(alert));
+    }
+
+    fn each_group(&mut self, alert: &Alert, mut change: impl FnMut(&mut Groups, GroupKey, Timing)) {
+        for key in self.routing.groups_of(alert) {
+            let timing = self.routing.routes[key.route].timing;
+            change(&mut self.groups, key, timing);
+        }
+    }
+
+    /// Takes what is said of a series.
+    pub(super) fn take(&mut self, signal: Signal, now_ms: i64) {
+        let known = self.alerts.get(&signal.fingerprint).cloned();
+        let is_same = known.as_ref().is_some_and(|known| known.anomaly_id == signal.anomaly_id);
+        match known {
+            Some(known) if is_same && known.is_firing() => self.update(&known, signal, now_ms),
+            // What was declared over, or ended, and is told again.
+            Some(_) if is_same => {}
+            _ if now_ms.saturating_sub(signal.last_ms) > self.settings.age_max_ms => self.counts.ignored += 1,
+            Some(known) if known.is_firing() => self.begin_again(&known, signal, now_ms),
+            Some(known) => self.begin(Some(&known), signal, now_ms),
+            None if self.alerts.len() >= self.settings.alerts_max && !self.make_room() => self.counts.ignored += 1,
+            None => self.begin(None, signal, now_ms),
+        }
+    }
+
+    /// The alert that ended first leaves; whether there was one.
+    fn make_room(&mut self) -> bool {
+        let quiet = self.alerts.values().filter(|alert| !self.underway.contains_key(&alert.fingerprint));
+        let first = quiet.filter_map(|alert| alert.ends_at_ms.map(|end| (end, alert.fingerprint))).min();
+        first.is_some_and(|(_, print)| self.alerts.remove(&print).is_some())
+    }
+
+    /// A new alert, or one that was over begins anew.
+    fn begin(&mut self, before: Option<&Alert>, signal: Signal, now_ms: i64) {
+        let is_open = signal.is_open;
+        let fingerprint = signal.fingerprint;
+        let lately = before.is_some_and(|before| {
+            before.ends_at_ms.is_some_and(|end| now_ms.saturating_sub(end) < self.settings.cooldown_ms)
+        });
+        let mut alert = Alert {
+            fingerprint,
+            name: signal.name,
+            labels: signal.labels,
+            annotations: signal.annotations,
+            severity: signal.severity,
+            starts_at_ms: signal.start_ms,
+            ends_at_ms: None,
+            updated_at_ms: signal.last_ms,
+            count: signal.count,
+            value: signal.value,
+            score: signal.score,
+            summary: signal.summary,
+            anomaly_id: signal.anomaly_id,
+            count_before: 0,
+            acknowledged: None,
+            resolved: None,
+            suppressed_by: Vec::new(),
+            notified: before.map_or_else(BTreeMap::new, |before| before.notified.clone()),
+            history: before.map_or_else(Vec::new, |before| before.history.clone()),
+        };
+        if let Some(before) = before.filter(|_| lately) {
+            (alert.count_before, alert.count) = (before.count, before.count + alert.count);
+            alert.starts_at_ms = before.starts_at_ms;
+            alert.note(now_ms, "began again");
+        } else {
+            alert.note(now_ms, format!("began, {}", alert.severity.as_str()));
+        }
+        alert.suppressed_by = self.reasons(&alert, now_ms);
+        self.raise(&alert, now_ms);
+        self.put(alert);
+        self.end_later(fingerprint, is_open, now_ms);
+    }
+
+    /// Another anomaly of a series whose alert goes on.
+    fn begin_again(&mut self, known: &Alert, signal: Signal, now_ms: i64) {
+        let count_before = known.count;
+        let alert = Alert { anomaly_id: signal.anomaly_id, count_before, ..known.clone() };
+        let (fingerprint, is_open) = (signal.fingerprint, signal.is_open);
+        let is_worse = signal.severity > known.severity;
+        let alert = merge(alert, signal, now_ms);
+        if !is_worse {
+            self.raise(&alert, now_ms);
+        }
+        self.put_worse(alert, is_worse, now_ms);
+        self.end_later(fingerprint, is_open, now_ms);
+    }
+
+    /// The same anomaly goes on, or is over.
+    fn update(&mut self, known: &Alert, signal: Signal, now_ms: i64) {
+        let (fingerprint, is_open) = (signal.fingerprint, signal.is_open);
+        let is_worse = signal.severity > known.severity;
+        let alert = merge(known.clone(), signal, now_ms);
+        self.put_worse(alert, is_worse, now_ms);
+        self.end_later(fingerprint, is_open, now_ms);
+    }
+
+    fn put_worse(&mut self, mut alert: Alert, is_worse: bool, now_ms: i64) {
+        if is_worse {
+            let was_quiet = !alert.suppressed_by.is_empty();
+            alert.suppressed_by = self.reasons(&alert, now_ms);
+            if !was_quiet && !alert.suppressed_by.is_empty() {
+                self.quieten(&alert, now_ms);
+            }
+            self.raise(&alert, now_ms);
+        }
+        self.put(alert);
+    }
+
+    fn end_later(&mut self, fingerprint: Fingerprint, is_open: bool, now_ms: i64) {
+        if is_open {
+            self.ending.remove(&fingerprint);
+        } else {
+            self.ending.entry(fingerprint).or_insert(now_ms.saturating_add(self.settings.resolve_after_ms));
+        }
+    }
+
+    /// Decides whether somebody is told of an alert that began or became worse.
+    fn raise(&mut self, alert: &Alert, now_ms: i64) {
+        self.counts.raised += 1;
+        let kept_quiet = |kind: &str| alert.suppressed_by.iter().any(|why| why.starts_with(kind));
+        let told_ms = alert.notified.get(&alert.severity).copied();
+        match () {
+            () if kept_quiet("silence:") => self.counts.silenced += 1,
+            () if !alert.suppressed_by.is_empty() => self.counts.suppressed += 1,
+            () if told_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < self.settings.cooldown_ms) => {
+                self.counts.deduplicated += 1;
+                // It goes on as a member of its groups, which tell when it is over.
+                let told_ms = told_ms.unwrap_or(now_ms);
+                self.each_group(alert, |groups, key, timing| {
+                    groups.take_back(key, timing, alert.fingerprint, told_ms);
+                });
+            }
+            () if alert.is_firing() && self.waits(alert) => self.counts.deduplicated += 1,
+            () => {
+                let (print, mut joined) = (alert.fingerprint, 0);
+                self.each_group(alert, |groups, key, timing| {
+                    joined += u32::from(groups.join(key, timing, print, now_ms));
+                });
+                let first = || Underway { since_ms: now_ms, ..Underway::default() };
+                let underway = self.underway.entry(print).or_insert_with(first);
+                underway.raised += 1;
+                underway.open += joined;
+            }
+        }
+    }
+
+    /// Whether the alert waits to be told at this severity already, or is being told.
+    fn waits(&self, alert: &Alert) -> bool {
+        let before = self.alerts.get(&alert.fingerprint);
+        self.underway.contains_key(&alert.fingerprint) && before.is_some_and(|before| before.severity >= alert.severity)
+    }
+
+    fn put(&mut self, alert: Alert) {
+        self.changed.insert(alert.fingerprint);
+        self.alerts.insert(alert.fingerprint, Arc::new(alert));
+    }
+
+    /// What keeps an alert quiet at this time.
+    fn reasons(&self, alert: &Alert, now_ms: i64) -> Vec<String> {
+        let silences = self.silences.values().filter(|silence| silence.covers(&alert.labels, now_ms));
+        let windows = self.windows.values().filter(|window| window.covers(&alert.labels, now_ms));
+        let slight = (alert.severity == AlertSeverity::Info).then(|| "severity:info".to_owned());
+        let silences = silences.map(|silence| format!("silence:{}", silence.id));
+        silences.chain(windows.map(|window| format!("maintenance:{}", window.id))).chain(slight).collect()
+    }
+
+    /// Does what its time has come for; the notifications to be sent.
+    pub(super) fn tick(&mut self, now_ms: i64) -> Vec<Notification> {
+        let ended: Vec<_> = self.ending.iter().filter(|(_, end)| **end <= now_ms).map(|(print, _)| *print).collect();
+        for print in ended {
+            self.ending.remove(&print);
+            self.end(print, None, now_ms);
+        }
+        self.look_at_quiet(now_ms);
+        self.forget(now_ms);
+        self.tell(now_ms)
+    }
+
+    /// An alert is over; of itself, or because somebody says so.
+    pub(super) fn end(&mut self, print: Fingerprint, said: Option<Said>, now_ms: i64) {
+        let Some(known) = self.alerts.get(&print).filter(|known| known.is_firing()).cloned() else { return };
+        let mut alert = Alert { ends_at_ms: Some(now_ms), resolved: said, ..Alert::clone(&known) };
+        match alert.resolved.as_ref().and_then(|said| said.by.clone()) {
+            Some(by) => alert.note(now_ms, format!("resolved by {by}")),
+            None => alert.note(now_ms, "resolved"),
+        }
+        self.each_group(&known, |groups, key, _| {
+            groups.leave(&key, print, true, now_ms);
+        });
+        self.ending.remove(&print);
+        self.put(alert);
+    }
+
+    /// Somebody takes an alert; nobody is told of it again until it becomes worse.
+    pub(super) fn acknowledge(&mut self, print: Fingerprint, said: Said, now_ms: i64) {
+        let Some(known) = self.alerts.get(&print).filter(|known| known.acknowledged.is_none()).cloned() else { return };
+        let by = said.by.clone().unwrap_or_else(|| "somebody".to_owned());
+        let mut alert = Alert { acknowledged: Some(said), ..Alert::clone(&known) };
+        alert.note(now_ms, format!("acknowledged by {by}"));
+        self.put(alert);
+    }
+
+    /// Sees which alerts are kept quiet by now and which no longer are.
+    fn look_at_quiet(&mut self, now_ms: i64) {
+        let firing: Vec<_> = self.alerts.values().filter(|alert| alert.is_firing()).cloned().collect();
+        for known in firing {
+            let reasons = self.reasons(&known, now_ms);
+            if reasons == known.suppressed_by {
+                continue;
+            }
+            let (was_quiet, is_quiet) = (!known.suppressed_by.is_empty(), !reasons.is_empty());
+            let mut alert = Alert { suppressed_by: reasons, ..Alert::clone(&known) };
+            match (was_quiet, is_quiet) {
+                (false, true) => {
+                    alert.note(now_ms, format!("kept quiet by {}", alert.suppressed_by.join(", ")));
+                    self.quieten(&alert, now_ms);
+                }
+                (true, false) => {
+                    alert.note(now_ms, "no longer kept quiet");
+                    self.raise(&alert, now_ms);
+                }
+                _ => {}
+            }
+            self.put(alert);
+        }
+    }
+
+    /// Takes an alert out of the groups it waits in.
+    fn quieten(&mut self, alert: &Alert, now_ms: i64) {
+        let mut left = 0;
+        self.each_group(alert, |groups, key, _| {
+            left += u32::from(groups.leave(&key, alert.fingerprint, false, now_ms))
+        });
+        let Some(underway) = self.underway.get_mut(&alert.fingerprint) else { return };
+        underway.open -= left.min(underway.open);
+        if underway.open > 0 || left == 0 {
+            return;
+        }
+        let raised = underway.raised;
+        self.underway.remove(&alert.fingerprint);
+        match alert.suppressed_by.iter().any(|why| why.starts_with("silence:")) {
+            true => self.counts.silenced += raised,
+            false => self.counts.suppressed += raised,
+        }
+    }
+
+    /// Forgets what was over long ago.
+    fn forget(&mut self, now_ms: i64) {
+        let retention_ms = self.settings.retention_ms;
+        let is_old = |end_ms: i64| now_ms.saturating_sub(end_ms) > retention_ms;
+        let (changed, underway) = (&mut self.changed, &self.underway);
+        self.alerts.retain(|print, alert| {
+            let keep = !alert.ends_at_ms.is_some_and(is_old) || underway.contains_key(print);
+            if !keep {
+                changed.insert(*print);
+            }
+            keep
+        });
+        self.silences.retain(|_, silence| !is_old(silence.until_ms));
+    }
+
+    /// Raised and neither told nor given up yet.
+    pub(super) fn grouped(&self) -> u64 {
+        self.underway.values().map(|underway| underway.raised).sum()
+    }
+}
+
+/// What is known of an alert with what is newly said of it.
+fn merge(mut alert: Alert, signal: Signal, now_ms: i64) -> Alert {
+    if signal.severity > alert.severity {
+        alert.note(now_ms, format!("became {}", signal.severity.as_str()));
+        alert.severity = signal.severity;
+        // Whoever took it took something less severe.
+        alert.acknowledged = None;
+    }
+    if signal.score >= alert.score || alert.anomaly_id != signal.anomaly_id {
+        (alert.value, alert.score) = (signal.value, signal.score);
+        (alert.summary, alert.annotations) = (signal.summary, signal.annotations);
+    }
+    alert.updated_at_ms = alert.updated_at_ms.max(signal.last_ms);
+    alert.count = alert.count_before + signal.count;
+    alert
+}
+
+#[cfg(test)]
+mod tests;

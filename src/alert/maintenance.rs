@@ -1,0 +1,166 @@
+//! Maintenance: spans of time, once or recurring, in which trouble with matching series is expected.
+//!
+//! Not here: when something recurs (see `recurrence`).
+//!
+//! Invariant: a window that recurs lasts as long each time as it does the first time.
+
+use super::conditions::Conditions;
+use super::record::Fingerprint;
+use super::recurrence::{NoRecurrence, Recurrence};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+/// The longest window.
+pub const LENGTH_MS_MAX: i64 = 31 * 86_400_000;
+
+/// One window.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Window {
+    /// Its identity.
+    pub id: Fingerprint,
+    /// Which series; alerts are matched by the same labels.
+    pub conditions: Conditions,
+    /// When it starts, for the first time; milliseconds since 1970 UTC.
+    pub start_ms: i64,
+    /// When it ends, for the first time.
+    pub end_ms: i64,
+    /// When it comes again: cron or RRULE; empty for never.
+    pub recurrence: String,
+    /// The zone in which it recurs.
+    pub timezone: String,
+    /// Why.
+    pub reason: String,
+    /// The recurrence, once it was read.
+    #[serde(skip)]
+    parsed: OnceLock<Option<Recurrence>>,
+}
+
+/// Where a window stands at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is over and does not come again.
+    Past,
+    /// It goes on.
+    Active,
+    /// It comes (again).
+    Upcoming,
+}
+
+impl Standing {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Past => "past",
+            Self::Active => "active",
+            Self::Upcoming => "upcoming",
+        }
+    }
+}
+
+impl Window {
+    /// A window of these conditions from `start_ms` to `end_ms`, and again whenever `recurrence` says.
+    ///
+    /// # Errors
+    /// When the recurrence or the zone is not understood.
+    pub fn new(
+        (start_ms, end_ms): (i64, i64),
+        conditions: Conditions,
+        (recurrence, timezone): (String, String),
+        reason: String,
+    ) -> Result<Self, NoRecurrence> {
+        // An unknown zone is refused even where nothing recurs in it yet.
+        let parsed =
+            Recurrence::parse(if recurrence.is_empty() { "0 0 * * *" } else { &recurrence }, &timezone, start_ms)?;
+        let parsed = (!recurrence.is_empty()).then_some(parsed);
+        let text = format!("{start_ms} {end_ms} {conditions} {recurrence} {timezone}");
+        let id = Fingerprint::of("maintenance", text.as_bytes());
+        Ok(Self { id, conditions, start_ms, end_ms, recurrence, timezone, reason, parsed: OnceLock::from(parsed) })
+    }
+
+    fn parsed(&self) -> Option<&Recurrence> {
+        let read = || match self.recurrence.as_str() {
+            "" => None,
+            text => Recurrence::parse(text, &self.timezone, self.start_ms).ok(),
+        };
+        self.parsed.get_or_init(read).as_ref()
+    }
+
+    /// Start and end of what goes on at `now_ms`.
+    pub fn span_at(&self, now_ms: i64) -> Option<(i64, i64)> {
+        let length_ms = self.end_ms - self.start_ms;
+        let start_ms = match self.parsed() {
+            None => (self.start_ms..self.end_ms).contains(&now_ms).then_some(self.start_ms),
+            Some(recurrence) => recurrence.last_start(now_ms - length_ms, now_ms),
+        };
+        start_ms.map(|start_ms| (start_ms, start_ms + length_ms))
+    }
+
+    /// The next start after `now_ms`.
+    pub fn next_start(&self, now_ms: i64) -> Option<i64> {
+        match self.parsed() {
+            None => Some(self.start_ms).filter(|start_ms| *start_ms > now_ms),
+            Some(recurrence) => recurrence.next_start(now_ms),
+        }
+    }
+
+    /// Where it stands.
+    pub fn standing(&self, now_ms: i64) -> Standing {
+        match () {
+            () if self.span_at(now_ms).is_some() => Standing::Active,
+            () if self.next_start(now_ms).is_some() => Standing::Upcoming,
+            () => Standing::Past,
+        }
+    }
+
+    /// Whether trouble with a series of these labels is expected at this time.
+    pub fn covers(&self, labels: &BTreeMap<String, String>, time_ms: i64) -> bool {
+        self.conditions.hold(labels) && self.span_at(time_ms).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conditions::tests::labels;
+    use super::*;
+    use storage::label_index::Matcher;
+
+    const HOUR: i64 = 3_600_000;
+
+    fn window(recurrence: &str) -> Window {
+        let conditions = Conditions::of(vec![Matcher::equal("host", "a")]);
+        Window::new((10 * HOUR, 11 * HOUR), conditions, (recurrence.to_owned(), "UTC".to_owned()), String::new())
+            .unwrap()
+    }
+
+    #[test]
+    fn a_window_of_one_time_covers_its_span_and_matching_series_alone() {
+        let window = window("");
+        let host = labels(&[("host", "a")]);
+        let covered = [10 * HOUR - 1, 10 * HOUR, 11 * HOUR - 1, 11 * HOUR].map(|at| window.covers(&host, at));
+        assert_eq!(covered, [false, true, true, false]);
+        assert!(!window.covers(&labels(&[("host", "b")]), 10 * HOUR));
+        let words = [0, 10 * HOUR, 12 * HOUR].map(|at| window.standing(at).as_str());
+        assert_eq!(words, ["upcoming", "active", "past"]);
+    }
+
+    #[test]
+    fn a_recurring_window_lasts_as_long_each_time_and_outlives_being_written_down() {
+        let written = serde_json::to_string(&window("0 10 * * *")).unwrap();
+        let read: Window = serde_json::from_str(&written).unwrap();
+        for window in [window("0 10 * * *"), read] {
+            assert_eq!(window.span_at(34 * HOUR + 1), Some((34 * HOUR, 35 * HOUR)));
+            assert_eq!(window.span_at(35 * HOUR), None);
+            assert_eq!(
+                (window.next_start(35 * HOUR), window.standing(35 * HOUR)),
+                (Some(58 * HOUR), Standing::Upcoming)
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_zone_is_refused_even_for_one_time() {
+        let zone = ("".to_owned(), "Nowhere".to_owned());
+        assert!(Window::new((0, 1), Conditions::default(), zone, String::new()).is_err());
+    }
+}

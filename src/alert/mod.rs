@@ -1,0 +1,46 @@
+//! Alerts: what is made of anomalies so that people are told once, with reasons, and not while they know already.
+//!
+//! ```text
+//! anomaly book ─ signal ═queue═▶ book: ledger ─ groups ─ notification ═queue═▶ notify: receiver
+//!                                  │     ▲                                        │
+//!                                  │     └──────────────── told or failed ◀═queue═┘
+//!                                  └── view ──▶ api
+//! ```
+//!
+//! `signal` is what is said of a series; `ledger` decides what becomes of it, with `silence` and `maintenance` (whose
+//! `recurrence` may be cron or RRULE), `groups` and `budget`; `routing` says who is told; `notify` tells them; `log`
+//! writes everything down; `book` is the thread that owns it all.
+//!
+//! Not here: what is anomalous (see `analysis`), pages (see `api`).
+
+mod conditions;
+mod record;
+
+mod maintenance;
+mod recurrence;
+mod silence;
+
+mod routing;
+pub mod routing_file;
+mod signal;
+
+mod budget;
+mod groups;
+mod notification;
+mod shape;
+
+mod ledger;
+mod log;
+mod notify;
+
+pub mod book;
+
+pub use conditions::Conditions;
+pub use ledger::{AlertCounts, Settings};
+pub use maintenance::{LENGTH_MS_MAX, Standing, Window};
+pub use record::{Alert, AlertSeverity, AlertState, Change, Fingerprint, NoFingerprint, Said};
+pub use recurrence::NoRecurrence;
+pub use routing::{Routing, Target};
+pub use shape::{AlertShape, Time};
+pub use signal::Signal;
+pub use silence::Silence;

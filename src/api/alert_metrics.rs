@@ -1,0 +1,70 @@
+//! Alerts and notifications on `/metrics`.
+//!
+//! At every moment raised = grouped + notified + failed + deduplicated + silenced + suppressed.
+//!
+//! Not here: the rest of the page (see `metrics_page`), anomalies (see `anomaly_metrics`).
+
+use super::metrics_page::Exposition;
+use crate::alert::book::AlertBook;
+use crate::alert::{AlertSeverity, AlertState};
+
+/// Writes the lines.
+pub(super) fn write(book: &AlertBook, out: &mut Exposition) {
+    let view = book.view();
+    out.gauge("infrawatch_alerts", "Alerts by state and severity.");
+    for (state, severity) in AlertState::ALL.into_iter().flat_map(|state| AlertSeverity::ALL.map(|s| (state, s))) {
+        let is_one =
+            |alert: &&std::sync::Arc<crate::alert::Alert>| alert.state() == state && alert.severity == severity;
+        let count = view.alerts.values().filter(is_one).count();
+        out.sample("infrawatch_alerts", &[("state", state.as_str()), ("severity", severity.as_str())], count);
+    }
+    let counts = view.counts;
+    let counters = [
+        ("infrawatch_alerts_raised_total", "Alerts that began, became worse or came free of a silence.", counts.raised),
+        ("infrawatch_alerts_notified_total", "Raised alerts told to at least one receiver.", counts.notified),
+        ("infrawatch_alerts_failed_total", "Raised alerts that could be told to no receiver.", counts.failed),
+        ("infrawatch_alerts_deduplicated_total", "Raised alerts told lately already.", counts.deduplicated),
+        ("infrawatch_alerts_silenced_total", "Raised alerts not told because of a silence.", counts.silenced),
+        (
+            "infrawatch_alerts_suppressed_total",
+            "Raised alerts not told because of maintenance or their slightness.",
+            counts.suppressed,
+        ),
+        (
+            "infrawatch_alerts_ignored_total",
+            "Anomalies that raised nothing: of history that was read in, or for want of room.",
+            counts.ignored,
+        ),
+        ("infrawatch_notification_retries_total", "Tries of notifications beyond the first.", view.retries),
+    ];
+    for (name, help, value) in counters {
+        out.counter(name, help);
+        out.sample(name, &[], value);
+    }
+    out.gauge("infrawatch_alerts_grouped", "Raised alerts that wait in groups or are being told.");
+    out.sample("infrawatch_alerts_grouped", &[], view.grouped);
+    out.counter("infrawatch_notifications_total", "Notifications by receiver and outcome.");
+    for (receiver, [delivered, failed]) in &view.sent {
+        for (outcome, count) in [("delivered", delivered), ("failed", failed)] {
+            out.sample("infrawatch_notifications_total", &[("receiver", receiver), ("outcome", outcome)], count);
+        }
+    }
+    out.gauge("infrawatch_notifications_waiting", "Notifications that wait for their receiver.");
+    for (receiver, waiting) in &view.waiting {
+        out.sample("infrawatch_notifications_waiting", &[("receiver", receiver)], waiting);
+    }
+    let gauges = [
+        ("infrawatch_notification_budget_used", "Notifications of the last 7 days that count.", view.budget_used),
+        ("infrawatch_silences", "Silences.", view.silences.len() as u64),
+        ("infrawatch_maintenance_windows", "Maintenance windows.", view.windows.len() as u64),
+        (
+            "infrawatch_alert_log_writing",
+            "1 while the log of alerts can be written.",
+            u64::from(book.failing().is_none()),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        out.gauge(name, help);
+        out.sample(name, &[], value);
+    }
+}

@@ -1,0 +1,73 @@
+//! Alerts: their book beside that of anomalies, and what it is told of the settings.
+//!
+//! Not here: what becomes of an anomaly (see `alert`).
+
+use super::settings::query_limits;
+use crate::alert::book::{self, AlertBook, AlertBookHandle};
+use crate::alert::{Routing, Settings, Signal, routing_file};
+use crate::anomaly::book::{Book, Hearer};
+use crate::config::Config;
+use crate::query;
+use anyhow::{Context, Result};
+use crossbeam_channel::Sender;
+
+/// The book of alerts and the way to it.
+#[derive(Debug)]
+pub(super) struct Alerts {
+    pub(super) book: AlertBook,
+    signals: Sender<Signal>,
+    thread: AlertBookHandle,
+}
+
+impl Alerts {
+    pub(super) fn start(config: &Config) -> Result<Self> {
+        let folder = config.storage.data_dir.join("alerts");
+        let opened = book::open(&folder, settings(config), routing(config)?);
+        let (book, signals, thread) = opened.with_context(|| format!("cannot open {}", folder.display()))?;
+        Ok(Self { book, signals, thread })
+    }
+
+    /// Hears of every anomaly that is new or has changed.
+    pub(super) fn hearer(&self) -> Hearer {
+        let signals = self.signals.clone();
+        Box::new(move |record| {
+            if let Some(signal) = Signal::of(record) {
+                // The book of alerts ends after that of anomalies, so nobody misses what cannot be sent.
+                let _ = signals.send(signal);
+            }
+        })
+    }
+
+    /// Tells what became, before the last start, of anomalies whose alerts go on.
+    pub(super) fn catch_up(&self, anomalies: &Book) {
+        let (view, records) = (self.book.view(), anomalies.records());
+        let firing = view.alerts.values().filter(|alert| alert.is_firing());
+        let behind = firing.filter_map(|alert| records.get(alert.anomaly_id?)).filter(|record| !record.is_open);
+        behind.filter_map(|record| Signal::of(record)).for_each(|signal| drop(self.signals.send(signal)));
+    }
+
+    /// Ends when nobody can tell anything any more.
+    pub(super) fn stop(self) -> Result<()> {
+        drop((self.book, self.signals));
+        self.thread.join().context("the book of alerts panicked")
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let alerts = &config.alerts;
+    Settings {
+        cooldown_ms: alerts.cooldown.as_millis() as i64,
+        resolve_after_ms: alerts.resolve_after.as_millis() as i64,
+        alerts_max: alerts.max_alerts,
+        retention_ms: alerts.retention.as_millis() as i64,
+        age_max_ms: alerts.max_age.as_millis() as i64,
+        notifications_per_week: config.budget.notifications_per_week as u64,
+    }
+}
+
+fn routing(config: &Config) -> Result<Routing> {
+    let Some(path) = &config.alerts.routing_file else { return Ok(Routing::default()) };
+    let limits = query_limits(&config.query);
+    let matchers = |text: &str| query::matchers(text, &limits).map_err(|error| error.to_string());
+    Ok(routing_file::load(path, &matchers)?)
+}

@@ -1,0 +1,269 @@
+//! The life of an alert on the running server: raised, told, taken, silenced, resolved, and there again after a crash.
+//!
+//! Not here: who is told how often (see `alert::ledger`, by a clock of its own), what is anomalous.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use hmac::{Hmac, Mac};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::process::Command;
+use support::eventually;
+use support::http::{delete, get, get_json, post};
+use support::peer::{Peer, free_port};
+use support::server::Server;
+use support::sink::Sink;
+use tempfile::TempDir;
+
+const SECONDS: u64 = 60;
+
+/// A server whose alerts go where a routing file says, at once.
+fn server(folder: &TempDir, routing: &str) -> Server {
+    let file = folder.path().join("routing.toml");
+    std::fs::write(&file, routing).unwrap();
+    let config = folder.path().join("infrawatch.toml");
+    let text = format!("[alerts]\nrouting_file = {file:?}\nresolve_after = \"0\"\n");
+    std::fs::write(&config, text).unwrap();
+    Server::start_with(&["--statsd-listen", "off", "--config", config.to_str().unwrap()])
+}
+
+/// A file with a webhook for each of these addresses, all told of everything.
+fn webhooks(urls: &[String], more: &str) -> String {
+    let mut text = String::from("[route]\nreceiver = \"hook0\"\ngroup_wait = \"0\"\ngroup_interval = \"0\"\n");
+    for number in 1..urls.len() {
+        let _ = write!(text, "[[routes]]\nreceiver = \"hook{number}\"\ncontinue = true\n");
+    }
+    for (number, url) in urls.iter().enumerate() {
+        let _ = write!(text, "[[receivers]]\nname = \"hook{number}\"\nwebhook = {url:?}\n{more}\n");
+    }
+    text
+}
+
+fn now_s() -> f64 {
+    infrawatch::clock::now_ms() as f64 / 1000.0
+}
+
+/// Posts an anomaly of a host that begins at `start_s`.
+fn anomaly(server: &Server, host: &str, start_s: f64, severity: &str, state: &str) -> Value {
+    let body = json!({
+        "metric_name": "cpu", "labels": {"host": host}, "timestamp": start_s.floor(), "end": now_s().floor(),
+        "severity": severity, "value": 97, "expected_value": 30, "state": state, "summary": format!("cpu of {host}"),
+    });
+    let answer = post(&server.url("/api/v1/anomalies"), &[], body.to_string().as_bytes()).unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+/// The alerts of some states, as soon as there are so many.
+fn alerts(server: &Server, state: &str, count: usize) -> Vec<Value> {
+    eventually(&format!("{count} alerts are {state}"), SECONDS, || {
+        let list = get_json(&server.url("/api/v1/alerts"), &[("state", state)]);
+        let items = list["items"].as_array().unwrap().clone();
+        (items.len() == count).then_some(items)
+    })
+}
+
+fn said(server: &Server, path: &str, body: &Value) -> Value {
+    let answer = post(&server.url(path), &[], body.to_string().as_bytes()).unwrap();
+    assert!((200..300).contains(&answer.status), "{path}: {} {}", answer.status, answer.body);
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+fn infrawatch(arguments: &[&str]) -> Vec<Value> {
+    let output = Command::new(env!("CARGO_BIN_EXE_infrawatch")).args(arguments).arg("--json").output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap_or_default()
+}
+
+/// What is raised is accounted for, by the server's own counters.
+fn assert_accounted(server: &Server) {
+    let of = |name: &str| server.figure(&format!("infrawatch_alerts_{name}"));
+    let told = of("grouped") + of("notified_total") + of("failed_total");
+    let kept = of("deduplicated_total") + of("silenced_total") + of("suppressed_total");
+    assert_eq!(of("raised_total"), told + kept);
+}
+
+#[test]
+fn an_alert_is_told_signed_taken_and_resolved_by_its_fingerprint() {
+    let folder = TempDir::new().unwrap();
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "key\n").unwrap();
+    // The first try is refused for the moment and made again with the same key.
+    let sink = Sink::start(&[503]);
+    let server = server(&folder, &webhooks(&[sink.url()], &format!("secret_file = {secret:?}")));
+    let start_s = now_s();
+    let posted = anomaly(&server, "a", start_s, "critical", "open");
+    let told = eventually("the sink is told twice", SECONDS, || Some(sink.sent()).filter(|sent| sent.len() == 2));
+    assert_eq!(told[0].headers["idempotency-key"], told[1].headers["idempotency-key"]);
+    let first = &told[1];
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"key").unwrap();
+    mac.update(format!("{}.{}", first.headers["x-infrawatch-timestamp"], first.text).as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(first.headers["x-infrawatch-signature"], format!("sha256={hex}"));
+    let [alert] = &alerts(&server, "active", 1)[..] else { panic!("one alert") };
+    let of_sink = &first.body["alerts"][0];
+    assert_eq!((&first.body["status"], &of_sink["fingerprint"]), (&json!("firing"), &alert["fingerprint"]));
+    assert_eq!((&alert["severity"], &alert["anomaly_id"]), (&json!("critical"), &posted["id"]));
+    assert_eq!(alert["labels"], json!({"alertname": "Anomaly", "metric_name": "cpu", "host": "a"}));
+    let print = alert["fingerprint"].as_str().unwrap();
+    let path = format!("/api/v1/alerts/{print}/acknowledge");
+    let taken = said(&server, &path, &json!({"by": "ann", "note": "on it"}));
+    assert_eq!((&taken["state"], &taken["acknowledged_by"]), (&json!("acknowledged"), &json!("ann")));
+    assert_eq!(said(&server, &path, &json!({"by": "bob"}))["acknowledged_by"], "ann", "idempotent");
+    let unknown = post(&server.url("/api/v1/alerts/0000000000000000/resolve"), &[], b"").unwrap();
+    assert_eq!(unknown.status, 404);
+    // A crash forgets none of it.
+    let server = server.kill().restart();
+    assert_eq!(alerts(&server, "acknowledged", 1)[0]["fingerprint"], print);
+    anomaly(&server, "a", start_s, "critical", "closed");
+    let [resolved] = &alerts(&server, "resolved", 1)[..] else { panic!("one alert") };
+    assert!(resolved["ends_at"].is_string(), "{resolved}");
+    let last = eventually("the sink is told that it is over", SECONDS, || {
+        sink.sent().into_iter().find(|sent| sent.body["status"] == "resolved")
+    });
+    assert_eq!(last.body["alerts"][0]["fingerprint"], print);
+    assert_accounted(&server);
+}
+
+#[test]
+fn silences_and_maintenance_keep_quiet_and_say_why() {
+    let folder = TempDir::new().unwrap();
+    let sink = Sink::start(&[]);
+    let server = server(&folder, &webhooks(&[sink.url()], ""));
+    let url = server.url("");
+    let silence =
+        infrawatch(&["alert", "silence", "{host=\"a\"}", "--reason", "noisy", "--by", "ann", "--server", &url]);
+    let id = silence[0]["id"].as_str().unwrap().to_owned();
+    let began = (now_s().floor() - 60.0).to_string();
+    let window =
+        infrawatch(&["maintenance", "add", "{host=\"b\"}", "--start", &began, "--duration", "1h", "--server", &url]);
+    assert_eq!(window[0]["state"], "active");
+    let start_s = now_s();
+    for host in ["a", "b"] {
+        anomaly(&server, host, start_s, "high", "open");
+    }
+    let quiet = alerts(&server, "suppressed", 2);
+    let why = |host: &str| {
+        let alert = quiet.iter().find(|alert| alert["labels"]["host"] == host).unwrap();
+        alert["suppressed_by"][0].as_str().unwrap().to_owned()
+    };
+    assert_eq!(why("a"), format!("silence:{id}"));
+    assert!(why("b").starts_with("maintenance:"), "{}", why("b"));
+    let anomalies = get_json(&server.url("/api/v1/anomalies"), &[]);
+    let suppressed = |item: &Value| (item["labels"]["host"].clone(), item["suppressed"].clone());
+    let mut marked: Vec<_> = anomalies["items"].as_array().unwrap().iter().map(suppressed).collect();
+    marked.sort_by_key(|(host, _)| host.to_string());
+    assert_eq!(marked, [(json!("a"), json!(false)), (json!("b"), json!(true))]);
+    anomaly(&server, "c", start_s, "high", "open");
+    let told = eventually("c is told", SECONDS, || Some(sink.sent()).filter(|sent| !sent.is_empty()));
+    assert_eq!((told.len(), &told[0].body["alerts"][0]["labels"]["host"]), (1, &json!("c")));
+    // Without the silence, what still goes on is told.
+    let server = server.kill().restart();
+    let url = server.url("");
+    let kept = infrawatch(&["alert", "silences", "--server", &url]);
+    assert_eq!((&kept[0]["reason"], &kept[0]["by"]), (&json!("noisy"), &json!("ann")));
+    infrawatch(&["alert", "unsilence", &id, "--server", &url]);
+    eventually("a is told", SECONDS, || {
+        let told = sink.sent();
+        told.iter().any(|sent| sent.text.contains("cpu of a")).then_some(())
+    });
+    assert!(!sink.sent().iter().any(|sent| sent.text.contains("cpu of b")));
+    assert_accounted(&server);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_by_its_field() {
+    let server = Server::start();
+    let hour = json!({"matchers": "{a=\"b\"}", "start": 1000, "end": 4600});
+    let cases = [
+        ("/api/v1/silence", json!({"duration": "1h"}), "matchers"),
+        ("/api/v1/silence", json!({"metric": "x"}), "duration"),
+        ("/api/v1/silence", json!({"metric": "x", "until": 1}), "until"),
+        ("/api/v1/silence", json!({"matchers": "{a=", "duration": 60}), "matchers"),
+        ("/api/v1/maintenance", json!({"matchers": "{a=\"b\"}", "start": 1000, "end": 1000}), "end"),
+        ("/api/v1/maintenance", json!({"matchers": "{a=\"b\"}", "start": 1000, "duration": "60d"}), "end"),
+    ];
+    let refused = |path: &str, body: &Value, field: &str| {
+        let answer = post(&server.url(path), &[], body.to_string().as_bytes()).unwrap();
+        let told: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!((answer.status, told["field"].as_str()), (400, Some(field)), "{body}: {}", answer.body);
+    };
+    cases.iter().for_each(|(path, body, field)| refused(path, body, field));
+    for (field, text) in [("recurrence", "every now and then"), ("recurrence", "FREQ=HOURLY"), ("timezone", "Nowhere")]
+    {
+        let mut body = hour.clone();
+        body[field] = text.into();
+        refused("/api/v1/maintenance", &body, field);
+    }
+    let planned = said(&server, "/api/v1/maintenance", &hour);
+    let path = format!("/api/v1/maintenance/{}", planned["id"].as_str().unwrap());
+    assert_eq!(planned["state"], "past");
+    assert_eq!([204, 404].map(|_| delete(&server.url(&path)).unwrap().status), [204, 404]);
+}
+
+#[test]
+fn a_receiver_that_never_answers_holds_up_no_other_and_is_seen() {
+    let folder = TempDir::new().unwrap();
+    let (hanging, working) = (Sink::start(&[0; 64]), Sink::start(&[]));
+    let server = server(&folder, &webhooks(&[working.url(), hanging.url()], ""));
+    for (number, host) in ["a", "b", "c"].into_iter().enumerate() {
+        anomaly(&server, host, now_s(), "critical", "open");
+        let told = || working.sent().iter().filter(|sent| sent.body["reason"] == "new").count();
+        eventually("the other receiver is told", SECONDS, || (told() > number).then_some(()));
+    }
+    assert!(!hanging.sent().is_empty());
+    eventually("health names the receiver", SECONDS, || {
+        let health: Value = serde_json::from_str(&get(&server.url("/health"), &[]).unwrap().body).unwrap();
+        let alerts = &health["components"]["alerts"];
+        (alerts["status"] == "degraded" && alerts["detail"].as_str().unwrap().contains("hook1")).then_some(())
+    });
+    assert!(server.figure("infrawatch_notifications_waiting{receiver=\"hook1\"}") > 0.0);
+    assert_accounted(&server);
+    // A stop does not wait for it.
+    server.stop();
+}
+
+#[test]
+fn a_real_alertmanager_hears_of_it_and_that_it_is_over() {
+    let folder = TempDir::new().unwrap();
+    let config = folder.path().join("alertmanager.yml");
+    std::fs::write(&config, "route:\n  receiver: none\nreceivers:\n- name: none\n").unwrap();
+    let port = free_port();
+    let arguments = [
+        format!("--config.file={}", config.display()),
+        format!("--storage.path={}", folder.path().join("alertmanager").display()),
+        format!("--web.listen-address=127.0.0.1:{port}"),
+        "--cluster.listen-address=".to_owned(),
+    ];
+    let package = "prometheus-alertmanager";
+    let manager = Peer::start(package, package, &arguments, port, "/-/ready");
+    let receiver = format!("[[receivers]]\nname = \"manager\"\nalertmanager = \"http://127.0.0.1:{port}\"\n");
+    let server = server(&folder, &format!("[route]\nreceiver = \"manager\"\n{receiver}"));
+    let start_s = now_s();
+    anomaly(&server, "a", start_s, "critical", "open");
+    let of = || get_json(&manager.url("/api/v2/alerts"), &[]).as_array().unwrap().clone();
+    let heard = eventually("the Alertmanager hears of it", SECONDS, || of().pop());
+    assert_eq!((&heard["labels"]["severity"], &heard["labels"]["host"]), (&json!("critical"), &json!("a")));
+    assert_eq!((&heard["annotations"]["summary"], &heard["status"]["state"]), (&json!("cpu of a"), &json!("active")));
+    let ends: jiff::Timestamp = heard["endsAt"].as_str().unwrap().parse().unwrap();
+    assert!(ends.as_second() as f64 > now_s() + 120.0, "an end far enough ahead to be sent again before it");
+    anomaly(&server, "a", start_s, "critical", "closed");
+    eventually("the Alertmanager forgets what is over", SECONDS, || of().is_empty().then_some(()));
+    assert_accounted(&server);
+}
+
+#[test]
+fn a_routing_file_that_makes_no_sense_stops_the_start_and_is_named() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("routing.toml");
+    std::fs::write(&file, "[route]\nreceiver = \"nobody\"\n").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+    command.args(["serve", "--http-listen", "127.0.0.1:0", "--statsd-listen", "off", "--data-dir"]);
+    command.arg(folder.path().join("data")).env("INFRAWATCH_ALERTS_ROUTING_FILE", &file);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("routing.toml") && said.contains("there is no receiver \"nobody\""), "{said}");
+}
