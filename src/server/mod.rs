@@ -455,6 +455,7 @@ fn scoring(
         dir,
         settings: Arc::new(model_settings(config)),
         pending_max: config.models.pending_max,
+        newest_at_start_ms: store.newest_ms(),
         closing: AtomicBool::new(false),
     })))
 }

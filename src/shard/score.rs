@@ -74,6 +74,8 @@ pub struct ScoringContext {
     pub settings: Arc<Settings>,
     /// Samples that may wait to be scored, in all shards together.
     pub pending_max: usize,
+    /// The newest sample that was there at the start: what is older by far raises nothing when it is seen anew.
+    pub newest_at_start_ms: Option<i64>,
     /// Set when the server stops: catching up then ends early.
     pub closing: AtomicBool,
 }
@@ -441,7 +443,7 @@ impl PartitionModels {
                 context.metrics.scoring.files_refused.fetch_add(1, Ordering::Relaxed);
             }
         }
-        self.raise_from_ms = context.store.newest_ms().map_or(i64::MIN, |newest_ms| newest_ms - RAISE_ANEW_MS);
+        self.raise_from_ms = context.newest_at_start_ms.map_or(i64::MIN, |newest_ms| newest_ms - RAISE_ANEW_MS);
     }
 
     fn restore(&mut self, context: &ScoringContext, saved: models_file::SavedModels) {

@@ -66,6 +66,7 @@ impl Running {
         fs::create_dir_all(dir.join("models")).unwrap();
         let (sender, runs) = bounded(1000);
         let context = Arc::new(ScoringContext {
+            newest_at_start_ms: opened.store.newest_ms(),
             store: opened.store,
             threads: FanOut::new(2).unwrap(),
             board: Arc::new(ModelBoard::default()),

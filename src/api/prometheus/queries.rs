@@ -43,10 +43,11 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -
     }
     let limits = limits(&shared, &parameters)?;
     let asked = Asked { expression, times, lookback_ms: limits.lookback_ms };
+    let timeout_ms = parameters.duration_ms("timeout")?;
     if let Some(text) = shared.api.room.kept().get(&asked, &shared.api.store) {
         return Ok(Json(text).into_response());
     }
-    run(&shared, parameters.duration_ms("timeout")?, move |shared, bounds| {
+    run(&shared, timeout_ms, move |shared, bounds| {
         let version = shared.api.store.version();
         let expression = &asked.expression;
         let prepared = query::range(&shared.api.store, expression, times, &limits, bounds).map_err(named)?;
