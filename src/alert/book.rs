@@ -214,7 +214,7 @@ pub fn open(
         is_unsynced: false,
     };
     keeper.publish();
-    let run = move || keeper.run(told, wished, &heard);
+    let run = move || keeper.run(told, wished, heard);
     let thread = thread::Builder::new().name("alert-book".to_owned()).spawn(run).map_err(no_thread)?;
     Ok((AlertBook { shown, wishes }, signals, AlertBookHandle(thread)))
 }
@@ -233,7 +233,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn run(mut self, mut told: Receiver<Signal>, mut wished: Receiver<(Wish, AnswerOf)>, heard: &Receiver<Outcome>) {
+    fn run(mut self, mut told: Receiver<Signal>, mut wished: Receiver<(Wish, AnswerOf)>, mut heard: Receiver<Outcome>) {
         let (mut told_open, mut wished_open) = (true, true);
         let mut next_tick = clock::monotonic();
         while told_open || wished_open {
@@ -256,7 +256,11 @@ impl Keeper {
                     }
                     Err(_) => (wished, wished_open) = (never(), false),
                 },
-                recv(heard) -> outcome => outcome.into_iter().for_each(|outcome| self.hear(outcome)),
+                recv(heard) -> outcome => match outcome {
+                    Ok(outcome) => self.hear(outcome),
+                    // Without a receiver that has a thread nobody tells any.
+                    Err(_) => heard = never(),
+                },
                 default(next_tick.saturating_duration_since(clock::monotonic())) => {}
             }
             if clock::monotonic() >= next_tick {
