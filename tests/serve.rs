@@ -4,6 +4,7 @@ mod support;
 
 use std::path::Path;
 use std::process::{Command, Output};
+use support::eventually;
 use support::http::{get, get_json, post};
 use support::server::Server;
 
@@ -108,4 +109,16 @@ fn a_journal_with_a_mirror_goes_on_without_it_says_so_and_takes_it_back() {
     let answer = get_json(&restarted.url("/api/v1/query"), &query);
     assert_eq!(answer["data"]["result"][0]["value"][1], "4", "{answer}");
     restarted.stop();
+}
+
+/// A thread that waits in a circle would take a second of processor time a second; never asked for by any load.
+#[test]
+fn a_server_that_nobody_asks_anything_rests() {
+    let server = Server::start();
+    let uptime_s = || get_json(&server.url("/health"), &[])["uptime_s"].as_u64().expect("a number of seconds");
+    let (began_s, before) = (uptime_s(), server.figure("process_cpu_seconds_total"));
+    eventually("five seconds pass", 60, || (uptime_s() >= began_s + 5).then_some(()));
+    let used = server.figure("process_cpu_seconds_total") - before;
+    assert!(used < 1.5, "{used} s of processor time in five seconds");
+    server.stop();
 }
