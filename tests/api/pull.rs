@@ -1,5 +1,6 @@
 //! The pull service: training on the answer of an expression, predicting, and the gauges and list of models.
 
+use super::support::eventually;
 use super::support::http::{delete, get, get_json, post};
 use super::support::server::Server;
 use super::{ask, body_of, now_ms, refused};
@@ -75,8 +76,9 @@ fn predicting_finds_the_spike_and_a_restart_forgets_nothing() {
     ] {
         assert!(page.contains(line), "{line}");
     }
-    let models = get_json(&server.url("/api/v1/models"), &[]);
-    assert_eq!(models["total"], 2, "{models}");
+    let models = eventually("the live model has caught up", 30, || {
+        Some(get_json(&server.url("/api/v1/models"), &[])).filter(|models| models["total"] == 2)
+    });
     let [forest, live] = [&models["items"][0], &models["items"][1]];
     assert_eq!(
         (&forest["type"], &forest["name"], &forest["version"]),
