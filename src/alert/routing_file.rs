@@ -89,7 +89,7 @@ pub fn load(path: &Path, matchers: ReadMatchers<'_>) -> Result<Routing, RoutingE
 
 fn parse(text: &str, matchers: ReadMatchers<'_>) -> Result<Routing, String> {
     let file: File = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
         format!("line {line}: {}", error.message())
     })?;
     if file.route.r#match.is_some() || file.route.r#continue {
