@@ -53,6 +53,7 @@
 //! - [`query`]: PromQL over `storage::Store`.
 //! - [`pull`]: models trained on request on the answer of an expression.
 //! - [`watch`]: expressions that are evaluated again and again and judged by named detectors.
+//! - [`windowed`]: chosen series judged window by window.
 //! - [`api`]: HTTP pages, one file a resource; [`http_server`] the connections under them.
 //! - [`service_manager`]: what systemd is told. [`server`]: the only assembly point. [`cli`]: the commands.
 //!
@@ -86,6 +87,7 @@ pub mod shard;
 pub mod snmp_counters;
 pub mod synthetic;
 pub mod watch;
+pub mod windowed;
 
 pub use analysis::forecast::ForecastEngine;
 pub use analysis::{DetectionPipeline, EnsembleConfig, EnsembleDetector};

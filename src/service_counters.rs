@@ -2,6 +2,7 @@
 //!
 //! Not here: counting samples (see `self_metrics`).
 
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -61,8 +62,8 @@ pub struct ReloadCounters {
     pub last_failed: AtomicBool,
     /// When they were last put in force, in milliseconds since 1970 UTC.
     pub last_success_ms: AtomicI64,
-    /// Settings that were changed and need a restart.
-    pub waiting: AtomicU64,
+    /// Settings that were changed and need a restart, by their names.
+    pub waiting: Mutex<Vec<&'static str>>,
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub struct Guard {
     slow: Mutex<()>,
     failures: Limiter<IpAddr>,
     /// Requests a second of each client, where that is limited.
-    requests: Option<Limiter<Client>>,
+    requests: RwLock<Option<Arc<Limiter<Client>>>>,
     /// What was denied.
     pub counters: AccessCounters,
 }
@@ -96,7 +96,6 @@ impl Guard {
     /// # Errors
     /// When the system has no chance to give.
     pub fn new(users: Option<Users>, requests_per_second: f64) -> io::Result<Self> {
-        let is_limited = requests_per_second > 0.0;
         Ok(Self {
             users: RwLock::new(users.map(Arc::new)),
             proven: Mutex::default(),
@@ -104,7 +103,7 @@ impl Guard {
             nobody: SecretHash::of_nothing()?,
             slow: Mutex::default(),
             failures: Limiter::new(FAILURES_PER_SECOND, FAILURES_AT_ONCE),
-            requests: is_limited.then(|| Limiter::new(requests_per_second, 2.0 * requests_per_second)),
+            requests: RwLock::new(limiter(requests_per_second)),
             counters: AccessCounters::default(),
         })
     }
@@ -118,6 +117,11 @@ impl Guard {
     pub fn replace(&self, users: Users) {
         *self.users.write() = Some(Arc::new(users));
         self.proven.lock().clear();
+    }
+
+    /// Limits requests a second of each client from now on; 0 is no limit.
+    pub fn limit(&self, requests_per_second: f64) {
+        *self.requests.write() = limiter(requests_per_second);
     }
 
     /// What is known of a request without computing for long; `None` says that [`Self::prove`] must be asked.
@@ -175,7 +179,7 @@ impl Guard {
     /// # Errors
     /// When there were too many.
     pub fn admit(&self, identity: &Identity, peer: IpAddr) -> Result<(), Denied> {
-        let Some(limiter) = &self.requests else { return Ok(()) };
+        let Some(limiter) = self.requests.read().clone() else { return Ok(()) };
         let client = identity.name.clone().map_or_else(|| Client::Place(place_of(peer)), Client::User);
         limiter.take(client, clock::monotonic()).map_err(Denied::TooOften)
     }
@@ -198,6 +202,10 @@ impl Guard {
         mac.update(secret.as_bytes());
         mac.finalize().into_bytes().into()
     }
+}
+
+fn limiter(per_second: f64) -> Option<Arc<Limiter<Client>>> {
+    (per_second > 0.0).then(|| Arc::new(Limiter::new(per_second, 2.0 * per_second)))
 }
 
 #[cfg(test)]

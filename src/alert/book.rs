@@ -10,6 +10,7 @@
 use super::ledger::{AlertCounts, Ledger, Settings};
 use super::log;
 use super::maintenance::Window;
+use super::notification::Notification;
 use super::notify::{Notifiers, Outcome};
 use super::record::{Alert, Fingerprint, Said};
 use super::routing::Routing;
@@ -73,6 +74,8 @@ pub enum Wish {
     Plan(Box<Window>),
     /// A window is taken away.
     Unplan(Fingerprint),
+    /// Alerts are handled by other rules, and where there is a routing, told to others.
+    Configure(Settings, Option<Box<Routing>>),
 }
 
 /// Hears what became of a wish: the alert it concerned, if it concerned one.
@@ -99,6 +102,8 @@ pub struct View {
     pub sent: BTreeMap<Arc<str>, [u64; 2]>,
     /// Tries of notifications beyond the first.
     pub retries: u64,
+    /// Notifications that were not sent because this is only tried out.
+    pub would_notify: u64,
     /// Since when a notification is being tried, by receiver, in milliseconds since 1970 UTC.
     pub trying: BTreeMap<Arc<str>, i64>,
     /// Why the newest notification could not be delivered, by receiver.
@@ -209,12 +214,14 @@ pub fn open(
         shown: shown.clone(),
         sent: BTreeMap::new(),
         retries: 0,
+        would_notify: 0,
+        heard,
         unreachable: BTreeMap::new(),
         rewrite_after: clock::monotonic(),
         is_unsynced: false,
     };
     keeper.publish();
-    let run = move || keeper.run(told, wished, heard);
+    let run = move || keeper.run(told, wished);
     let thread = thread::Builder::new().name("alert-book".to_owned()).spawn(run).map_err(no_thread)?;
     Ok((AlertBook { shown, wishes }, signals, AlertBookHandle(thread)))
 }
@@ -226,6 +233,9 @@ struct Keeper {
     shown: Arc<Shown>,
     sent: BTreeMap<Arc<str>, [u64; 2]>,
     retries: u64,
+    would_notify: u64,
+    /// Where the receivers' threads tell what became of notifications.
+    heard: Receiver<Outcome>,
     unreachable: BTreeMap<Arc<str>, String>,
     /// When writing the log anew may be tried again.
     rewrite_after: Instant,
@@ -233,10 +243,12 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn run(mut self, mut told: Receiver<Signal>, mut wished: Receiver<(Wish, AnswerOf)>, mut heard: Receiver<Outcome>) {
+    fn run(mut self, mut told: Receiver<Signal>, mut wished: Receiver<(Wish, AnswerOf)>) {
         let (mut told_open, mut wished_open) = (true, true);
         let mut next_tick = clock::monotonic();
         while told_open || wished_open {
+            // Another one takes its place when others are told.
+            let heard = self.heard.clone();
             select! {
                 recv(told) -> signal => match signal {
                     Ok(signal) => {
@@ -259,7 +271,7 @@ impl Keeper {
                 recv(heard) -> outcome => match outcome {
                     Ok(outcome) => self.hear(outcome),
                     // Without a receiver that has a thread nobody tells any.
-                    Err(_) => heard = never(),
+                    Err(_) => self.heard = never(),
                 },
                 default(next_tick.saturating_duration_since(clock::monotonic())) => {}
             }
@@ -277,7 +289,13 @@ impl Keeper {
         let notifications = self.ledger.tick(clock::now_ms());
         let counted = !notifications.is_empty();
         for notification in notifications {
-            if let Some(outcome) = self.notifiers.send(notification) {
+            let outcome = if self.ledger.settings.dry_run {
+                self.would_notify += 1;
+                Some(would_tell(notification))
+            } else {
+                self.notifiers.send(notification)
+            };
+            if let Some(outcome) = outcome {
                 self.hear(outcome);
             }
         }
@@ -293,7 +311,9 @@ impl Keeper {
 
     fn hear(&mut self, outcome: Outcome) {
         let Outcome { receiver, fresh, error, retries } = outcome;
-        self.sent.entry(receiver.clone()).or_default()[usize::from(error.is_some())] += 1;
+        if !self.ledger.settings.dry_run {
+            self.sent.entry(receiver.clone()).or_default()[usize::from(error.is_some())] += 1;
+        }
         self.retries += retries;
         self.ledger.told(&fresh, &receiver, error.as_deref(), clock::now_ms());
         match error {
@@ -337,6 +357,10 @@ impl Keeper {
                 self.append(&log::window(id, None));
                 None
             }
+            Wish::Configure(settings, routing) => {
+                self.configure(settings, routing.map(|routing| *routing), now_ms)?;
+                None
+            }
         };
         self.write();
         self.sync();
@@ -344,6 +368,25 @@ impl Keeper {
             Some(what) => Err(BookError::NotStored(what)),
             None => Ok(concerned.and_then(|print| self.ledger.alerts.get(&print).cloned())),
         }
+    }
+
+    /// Other rules and receivers; threads of receivers that are gone end by themselves, and nobody hears of them.
+    fn configure(&mut self, settings: Settings, routing: Option<Routing>, now_ms: i64) -> Result<(), BookError> {
+        if let Some(routing) = routing {
+            let (outcomes, heard) = bounded(OUTCOMES_QUEUE);
+            let notifiers = Notifiers::start(&routing.receivers, &outcomes);
+            let notifiers = notifiers.map_err(|error| BookError::NotStored(format!("no thread: {error}")))?;
+            std::mem::replace(&mut self.notifiers, notifiers).stop();
+            // What became of the last notifications before is known still.
+            while let Ok(outcome) = self.heard.try_recv() {
+                self.hear(outcome);
+            }
+            self.heard = heard;
+            self.unreachable.clear();
+            self.ledger.reroute(routing, now_ms);
+        }
+        self.ledger.configure(settings);
+        Ok(())
     }
 
     fn append(&mut self, frame: &[u8]) {
@@ -388,6 +431,7 @@ impl Keeper {
             waiting: self.notifiers.waiting(),
             sent: self.sent.clone(),
             retries: self.retries,
+            would_notify: self.would_notify,
             trying: self.notifiers.trying(),
             unreachable: self.unreachable.clone(),
         };
@@ -403,6 +447,18 @@ impl Keeper {
         }
         *shown = failing;
     }
+}
+
+/// What becomes of a notification while settings are only tried out.
+fn would_tell(notification: Notification) -> Outcome {
+    let receiver: Arc<str> = format!("{} (dry run)", notification.to.name).into();
+    tracing::warn!(
+        reason = notification.reason.as_str(),
+        "would tell {}: {}",
+        notification.to.name,
+        notification.title()
+    );
+    Outcome { receiver, fresh: notification.fresh, error: None, retries: 0 }
 }
 
 fn has_room(known: usize) -> Result<(), BookError> {

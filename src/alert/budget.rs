@@ -28,6 +28,11 @@ impl Budget {
         Self { per_week, told_ms: VecDeque::new(), digest_ms: None, moment_ms: None }
     }
 
+    /// So many a week from now on.
+    pub(super) fn allow(&mut self, per_week: u64) {
+        self.per_week = per_week;
+    }
+
     /// What was used up before a start.
     pub(super) fn take_back(&mut self, before: Self) {
         *self = Self { per_week: self.per_week, ..before };

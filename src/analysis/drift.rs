@@ -61,6 +61,28 @@ impl Drift {
     }
 }
 
+/// When values count as those of another population.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum DriftLimit {
+    /// From this stability index on.
+    Psi(f64),
+    /// From this distance of the distributions on.
+    Ks(f64),
+    /// Never.
+    Off,
+}
+
+impl DriftLimit {
+    /// Whether values so far apart are beyond it.
+    pub fn is_passed(self, drift: Drift) -> bool {
+        match self {
+            Self::Psi(limit) => drift.psi > limit,
+            Self::Ks(limit) => drift.ks > limit,
+            Self::Off => false,
+        }
+    }
+}
+
 /// Sum over classes of the difference of shares times the logarithm of their ratio.
 fn stability(reference: &[f64], values: &[f64]) -> f64 {
     let mut edges: Vec<f64> = (1..CLASSES).map(|at| quantile(reference, at as f64 / CLASSES as f64)).collect();

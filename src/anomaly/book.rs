@@ -20,7 +20,7 @@ use parking_lot::RwLock;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -103,6 +103,8 @@ struct Shown {
     damage: Vec<String>,
     evicted: AtomicU64,
     expired: AtomicU64,
+    /// [`Settings::retention_ms`] as it is by now.
+    retention_ms: AtomicI64,
 }
 
 /// A handle for readers and wishes; cheap to clone.
@@ -136,6 +138,11 @@ impl Book {
     /// The records as they stand.
     pub fn records(&self) -> Arc<Records> {
         self.shown.records.read().clone()
+    }
+
+    /// Keeps anomalies that are over this long from now on, in milliseconds; 0 keeps all.
+    pub fn set_retention(&self, retention_ms: i64) {
+        self.shown.retention_ms.store(retention_ms, Ordering::Relaxed);
     }
 
     /// How many anomalies were detected, by name, detector and severity.
@@ -229,7 +236,8 @@ impl Keeper {
         }
         let open = records.all().filter(|record| record.is_open && record.source == Source::Infrawatch);
         let unheard = open.map(|record| record.id).collect();
-        let shown = Shown { damage: loaded.findings, ..Shown::default() };
+        let retention_ms = AtomicI64::new(settings.retention_ms);
+        let shown = Shown { damage: loaded.findings, retention_ms, ..Shown::default() };
         let shown = Arc::new(shown);
         *shown.records.write() = Arc::new(records);
         *shown.detected.write() = Arc::new(detected);
@@ -338,8 +346,9 @@ impl Keeper {
 
     /// Lets go what is older than anything the store keeps. The log forgets it when it is written anew.
     fn expire(&self) {
-        let Some(newest_ms) = (self.newest)().filter(|_| self.settings.retention_ms > 0) else { return };
-        let over = self.shown.records.read().over_before(newest_ms.saturating_sub(self.settings.retention_ms));
+        let retention_ms = self.shown.retention_ms.load(Ordering::Relaxed);
+        let Some(newest_ms) = (self.newest)().filter(|_| retention_ms > 0) else { return };
+        let over = self.shown.records.read().over_before(newest_ms.saturating_sub(retention_ms));
         if over.is_empty() {
             return;
         }

@@ -35,6 +35,11 @@ pub(super) fn write(book: &AlertBook, out: &mut Exposition) {
             "Anomalies that raised nothing: of history that was read in, or for want of room.",
             counts.ignored,
         ),
+        (
+            "infrawatch_alerts_would_notify_total",
+            "Notifications that were not sent because of alerts.dry_run.",
+            view.would_notify,
+        ),
         ("infrawatch_notification_retries_total", "Tries of notifications beyond the first.", view.retries),
     ];
     for (name, help, value) in counters {

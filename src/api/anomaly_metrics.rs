@@ -73,6 +73,7 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
     }
     expressions(&watched, out);
     pull(page, out);
+    windows(page, out);
 }
 
 /// How watching expressions goes.
@@ -120,8 +121,63 @@ fn pull(page: &MetricsPage, out: &mut Exposition) {
         let age_s = (page.now_ms)() as f64 / 1000.0 - time_s;
         out.sample("infrawatch_model_age_seconds", &[("metric_name", name)], age_s.max(0.0));
     }
+    let drift = "infrawatch_model_drift";
+    out.gauge(drift, "How far the values a model judged last are from those of its training, by the test.");
+    for (model, found) in page.pull.drifts() {
+        for (test, value) in [("psi", found.psi), ("ks", found.ks)] {
+            out.sample(drift, &[("model_name", &model), ("test", test)], value);
+        }
+    }
+    let sweeps = page.pull.sweeps();
+    let counters = [
+        (
+            "infrawatch_model_sweeps_total",
+            "Times all models trained on request were asked by themselves.",
+            sweeps.sweeps,
+        ),
+        ("infrawatch_model_sweep_errors_total", "Models that could not be asked or trained then.", sweeps.errors),
+        (
+            "infrawatch_model_drift_trainings_total",
+            "Models trained again because their values had drifted.",
+            sweeps.retrained,
+        ),
+    ];
+    for (name, help, value) in counters {
+        out.counter(name, help);
+        out.sample(name, &[], value);
+    }
     out.counter("infrawatch_pull_gauges_left_total", "Gauges of models trained on request that left for want of room.");
     out.sample("infrawatch_pull_gauges_left_total", &[], page.pull.left());
+}
+
+/// What judging chosen series by windows came to.
+fn windows(page: &MetricsPage, out: &mut Exposition) {
+    let figures = page.windowed.figures();
+    let gauges = [
+        ("infrawatch_pipeline_series", "Series judged window by window.", figures.series as f64),
+        ("infrawatch_pipeline_series_left_out", "Chosen series beyond pipeline.max_series.", figures.left_out as f64),
+        ("infrawatch_pipeline_tick_seconds", "How long judging new windows took last.", figures.tick_s),
+        ("infrawatch_pipeline_limit_max", "The greatest limit of a series' scores.", figures.limit_max),
+    ];
+    for (name, help, value) in gauges {
+        out.gauge(name, help);
+        out.sample(name, &[], value);
+    }
+    let counters = [
+        ("infrawatch_pipeline_windows_total", "Windows judged.", figures.windows),
+        ("infrawatch_pipeline_anomalous_windows_total", "Windows beyond their series' limit.", figures.anomalous),
+        ("infrawatch_pipeline_drifts_total", "Times a series' past was forgotten because of drift.", figures.drifts),
+        ("infrawatch_pipeline_errors_total", "Times windows could not be judged.", figures.errors),
+    ];
+    for (name, help, value) in counters {
+        out.counter(name, help);
+        out.sample(name, &[], value);
+    }
+    out.gauge(
+        "infrawatch_pipeline_late_samples",
+        "Samples of the judged series that came after their window was told.",
+    );
+    out.sample("infrawatch_pipeline_late_samples", &[], figures.late);
 }
 
 fn book(page: &MetricsPage, out: &mut Exposition) {

@@ -11,9 +11,11 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use storage::{Store, StoreFigures};
 
 /// What health is judged by.
@@ -29,6 +31,8 @@ pub struct Health {
     pub board: Arc<ModelBoard>,
     /// Our counters.
     pub metrics: Arc<SelfMetrics>,
+    /// How the parts were lately.
+    pub seen: Arc<HealthBoard>,
     /// Set when the server has begun to stop.
     pub stopping: Arc<AtomicBool>,
     /// Milliseconds since the epoch at which the server started.
@@ -54,11 +58,56 @@ async fn ready(State(health): State<Health>) -> Response {
     }
 }
 
+impl Health {
+    fn components(&self, now_ms: i64) -> Vec<Component> {
+        let mut components = Vec::from(components(&self.store.figures(), &self.book.figures()));
+        components.push(analysis(&self.metrics.scoring, now_ms));
+        components.push(alerts(&self.alerts, now_ms));
+        components
+    }
+
+    /// Looks at every part, and says in the log which are other than they were.
+    pub fn check(&self) {
+        self.seen.put(self.components((self.now_ms)()));
+    }
+}
+
+/// How every part was when the server last looked at itself.
+#[derive(Debug, Default)]
+pub struct HealthBoard {
+    statuses: Mutex<BTreeMap<&'static str, &'static str>>,
+    checks: AtomicU64,
+}
+
+impl HealthBoard {
+    fn put(&self, components: Vec<Component>) {
+        self.checks.fetch_add(1, Ordering::Relaxed);
+        let mut statuses = self.statuses.lock();
+        for Component { name, status, detail } in components {
+            let before = statuses.insert(name, status).unwrap_or("healthy");
+            match (before == status, status) {
+                (true, _) => {}
+                (false, "healthy") => tracing::info!(component = name, detail, "well again"),
+                (false, "failing") => tracing::error!(component = name, detail, "failing"),
+                (false, _) => tracing::warn!(component = name, detail, "degraded"),
+            }
+        }
+    }
+
+    /// Parts and how they were: healthy, degraded or failing.
+    pub fn components(&self) -> Vec<(&'static str, &'static str)> {
+        self.statuses.lock().iter().map(|(name, status)| (*name, *status)).collect()
+    }
+
+    /// How often the server looked.
+    pub fn checks(&self) -> u64 {
+        self.checks.load(Ordering::Relaxed)
+    }
+}
+
 async fn report(State(health): State<Health>) -> Response {
     let now_ms = (health.now_ms)();
-    let mut components = Vec::from(components(&health.store.figures(), &health.book.figures()));
-    components.push(analysis(&health.metrics.scoring, now_ms));
-    components.push(alerts(&health.alerts, now_ms));
+    let components = health.components(now_ms);
     let status = overall(&components);
     let body = json!({
         "status": status,
@@ -200,6 +249,14 @@ mod tests {
         scoring.steps[3].store(0, Ordering::Relaxed);
         scoring.panics.store(1, Ordering::Relaxed);
         assert_eq!(analysis(&scoring, 1_000_000).status, "degraded");
+    }
+
+    #[test]
+    fn a_look_remembers_every_part_and_counts() {
+        let board = HealthBoard::default();
+        board.put(with(["degraded", "failing"]));
+        board.put(with(["healthy", "healthy"]));
+        assert_eq!((board.components(), board.checks()), (vec![("x", "healthy")], 2));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! Not here: the counting (see `self_metrics`), what the process uses (see `process`).
 
+use super::health::HealthBoard;
 use super::{alert_metrics, anomaly_metrics, process, service_metrics};
 use crate::access::Guard;
 use crate::alert::book::AlertBook;
@@ -12,6 +13,7 @@ use crate::query::Room;
 use crate::self_metrics::{DropReason, Rejection, SelfMetrics, Source, SourceCounters};
 use crate::shard::questions::ModelBoard;
 use crate::watch::WatchBoard;
+use crate::windowed::WindowedBoard;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -58,6 +60,10 @@ pub struct MetricsPage {
     pub pull: Arc<PullGauges>,
     /// What watched expressions came to.
     pub watched: Arc<WatchBoard>,
+    /// How the parts of the server were lately.
+    pub health: Arc<HealthBoard>,
+    /// What judging by windows came to.
+    pub windowed: Arc<WindowedBoard>,
     /// Who may ask, where somebody is kept from it.
     pub guard: Option<Arc<Guard>>,
     /// What waits for the shards.

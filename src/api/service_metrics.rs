@@ -44,8 +44,15 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
     out.gauge(time, "When settings were last put in force, in seconds since 1970.");
     out.sample(time, &[], reloads.last_success_ms.load(Ordering::Relaxed) as f64 / 1000.0);
     let waiting = "infrawatch_config_waiting_for_restart";
+    let names = reloads.waiting.lock().clone();
     out.gauge(waiting, "Settings that were changed and are not in force before a restart.");
-    out.sample(waiting, &[], reloads.waiting.load(Ordering::Relaxed));
+    out.sample(waiting, &[], names.len());
+    let each = "infrawatch_config_restart_needed";
+    out.gauge(each, "1 for every setting that was changed and is not in force before a restart.");
+    for key in names {
+        out.sample(each, &[("key", key)], 1);
+    }
+    health(page, out);
 }
 
 fn requests(page: &MetricsPage, out: &mut Exposition) {
@@ -76,6 +83,22 @@ fn queues(page: &MetricsPage, out: &mut Exposition) {
     for (shard, lag_ms) in page.metrics.scoring.lags_ms().take(waiting.len()).enumerate() {
         out.sample(lag, &[("shard", &shard.to_string())], lag_ms as f64 / 1000.0);
     }
+}
+
+/// How the parts were when the server last looked at itself.
+fn health(page: &MetricsPage, out: &mut Exposition) {
+    let (name, checks) = ("infrawatch_health", "infrawatch_health_checks_total");
+    out.gauge(name, "How a part of the server is: 1 healthy, 0.5 degraded, 0 failing.");
+    for (component, status) in page.health.components() {
+        let value = match status {
+            "healthy" => 1.0,
+            "degraded" => 0.5,
+            _ => 0.0,
+        };
+        out.sample(name, &[("component", component)], value);
+    }
+    out.counter(checks, "Times the server looked at its parts.");
+    out.sample(checks, &[], page.health.checks());
 }
 
 /// The anomalies that normal data may have, beside those there were.

@@ -24,6 +24,12 @@ pub(super) struct Serve {
     /// How long samples are kept, such as 30d; 0 keeps all of them [default: 30d]
     #[arg(long, value_name = "DURATION")]
     retention: Option<String>,
+    /// Prometheus asked for the samples of models trained on request [default: our own store]
+    #[arg(long, value_name = "URL")]
+    prometheus_url: Option<String>,
+    /// Directory of models trained on request [default: inside the data directory]
+    #[arg(long, value_name = "DIR")]
+    model_dir: Option<String>,
 }
 
 impl Serve {
@@ -34,6 +40,8 @@ impl Serve {
             flag("statsd.listen", "--statsd-listen", self.statsd_listen.as_ref()),
             flag("snmp.devices_file", "--snmp-devices", self.snmp_devices.as_ref()),
             flag("storage.retention", "--retention", self.retention.as_ref()),
+            flag("pull.prometheus_url", "--prometheus-url", self.prometheus_url.as_ref()),
+            flag("pull.model_dir", "--model-dir", self.model_dir.as_ref()),
         ];
         let sources = sources(global, flags.into_iter().flatten().collect(), environment());
         let loaded = config::load(&sources)?;

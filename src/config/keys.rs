@@ -10,7 +10,7 @@
 //!
 //! Not here: reading any of it (see `load`).
 
-use super::ensemble_kinds::Voting;
+use super::ensemble_kinds::{DriftTest, Fallback, Scaling, Voting};
 use super::kinds::{
     Address, Bytes, Count, Folder, Kind, Level, Listen, LogFormat, Number, OneOf, OptionalFolder, QuerySemantics, Span,
     Switch,
@@ -182,6 +182,8 @@ settings! {
         max_alerts: usize as Count = "20000" in "10" to "1000000",
         /// How long alerts that are over are kept.
         retention: Duration as Span = "30d" in "1h" to "3650d",
+        /// Whether alerts are handled and written down as told while nobody is: for trying settings out beside what warns today.
+        dry_run: bool as Switch = "false",
     }
 
     /// How the votes of the detectors on a sample become one word.
@@ -239,11 +241,51 @@ settings! {
     /// Models trained on request on the answer of an expression: POST /train, GET /predict.
     pull: Pull {
         /// A Prometheus that is asked for the samples; empty takes those of our own store.
-        prometheus_url: String as Text = "" or "PROMETHEUS_URL",
+        prometheus_url: String as Text = "" flag "--prometheus-url" or "PROMETHEUS_URL",
         /// The directory of these models; empty puts it inside data_dir.
-        model_dir: Option<PathBuf> as OptionalFolder = "" or "MODEL_DIR",
+        model_dir: Option<PathBuf> as OptionalFolder = "" flag "--model-dir" or "MODEL_DIR",
         /// When these models are trained again every day, in UTC; "off" leaves them as they are.
         retrain_at: Option<u32> as DayTime = "02:00",
+        /// How often these models judge the newest values of their expressions by themselves; "0" only when asked.
+        detect_interval: Duration as Span = "5m" in "0" to "1d",
+    }
+
+    /// When values count as others than those that were learned: models trained on request are then trained again.
+    drift: Drift {
+        /// How they are compared: by the stability index of the population, or by the distance of the distributions; "off" not at all.
+        test: DriftTest as OneOf<DriftTest> = "psi",
+        /// From which result on they are others.
+        threshold: f64 as Number = "0.2" in "0.001" to "1000",
+    }
+
+    /// Chosen series judged window by window beside their live models (docs/windows.md).
+    pipeline: Pipeline {
+        /// Which series, as matchers of PromQL such as {job="api"}; empty judges none so.
+        series: String as Text = "",
+        /// Most series that are judged so; the others are counted.
+        max_series: usize as Count = "1000" in "1" to "100000",
+        /// Length of a window.
+        window_size: Duration as Span = "1m" in "1s" to "1d",
+        /// From one window to the next.
+        window_step: Duration as Span = "10s" in "1s" to "1d",
+        /// Samples without which a window is passed over.
+        min_samples: usize as Count = "15" in "1" to "10000",
+        /// By what values are made comparable: what the series of the same name span, or nothing.
+        normalization: Scaling as OneOf<Scaling> = "per_metric_family",
+        /// Samples of a family after which its span is that of the last ones.
+        update_points: usize as Count = "1000" in "10" to "1000000000",
+        /// A model in a file of ONNX: not run yet, so that the fallback judges.
+        model_path: Option<PathBuf> as OptionalFile = "",
+        /// Who judges where the model cannot: the statistics of the windows before, or nobody, which refuses such a model.
+        fallback_strategy: Fallback as OneOf<Fallback> = "statistical_baseline",
+        /// The last scores of a series, and its last windows, that the limit is made of.
+        calibration_window: usize as Count = "500" in "30" to "10000",
+        /// Standard deviations from the mean of these scores to the limit.
+        std_multiplier: f64 as Number = "3" in "0.1" to "100",
+        /// Multiple of the limit from which an anomaly is worth a warning; below it, it is only kept.
+        warning_ratio: f64 as Number = "1.5" in "1" to "1000",
+        /// Multiple of the limit from which an anomaly is critical.
+        critical_ratio: f64 as Number = "2.5" in "1" to "1000",
     }
 
     /// Expressions that are judged again and again by detectors of their own (docs/watching.md).
@@ -252,12 +294,20 @@ settings! {
         file: Option<PathBuf> as OptionalFile = "",
         /// How often they are evaluated; a bare number counts seconds.
         interval: Duration as Cadence = "1m" in "1s" to "1d" or "CHECK_INTERVAL",
+        /// How much of an expression's past its detectors see before they judge it, at most 20160 evaluations.
+        training_window: Duration as Span = "7d" in "0" to "400d",
     }
 
     /// The server's own metrics, at /metrics.
     metrics: Metrics {
         /// Names for which scores and anomalies are shown, those with the greatest scores first.
         names_max: usize as Count = "1000" in "0" to "1000000",
+    }
+
+    /// How the server watches itself.
+    health: Health {
+        /// How often it looks at its parts, says in the log which are no longer well, and shows them as infrawatch_health.
+        check_interval: Duration as Span = "10s" in "1s" to "1h",
     }
 
     /// The server's own log, on standard error.

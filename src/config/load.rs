@@ -3,6 +3,7 @@
 //! Not here: how a file is read (see `file`), what a value looks like (see `kinds`), reading the process's own
 //! environment and arguments (see `cli`): sources are arguments, so every rule here is tested without a process.
 
+use super::ensemble_kinds::Fallback;
 use super::error::{ConfigError, ConfigErrors};
 use super::file;
 use super::keys::{Config, KEYS};
@@ -102,7 +103,7 @@ fn variable<'a>(sources: &'a Sources, name: &str) -> Option<&'a str> {
 
 /// Rules that concern two keys at once.
 fn conflict(config: &Config) -> Option<ConfigError> {
-    retention(config).or_else(|| certificate(config)).or_else(|| public(config))
+    retention(config).or_else(|| certificate(config)).or_else(|| public(config)).or_else(|| pipeline(config))
 }
 
 fn wrong(config: &Config, name: &str, what: impl Into<String>) -> Option<ConfigError> {
@@ -130,6 +131,21 @@ fn public(config: &Config) -> Option<ConfigError> {
          set access.users_file, or http.allow_public = true to let everybody in"
     );
     wrong(config, "http.listen", what)
+}
+
+/// A model that cannot be run needs somebody who judges in its place, and a critical anomaly is more than a warning.
+fn pipeline(config: &Config) -> Option<ConfigError> {
+    let pipeline = &config.pipeline;
+    if pipeline.model_path.is_some() && pipeline.fallback_strategy == Fallback::Off {
+        let what = "cannot be used: ONNX is not run, and pipeline.fallback_strategy is off; \
+                    statistical_baseline judges in its place";
+        return wrong(config, "pipeline.model_path", what);
+    }
+    if pipeline.critical_ratio < pipeline.warning_ratio {
+        return wrong(config, "pipeline.critical_ratio", "must be at least pipeline.warning_ratio");
+    }
+    (pipeline.window_size < pipeline.window_step)
+        .then(|| wrong(config, "pipeline.window_size", "must be at least pipeline.window_step"))?
 }
 
 fn retention(config: &Config) -> Option<ConfigError> {
@@ -195,6 +211,24 @@ mod tests {
     }
 
     #[test]
+    fn variables_of_others_stand_between_our_own_and_the_file() {
+        let url = |file: Option<&str>, environment: &[(&str, &str)], flag: Option<&str>| {
+            let (mut sources, _folder) = sources(file, environment, &[]);
+            let given =
+                |text: &str| FlagValue { key: "pull.prometheus_url", flag: "--prometheus-url", text: text.into() };
+            sources.flags.extend(flag.map(given));
+            load(&sources).unwrap().config.pull.prometheus_url
+        };
+        let file = Some("[pull]\nprometheus_url = \"http://file\"\n");
+        let (own, other) = (("INFRAWATCH_PULL_PROMETHEUS_URL", "http://own"), ("PROMETHEUS_URL", "http://other"));
+        assert_eq!(url(file, &[own, other], Some("http://flag")), "http://flag");
+        assert_eq!(url(file, &[own, other], None), "http://own");
+        assert_eq!(url(file, &[other], None), "http://other");
+        assert_eq!(url(file, &[], None), "http://file");
+        assert_eq!(url(None, &[], None), "");
+    }
+
+    #[test]
     fn an_empty_variable_is_not_set() {
         assert_eq!(level_and_origin(None, &[("INFRAWATCH_LOG_LEVEL", "")], &[]).1, "default");
     }
@@ -252,6 +286,18 @@ mod tests {
         }
         let half = error(&[("INFRAWATCH_HTTP_TLS_CERT_FILE", "a.pem")]).unwrap();
         assert!(half.ends_with("http.tls_cert_file needs http.tls_key_file"), "{half}");
+    }
+
+    #[test]
+    fn a_model_that_is_not_run_wants_somebody_in_its_place() {
+        let error = |text: &str| load(&sources(Some(text), &[], &[]).0).err().map(|error| error.to_string());
+        let model = "[pipeline]\nmodel_path = \"m.onnx\"\n";
+        assert_eq!(error(model), None);
+        let said = error(&format!("{model}fallback_strategy = \"off\"\n")).unwrap();
+        assert!(said.contains("settings.toml:2: pipeline.model_path cannot be used: ONNX is not run"), "{said}");
+        for wrong in ["critical_ratio = 1.2", "window_size = \"5s\""] {
+            assert!(error(&format!("[pipeline]\n{wrong}\n")).unwrap().contains("must be at least"), "{wrong}");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod load;
 mod placeholder;
 
 pub use document::{reference_markdown, settings_toml};
-pub use ensemble_kinds::Voting;
+pub use ensemble_kinds::{DriftTest, Fallback, Scaling, Voting};
 pub use error::{ConfigError, ConfigErrors};
 pub use keys::{Access, Alerts, Config, Ensemble, Http, KEYS, Log, Query, Shards, Snmp, StatsD, Storage};
 pub use kinds::{Level, Listen, LogFormat, QuerySemantics, parse_span};

@@ -203,6 +203,8 @@ mod tests {
                 (None, "02:00") => "off".to_owned(),
                 (None, "logfmt") => "json".to_owned(),
                 (None, "majority") => "any".to_owned(),
+                (None, "psi") => "ks".to_owned(),
+                (None, "per_metric_family" | "statistical_baseline") => "off".to_owned(),
                 (None, "etsy") => "dogstatsd".to_owned(),
                 (None, "dogstatsd") => "etsy".to_owned(),
                 (None, "ignore") => "label".to_owned(),

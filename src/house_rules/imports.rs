@@ -35,6 +35,7 @@ const API: &[&str] = &[
     "pull",
     "access",
     "watch",
+    "windowed",
 ];
 
 /// The most exact name of a file's module counts: `cli::serve` before `cli`. Paths into other crates start with the
@@ -65,6 +66,7 @@ const ROOMS: &[Room] = &[
     room("query", &["shard::questions", "storage"], true),
     room("pull", &["query", "analysis", "storage"], true),
     room("watch", &["pull", "query", "analysis"], true),
+    room("windowed", &["analysis", "anomaly::run", "storage"], true),
     room("alert", &["analysis", "anomaly", "frame_log", "storage::series", "storage::label_index"], true),
     room("rules", &["query", "alert::book", "ingest::lane"], true),
     room("http_server", &[], true),

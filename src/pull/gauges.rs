@@ -4,6 +4,7 @@
 //!
 //! Invariant: at most so many expressions and so many series; the ones told least lately leave, and are counted.
 
+use crate::analysis::drift::Drift;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
@@ -38,6 +39,20 @@ struct Shown {
     trained: BTreeMap<String, (u64, f64)>,
     turn: u64,
     left: u64,
+    /// By model: how far the values it judged last were from those of its training.
+    drifts: BTreeMap<String, Drift>,
+    sweeps: SweepCounts,
+}
+
+/// How often models were asked by themselves, and what came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SweepCounts {
+    /// Times all models were asked.
+    pub sweeps: u64,
+    /// Models that could not be asked or trained.
+    pub errors: u64,
+    /// Models trained again because their values had drifted.
+    pub retrained: u64,
 }
 
 /// All gauges.
@@ -61,6 +76,42 @@ impl PullGauges {
         let word = (shown.turn, trained_at_s);
         shown.trained.insert(metric_name, word);
         shown.left += evict(&mut shown.trained, |(turn, _)| *turn);
+    }
+
+    /// Remembers how far values are from those a model was trained on.
+    pub fn drifted(&self, model_name: &str, drift: Drift) {
+        let mut shown = self.0.lock();
+        if shown.drifts.len() < SHOWN_MAX || shown.drifts.contains_key(model_name) {
+            shown.drifts.insert(model_name.to_owned(), drift);
+        }
+    }
+
+    /// How far the values a model judged last are from those of its training.
+    pub fn drift_of(&self, model_name: &str) -> Option<Drift> {
+        self.0.lock().drifts.get(model_name).copied()
+    }
+
+    /// The same of all models, by name.
+    pub fn drifts(&self) -> Vec<(String, Drift)> {
+        self.0.lock().drifts.iter().map(|(name, drift)| (name.clone(), *drift)).collect()
+    }
+
+    /// Forgets what is shown of a model that is no more.
+    pub fn forget(&self, model_name: &str) {
+        self.0.lock().drifts.remove(model_name);
+    }
+
+    /// Counts that all models were asked.
+    pub(super) fn swept(&self, errors: usize, retrained: usize) {
+        let counts = &mut self.0.lock().sweeps;
+        counts.sweeps += 1;
+        counts.errors += errors as u64;
+        counts.retrained += retrained as u64;
+    }
+
+    /// What was counted so.
+    pub fn sweeps(&self) -> SweepCounts {
+        self.0.lock().sweeps
     }
 
     /// Every series, by name.

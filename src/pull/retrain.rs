@@ -48,7 +48,7 @@ pub fn retrain(shelf: &ModelShelf, source: &Source, now_ms: i64) -> Retrained {
     done
 }
 
-fn again(shelf: &ModelShelf, source: &Source, about: &Training, now_ms: i64) -> Result<(), String> {
+pub(super) fn again(shelf: &ModelShelf, source: &Source, about: &Training, now_ms: i64) -> Result<(), String> {
     let start_ms = now_ms - (about.days * DAY_MS as f64) as i64;
     let times = RangeTimes { start_ms, end_ms: now_ms, step_ms: about.step_ms };
     let mut source = source.clone();

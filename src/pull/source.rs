@@ -14,6 +14,8 @@ use storage::Store;
 
 /// Bytes of another server's answer.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
+/// Points of a series that another server is asked for at once.
+const PART_POINTS: i64 = 10_000;
 
 /// Why there are no samples.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +57,7 @@ impl Source {
     pub fn range(&self, promql: &str, times: RangeTimes, cancel: &Cancel) -> Result<Answered, SourceError> {
         match self.prometheus_url.as_str() {
             "" => self.own(promql, times, cancel),
-            url => remote(url, promql, times, Duration::from_millis(self.limits.timeout_ms)),
+            url => in_parts(times, |part| remote(url, promql, part, Duration::from_millis(self.limits.timeout_ms))),
         }
     }
 
@@ -98,6 +100,31 @@ struct MatrixSeries {
     metric: BTreeMap<String, String>,
     #[serde(default)]
     values: Vec<(f64, String)>,
+}
+
+/// Asks for a range part by part, as no Prometheus gives more than 11 000 points of a series at once, and joins the answers.
+fn in_parts(
+    times: RangeTimes,
+    mut ask: impl FnMut(RangeTimes) -> Result<Answered, SourceError>,
+) -> Result<Answered, SourceError> {
+    let step_ms = times.step_ms.max(1);
+    let span_ms = step_ms.saturating_mul(PART_POINTS - 1);
+    let mut joined: BTreeMap<BTreeMap<String, String>, TrainingSeries> = BTreeMap::new();
+    let mut start_ms = times.start_ms;
+    while start_ms <= times.end_ms {
+        let end_ms = start_ms.saturating_add(span_ms).min(times.end_ms);
+        for series in ask(RangeTimes { start_ms, end_ms, step_ms })? {
+            match joined.get_mut(&series.labels) {
+                Some(known) => {
+                    known.times_ms.extend(series.times_ms);
+                    known.values.extend(series.values);
+                }
+                None => drop(joined.insert(series.labels.clone(), series)),
+            }
+        }
+        start_ms = end_ms.saturating_add(step_ms);
+    }
+    Ok(joined.into_values().collect())
 }
 
 fn remote(base: &str, promql: &str, times: RangeTimes, timeout: Duration) -> Result<Answered, SourceError> {
@@ -148,6 +175,20 @@ mod tests {
         let series = parsed(200, body).unwrap();
         assert_eq!(series.len(), 1);
         assert_eq!((&series[0].times_ms[..], &series[0].values[..]), (&[1_700_000_000_500][..], &[1.5][..]));
+    }
+
+    #[test]
+    fn a_long_range_is_asked_for_in_parts_that_meet() {
+        let mut asked = Vec::new();
+        let times = RangeTimes { start_ms: 0, end_ms: 25_000 * 60_000, step_ms: 60_000 };
+        let joined = in_parts(times, |part| {
+            asked.push((part.start_ms / 60_000, part.end_ms / 60_000));
+            let times_ms: Vec<i64> = (part.start_ms..=part.end_ms).step_by(60_000).collect();
+            Ok(vec![TrainingSeries { labels: BTreeMap::new(), values: vec![1.0; times_ms.len()], times_ms }])
+        });
+        let series = &joined.unwrap()[0];
+        assert_eq!(asked, [(0, 9_999), (10_000, 19_999), (20_000, 25_000)]);
+        assert!(series.times_ms.len() == 25_001 && series.times_ms.is_sorted_by(|a, b| a < b));
     }
 
     #[test]

@@ -53,7 +53,8 @@ impl Alerts {
     }
 }
 
-fn settings(config: &Config) -> Settings {
+/// How alerts are handled by the settings.
+pub(super) fn settings(config: &Config) -> Settings {
     let alerts = &config.alerts;
     Settings {
         cooldown_ms: alerts.cooldown.as_millis() as i64,
@@ -62,10 +63,15 @@ fn settings(config: &Config) -> Settings {
         retention_ms: alerts.retention.as_millis() as i64,
         age_max_ms: alerts.max_age.as_millis() as i64,
         notifications_per_week: config.budget.notifications_per_week as u64,
+        dry_run: alerts.dry_run,
     }
 }
 
-fn routing(config: &Config) -> Result<Routing> {
+/// Who is told by the settings.
+///
+/// # Errors
+/// When the file cannot be read or has a mistake.
+pub(super) fn routing(config: &Config) -> Result<Routing> {
     let Some(path) = &config.alerts.routing_file else { return Ok(Routing::default()) };
     let limits = query_limits(&config.query);
     let matchers = |text: &str| query::matchers(text, &limits).map_err(|error| error.to_string());

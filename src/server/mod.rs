@@ -11,8 +11,10 @@ mod alerts;
 mod reload;
 mod retraining;
 mod routes;
+mod self_check;
 mod settings;
 mod watching;
+mod windowing;
 
 use self::alerts::Alerts;
 use self::reload::Reloader;
@@ -23,6 +25,7 @@ use crate::analysis::fan_out::FanOut;
 use crate::anomaly::book::{self, Book, BookHandle};
 use crate::anomaly::run::AnomalyRun;
 use crate::api::guard::{self, Access};
+use crate::api::health::HealthBoard;
 use crate::api::{admin, conventions};
 use crate::change_events::ChangeEvents;
 use crate::clock;
@@ -33,13 +36,14 @@ use crate::ingest::statsd_listener::{self, StatsdHandle};
 use crate::ingest::statsd_stream::{self, PieceSender};
 use crate::ingest::{Lanes, StatsdSocket};
 use crate::metric_metadata::MetricBook;
-use crate::pull::ModelShelf;
+use crate::pull::{ModelShelf, PullGauges};
 use crate::query::Room;
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
 use crate::shard::{self, BatchPool, Peers, ScoringContext, ShardHandle};
 use crate::watch::WatchBoard;
+use crate::windowed::WindowedBoard;
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
 use axum::body::Body;
@@ -116,8 +120,8 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     let mut running = tokio::task::block_in_place(|| Running::start(&config, statsd))?;
     tokio::task::block_in_place(|| running.poll(&config))?;
     let stopping = Arc::new(AtomicBool::new(false));
-    let reloader = Reloader::new(sources, file, config.clone(), (guard.clone(), tls), running.metrics.clone());
-    let reloader = Arc::new(reloader);
+    let reloader = Arc::new(Reloader::new(sources, file, config.clone(), live(&running, &guard, tls)));
+    let in_force = reloader.in_force();
     let asked = reloader.clone();
     let reload: admin::Reload = Arc::new(move || asked.reload());
     let served = Served { guard: guard.clone(), reload };
@@ -127,12 +131,12 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     let guarded = guard::guarded(routes, Access { guard, audit: Arc::new(audit) });
     ready.set(conventions::common(guarded, running.metrics.clone()));
     tokio::spawn(reloader.watch(hangup, stopped.clone()));
-    if let Some(retraining) = retraining::begin(&config, &running) {
-        tokio::spawn(retraining.run(stopped.clone()));
-    }
-    if let Some(file) = &config.watch.file {
-        let watching = watching::begin(&config, file, &running)?;
-        tokio::spawn(watching.run(stopped.clone()));
+    let health = routes::health(&running, stopping.clone(), started_ms);
+    tokio::spawn(self_check::run(health, in_force.clone(), stopped.clone()));
+    tokio::spawn(retraining::begin(&config, &running, in_force.clone()).run(stopped.clone()));
+    tokio::spawn(watching::begin(&config, &running, in_force)?.run(stopped.clone()));
+    if let Some(windowing) = windowing::begin(&config, &running)? {
+        tokio::spawn(windowing.run(stopped.clone()));
     }
     if let (Some(listener), Some(pieces)) = (statsd_streams, &running.statsd.pieces) {
         let connections_max = config.statsd.max_connections;
@@ -157,6 +161,18 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     // The routes hold a way to the shards, which end only when nobody can send to them.
     drop(ready);
     tokio::task::block_in_place(|| running.stop())
+}
+
+/// What takes over settings that are read again.
+fn live(running: &Running, guard: &Arc<Guard>, tls: Option<Tls>) -> reload::Live {
+    reload::Live {
+        guard: guard.clone(),
+        tls,
+        alerts: running.alerts.book.clone(),
+        store: running.store.clone(),
+        anomalies: running.book.clone(),
+        metrics: running.metrics.clone(),
+    }
 }
 
 /// The users of the settings' file; none where no access is configured.
@@ -343,6 +359,12 @@ struct Running {
     watched: Arc<WatchBoard>,
     /// Models trained on request.
     shelf: Arc<ModelShelf>,
+    /// What these last said.
+    gauges: Arc<PullGauges>,
+    /// How the parts were lately.
+    health: Arc<HealthBoard>,
+    /// What judging by windows came to.
+    windowed: Arc<WindowedBoard>,
     /// Polls devices; only in a server, not for a command over a store.
     snmp: Option<SnmpHandle>,
 }
@@ -403,6 +425,9 @@ impl Running {
             room,
             watched,
             shelf,
+            gauges: Arc::default(),
+            health: Arc::default(),
+            windowed: Arc::default(),
             snmp,
         })
     }

@@ -7,26 +7,71 @@
 //! Invariant: all or nothing: everything is read before anything is put in force, and a mistake anywhere leaves all as it
 //! was, with the reason in the log and a metric that says so.
 
-use super::users;
-use crate::access::Guard;
+use super::{alerts, users};
+use crate::access::{Guard, Users};
+use crate::alert::Routing;
+use crate::alert::book::{AlertBook, Wish};
+use crate::anomaly::book::Book;
 use crate::clock;
 use crate::config::{self, Config, KEYS, Sources};
 use crate::http_server::{Certificate, Tls};
 use crate::logging;
 use crate::self_metrics::SelfMetrics;
+use crate::watch as expressions;
 use parking_lot::Mutex;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use storage::Store;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
-/// Keys that are put in force while the server runs.
-const LIVE: [&str; 4] = ["log.level", "access.users_file", "http.tls_cert_file", "http.tls_key_file"];
+/// Keys that are put in force while the server runs. Of `drift`, models trained on request take it over; windows are judged
+/// as at the start.
+const LIVE: [&str; 22] = [
+    "log.level",
+    "access.users_file",
+    "access.requests_per_second",
+    "http.tls_cert_file",
+    "http.tls_key_file",
+    "alerts.routing_file",
+    "alerts.cooldown",
+    "alerts.resolve_after",
+    "alerts.max_age",
+    "alerts.max_alerts",
+    "alerts.retention",
+    "alerts.dry_run",
+    "budget.notifications_per_week",
+    "storage.retention",
+    "watch.file",
+    "watch.interval",
+    "watch.training_window",
+    "pull.retrain_at",
+    "pull.detect_interval",
+    "drift.test",
+    "drift.threshold",
+    "health.check_interval",
+];
 /// How often the files are looked at.
 const WATCH: Duration = Duration::from_secs(2);
+/// How long the book of alerts may take to take over what concerns it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The settings in force, for tasks that look at them again and again.
+pub(super) type InForce = watch::Receiver<Arc<Config>>;
+
+/// What takes over what was read again.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) guard: Arc<Guard>,
+    pub(super) tls: Option<Tls>,
+    pub(super) alerts: AlertBook,
+    pub(super) store: Store,
+    pub(super) anomalies: Book,
+    pub(super) metrics: Arc<SelfMetrics>,
+}
 
 /// All that can be read again.
 #[derive(Debug)]
@@ -34,43 +79,57 @@ pub(super) struct Reloader {
     sources: Sources,
     file: Option<PathBuf>,
     in_force: Mutex<Config>,
-    guard: Arc<Guard>,
-    tls: Option<Tls>,
-    metrics: Arc<SelfMetrics>,
+    shown: watch::Sender<Arc<Config>>,
+    /// The routing in force, in words, by which another one is known.
+    routing: Mutex<String>,
+    live: Live,
 }
 
 /// What tells one state of a file from another, also when a link to it was turned.
-type Seen = Option<(PathBuf, u64, i64, i64, u64)>;
+pub(super) type Seen = Option<(PathBuf, u64, i64, i64, u64)>;
 
-fn seen(path: &Path) -> Seen {
+pub(super) fn seen(path: &Path) -> Seen {
     let real = path.canonicalize().ok()?;
     let about = real.metadata().ok()?;
     Some((real, about.ino(), about.mtime(), about.mtime_nsec(), about.len()))
 }
 
+/// Everything that was read, before any of it is in force.
+struct Read {
+    config: Config,
+    users: Option<Users>,
+    certificate: Option<Certificate>,
+    routing: Routing,
+}
+
 impl Reloader {
-    pub(super) fn new(
-        sources: Sources,
-        file: Option<PathBuf>,
-        config: Config,
-        (guard, tls): (Arc<Guard>, Option<Tls>),
-        metrics: Arc<SelfMetrics>,
-    ) -> Self {
-        metrics.reloads.last_success_ms.store(clock::now_ms(), Ordering::Relaxed);
-        Self { sources, file, in_force: Mutex::new(config), guard, tls, metrics }
+    pub(super) fn new(sources: Sources, file: Option<PathBuf>, config: Config, live: Live) -> Self {
+        live.metrics.reloads.last_success_ms.store(clock::now_ms(), Ordering::Relaxed);
+        let (shown, _) = watch::channel(Arc::new(config.clone()));
+        // What cannot be read any more differs from everything that can.
+        let routing = alerts::routing(&config).map_or_else(|_| String::new(), |routing| format!("{routing:?}"));
+        Self { sources, file, in_force: Mutex::new(config), shown, routing: Mutex::new(routing), live }
+    }
+
+    /// The settings in force, from now on.
+    pub(super) fn in_force(&self) -> InForce {
+        self.shown.subscribe()
     }
 
     /// Reads everything again; says what is in force now, or why nothing was changed. Blocks.
     pub(super) fn reload(&self) -> Result<String, String> {
         let mut in_force = self.in_force.lock();
         let done = self.apply(&mut in_force);
-        let reloads = &self.metrics.reloads;
+        let reloads = &self.live.metrics.reloads;
         match &done {
             Ok((said, waiting)) => {
                 reloads.succeeded.fetch_add(1, Ordering::Relaxed);
                 reloads.last_failed.store(false, Ordering::Relaxed);
                 reloads.last_success_ms.store(clock::now_ms(), Ordering::Relaxed);
-                reloads.waiting.store(*waiting, Ordering::Relaxed);
+                reloads.waiting.lock().clone_from(waiting);
+                if !waiting.is_empty() {
+                    tracing::warn!(keys = waiting.join(", "), "settings that need a restart were changed");
+                }
                 tracing::info!(said, "settings were read again");
             }
             Err(what) => {
@@ -82,42 +141,80 @@ impl Reloader {
         done.map(|(said, _)| said)
     }
 
-    fn apply(&self, in_force: &mut Config) -> Result<(String, u64), String> {
-        let new = config::load(&self.sources).map_err(|errors| errors.to_string())?.config;
-        let users = users(&new.access).map_err(|error| format!("{error:#}"))?;
-        if users.is_none() && self.guard.is_configured() {
+    /// Reads and checks everything, and changes nothing.
+    fn read(&self) -> Result<Read, String> {
+        let config = config::load(&self.sources).map_err(|errors| errors.to_string())?.config;
+        let users = users(&config.access).map_err(|error| format!("{error:#}"))?;
+        if users.is_none() && self.live.guard.is_configured() {
             return Err(
                 "access.users_file is gone: without users everybody would be let in, which needs a restart".into()
             );
         }
-        let certificate = match (&new.http.tls_cert_file, &new.http.tls_key_file, &self.tls) {
+        let certificate = match (&config.http.tls_cert_file, &config.http.tls_key_file, &self.live.tls) {
             (Some(cert), Some(key), Some(_)) => Some(Certificate::read(cert, key).map_err(|error| error.to_string())?),
             (None, None, None) => None,
             _ => return Err("http.tls_cert_file was set or taken away, which needs a restart".into()),
         };
-        let changed = KEYS.iter().filter(|key| (key.text)(&new) != (key.text)(in_force)).map(|key| key.name);
-        let (live, waiting): (Vec<_>, Vec<_>) = changed.partition(|name| LIVE.contains(name));
-        logging::set_level(new.log.level);
-        if let Some(users) = users {
-            self.guard.replace(users);
+        let routing = alerts::routing(&config).map_err(|error| format!("alerts.routing_file: {error:#}"))?;
+        if let Some(path) = &config.watch.file {
+            expressions::read(path).map_err(|error| format!("watch.file: {error}"))?;
         }
-        if let (Some(tls), Some(certificate)) = (&self.tls, certificate) {
+        Ok(Read { config, users, certificate, routing })
+    }
+
+    fn apply(&self, in_force: &mut Config) -> Result<(String, Vec<&'static str>), String> {
+        let Read { config: new, users, certificate, routing } = self.read()?;
+        let changed: Vec<_> = KEYS.iter().filter(|key| (key.text)(&new) != (key.text)(in_force)).collect();
+        let (live, waiting): (Vec<_>, Vec<_>) = changed.into_iter().partition(|key| LIVE.contains(&key.name));
+        // What waits for a restart stays as it is, so that the next time says so again.
+        let mut next = in_force.clone();
+        for key in &live {
+            (key.set)(&mut next, &(key.text)(&new))?;
+        }
+        let is_rerouted = self.reroute(&next, routing)?;
+        logging::set_level(next.log.level);
+        if let Some(users) = users {
+            self.live.guard.replace(users);
+        }
+        if next.access.requests_per_second != in_force.access.requests_per_second {
+            self.live.guard.limit(next.access.requests_per_second);
+        }
+        if let (Some(tls), Some(certificate)) = (&self.live.tls, certificate) {
             tls.replace(certificate);
         }
-        // What waits for a restart stays as it is, so that the next time says so again.
-        in_force.log.level = new.log.level;
-        in_force.access.users_file.clone_from(&new.access.users_file);
-        in_force.http.tls_cert_file.clone_from(&new.http.tls_cert_file);
-        in_force.http.tls_key_file.clone_from(&new.http.tls_key_file);
+        let retention_ms = next.storage.retention_ms().unwrap_or(0);
+        self.live.store.set_retention(retention_ms);
+        self.live.anomalies.set_retention(retention_ms);
+        *in_force = next;
+        self.shown.send_replace(Arc::new(in_force.clone()));
+        let names = |keys: &[&config::Key]| keys.iter().map(|key| key.name).collect::<Vec<_>>();
         let list = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-        let said = format!("changed: {}; waiting for a restart: {}", list(&live), list(&waiting));
-        Ok((said, waiting.len() as u64))
+        let (live, waiting) = (names(&live), names(&waiting));
+        let routed = if is_rerouted { "; receivers and routes are others now" } else { "" };
+        Ok((format!("changed: {}{routed}; waiting for a restart: {}", list(&live), list(&waiting)), waiting))
+    }
+
+    /// Has the book of alerts take over its rules, and the routing if that is another one; whether it is. The book is asked
+    /// before anything else is changed, as it alone may refuse.
+    fn reroute(&self, next: &Config, routing: Routing) -> Result<bool, String> {
+        let mut known = self.routing.lock();
+        let words = format!("{routing:?}");
+        let is_other = words != *known;
+        let (answer, answered) = crossbeam_channel::bounded(1);
+        let wish = Wish::Configure(alerts::settings(next), is_other.then(|| Box::new(routing)));
+        let refused = |what: String| format!("the book of alerts: {what}");
+        let told = self.live.alerts.wish(wish, Box::new(move |result| drop(answer.send(result))));
+        told.map_err(|error| refused(error.to_string()))?;
+        let done = answered.recv_timeout(PATIENCE).map_err(|error| refused(error.to_string()))?;
+        done.map_err(|error| refused(error.to_string()))?;
+        *known = words;
+        Ok(is_other)
     }
 
     fn files(&self) -> Vec<Seen> {
         let in_force = self.in_force.lock();
-        let (http, access) = (&in_force.http, &in_force.access);
-        let own = [&self.file, &access.users_file, &http.tls_cert_file, &http.tls_key_file];
+        let (http, access, alerts) = (&in_force.http, &in_force.access, &in_force.alerts);
+        let own = [&self.file, &access.users_file, &http.tls_cert_file, &http.tls_key_file, &alerts.routing_file];
         own.into_iter().flatten().map(|path| seen(path)).collect()
     }
 
@@ -153,33 +250,10 @@ impl Reloader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
-
-    fn reloader(path: &Path) -> Reloader {
-        let sources = Sources { file: Some(path.into()), environment: BTreeMap::new(), flags: Vec::new() };
-        let config = config::load(&sources).unwrap().config;
-        let guard = Arc::new(Guard::new(None, 0.0).unwrap());
-        Reloader::new(sources, Some(path.into()), config, (guard, None), Arc::default())
-    }
 
     #[test]
-    fn a_bad_file_is_refused_and_a_good_one_says_what_waits() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.toml");
-        let write = |text: &str| std::fs::write(&path, text).unwrap();
-        write("[log]\nlevel = \"info\"\n");
-        let reloader = reloader(&path);
-        let reloads = &reloader.metrics.reloads;
-        write("[log]\nlevl = 1\n");
-        assert!(reloader.reload().unwrap_err().contains("unknown key log.levl"));
-        assert!(reloads.last_failed.load(Ordering::Relaxed));
-        assert_eq!(reloader.in_force.lock().log.level, config::Level::Info);
-        write("[log]\nlevel = \"warn\"\n[metrics]\nnames_max = 5\n");
-        for _ in 0..2 {
-            assert!(reloader.reload().unwrap().ends_with("waiting for a restart: metrics.names_max"));
-        }
-        assert_eq!((reloads.waiting.load(Ordering::Relaxed), reloads.last_failed.load(Ordering::Relaxed)), (1, false));
-        assert_eq!(reloader.in_force.lock().log.level, config::Level::Warn);
+    fn every_live_key_is_one() {
+        assert!(LIVE.iter().all(|name| KEYS.iter().any(|key| key.name == *name)));
     }
 
     #[test]

@@ -1,61 +1,82 @@
-//! Trains models again at their minute of the day.
+//! Asks trained models about their expressions in their rhythm, and trains them again at their minute of the day.
 //!
-//! Not here: training (see `pull`).
+//! Not here: asking and training (see `pull`).
 
 use super::Running;
+use super::reload::InForce;
 use super::routes::source;
+use super::settings::drift_limit;
 use crate::clock;
 use crate::config::Config;
-use crate::pull::{ModelShelf, Source, is_due, retrain};
+use crate::pull::{ModelShelf, PullGauges, Source, is_due, retrain, sweep};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
 /// How often the clock is looked at.
-const LOOK: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(1);
 
-/// What is trained again, from what and when.
+/// What is asked and trained again, and from what.
 pub(super) struct Retraining {
-    shelf: Arc<ModelShelf>,
-    source: Source,
-    at_minute: u32,
+    models: Arc<Models>,
+    in_force: InForce,
 }
 
-/// What the settings ask for; nothing if models shall stay as they are.
-pub(super) fn begin(config: &Config, running: &Running) -> Option<Retraining> {
-    let at_minute = config.pull.retrain_at?;
-    Some(Retraining { shelf: running.shelf.clone(), source: source(config, running), at_minute })
+struct Models {
+    shelf: Arc<ModelShelf>,
+    source: Source,
+    gauges: Arc<PullGauges>,
+}
+
+/// Of a server that runs.
+pub(super) fn begin(config: &Config, running: &Running, in_force: InForce) -> Retraining {
+    let (shelf, gauges) = (running.shelf.clone(), running.gauges.clone());
+    Retraining { models: Arc::new(Models { shelf, source: source(config, running), gauges }), in_force }
 }
 
 impl Retraining {
     /// Looks at the clock until the server stops.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
-        let this = Arc::new(self);
-        let mut before_ms = clock::now_ms();
+        let (mut before_ms, mut swept) = (clock::now_ms(), clock::monotonic());
         loop {
             tokio::select! {
                 () = tokio::time::sleep(LOOK) => {}
                 _ = stop.wait_for(|stopping| *stopping) => return,
             }
+            let config = self.in_force.borrow().clone();
             let now_ms = clock::now_ms();
-            if is_due(before_ms, now_ms, this.at_minute) {
-                let again = this.clone();
-                let done = tokio::task::spawn_blocking(move || retrain(&again.shelf, &again.source, now_ms)).await;
-                match done {
-                    Ok(done) if done.failed.is_empty() => tracing::info!(models = done.trained, "models trained again"),
-                    Ok(done) => {
-                        let first = done.failed.first();
-                        tracing::warn!(
-                            models = done.trained,
-                            failed = done.failed.len(),
-                            first,
-                            "some models stay as they were"
-                        );
-                    }
+            if config.pull.retrain_at.is_some_and(|at_minute| is_due(before_ms, now_ms, at_minute)) {
+                let models = self.models.clone();
+                let done = move || retrain(&models.shelf, &models.source, now_ms);
+                match tokio::task::spawn_blocking(done).await {
+                    Ok(done) => say("trained again", done.trained, &done.failed),
                     Err(error) => tracing::error!(%error, "models could not be trained again"),
+                }
+            }
+            let every = config.pull.detect_interval;
+            if !every.is_zero() && swept.elapsed() >= every {
+                swept = clock::monotonic();
+                let (models, limit) = (self.models.clone(), drift_limit(&config));
+                let done = move || sweep(&models.shelf, &models.source, &models.gauges, limit, now_ms);
+                match tokio::task::spawn_blocking(done).await {
+                    Ok(done) => {
+                        for model in &done.retrained {
+                            tracing::warn!(model, "its values had drifted: trained again");
+                        }
+                        say("asked", done.asked, &done.failed);
+                    }
+                    Err(error) => tracing::error!(%error, "models could not be asked"),
                 }
             }
             before_ms = now_ms;
         }
+    }
+}
+
+fn say(what: &str, models: usize, failed: &[String]) {
+    match failed.first() {
+        Some(first) => tracing::warn!(models, failed = failed.len(), first, "not all models could be {what}"),
+        None if models > 0 => tracing::info!(models, "models {what}"),
+        None => {}
     }
 }

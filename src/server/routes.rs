@@ -37,7 +37,7 @@ pub(super) fn routes(
     let now_ms = clock::now_ms as fn() -> i64;
     let query = query_limits(&config.query);
     let room = running.room.clone();
-    let gauges = Arc::new(PullGauges::default());
+    let gauges = running.gauges.clone();
     let (in_prometheus, in_json) = taking_in(config, running);
     let read = prometheus::router(PrometheusApi {
         store: running.store.clone(),
@@ -48,16 +48,7 @@ pub(super) fn routes(
         now_ms,
     });
     let prometheus = in_prometheus.merge(compress::encoded(read));
-    let health = health::Health {
-        store: running.store.clone(),
-        book: running.book.clone(),
-        alerts: running.alerts.book.clone(),
-        board: running.board.clone(),
-        metrics: running.metrics.clone(),
-        stopping: stopping.clone(),
-        started_ms,
-        now_ms,
-    };
+    let health = health(running, stopping.clone(), started_ms);
     let page = metrics_page::MetricsPage {
         metrics: running.metrics.clone(),
         told: running.told.clone(),
@@ -69,6 +60,8 @@ pub(super) fn routes(
         queries: room.clone(),
         pull: gauges.clone(),
         watched: running.watched.clone(),
+        health: running.health.clone(),
+        windowed: running.windowed.clone(),
         guard,
         queues: queues(running),
         budget: config.budget.anomalies_per_series_month,
@@ -85,6 +78,21 @@ pub(super) fn routes(
         .merge(admin::router(running.store.clone(), reload))
         .fallback(rest::not_found)
         .method_not_allowed_fallback(rest::wrong_method)
+}
+
+/// What the server's health is judged by.
+pub(super) fn health(running: &Running, stopping: Arc<AtomicBool>, started_ms: i64) -> health::Health {
+    health::Health {
+        store: running.store.clone(),
+        book: running.book.clone(),
+        alerts: running.alerts.book.clone(),
+        board: running.board.clone(),
+        metrics: running.metrics.clone(),
+        seen: running.health.clone(),
+        stopping,
+        started_ms,
+        now_ms: clock::now_ms,
+    }
 }
 
 /// What takes samples in: remote write, and JSON.
@@ -114,7 +122,6 @@ fn rest_routes(
         shelf: running.shelf.clone(),
         source: source(config, running),
         gauges,
-        drifts: Arc::default(),
         snmp: running.snmp.as_ref().map(SnmpHandle::control).cloned(),
         settings: model_settings(config),
         query,

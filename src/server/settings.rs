@@ -2,13 +2,16 @@
 //!
 //! Not here: the settings themselves (see `config`).
 
+use crate::analysis::drift::DriftLimit;
+use crate::analysis::prepare::WindowConfig;
 use crate::analysis::{self, EnsembleConfig, VotingMode, Weights};
 use crate::anomaly::book;
-use crate::config::{self, Config, QuerySemantics, Voting};
+use crate::config::{self, Config, DriftTest, QuerySemantics, Voting};
 use crate::ingest::BodyLimits;
 use crate::ingest::statsd_listener::StatsdSettings;
 use crate::query::{QueryLimits, Semantics};
 use crate::shard::{Quantiles, WindowSettings};
+use crate::windowed::{self, Normalization};
 use storage::Settings;
 
 /// How series are judged, live and when somebody asks.
@@ -34,6 +37,41 @@ fn ensemble(ensemble: &config::Ensemble) -> EnsembleConfig {
     };
     let (agreement_threshold, score_threshold) = (ensemble.agreement_threshold, ensemble.score_threshold);
     EnsembleConfig { mode, weights, agreement_threshold, score_threshold }
+}
+
+/// When values count as others than those that were learned.
+pub(super) fn drift_limit(config: &Config) -> DriftLimit {
+    let threshold = config.drift.threshold;
+    match config.drift.test {
+        DriftTest::Psi => DriftLimit::Psi(threshold),
+        DriftTest::Ks => DriftLimit::Ks(threshold),
+        DriftTest::Off => DriftLimit::Off,
+    }
+}
+
+/// How chosen series are judged window by window.
+pub(super) fn windowed_settings(config: &Config) -> windowed::Settings {
+    let pipeline = &config.pipeline;
+    let window = WindowConfig {
+        window_size_ms: pipeline.window_size.as_millis() as i64,
+        step_ms: pipeline.window_step.as_millis() as i64,
+        min_samples: pipeline.min_samples,
+        ..WindowConfig::default()
+    };
+    windowed::Settings {
+        window,
+        normalization: match pipeline.normalization {
+            config::Scaling::PerMetricFamily => Normalization::PerMetricFamily,
+            config::Scaling::Off => Normalization::Off,
+        },
+        update_points: pipeline.update_points as u32,
+        calibration_window: pipeline.calibration_window,
+        std_multiplier: pipeline.std_multiplier,
+        warning_ratio: pipeline.warning_ratio,
+        critical_ratio: pipeline.critical_ratio,
+        drift: drift_limit(config),
+        series_max: pipeline.max_series,
+    }
 }
 
 pub(super) fn book_settings(config: &Config) -> book::Settings {
@@ -111,6 +149,11 @@ pub(super) fn body_limits(http: &config::Http) -> BodyLimits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn windows_that_nobody_set_are_those_of_the_documents() {
+        assert_eq!(windowed_settings(&Config::default()), windowed::Settings::default());
+    }
 
     #[test]
     fn the_ensemble_that_nobody_set_is_that_of_analysis() {

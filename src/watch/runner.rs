@@ -1,6 +1,6 @@
 //! Evaluates every watched expression once a tick and shows its newest values to its detectors.
 //!
-//! Each series of an expression has detectors of its own. Before the first tick they see the day before, so that they know
+//! Each series of an expression has detectors of its own. Before the first tick they see what was before, so that they know
 //! what is usual at once.
 //!
 //! Not here: when a tick is (see `server`).
@@ -19,8 +19,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const SERIES_MAX: usize = 100;
-/// What detectors see before the first tick.
-const WARM_UP_MS: i64 = 86_400_000;
+/// Evaluations that detectors see at most before the first tick: a week of them, one every 30 s.
+const PAST_MAX: i64 = 20_160;
+/// Series that had no value for so long are forgotten.
+const FORGET_MS: i64 = 86_400_000;
 /// What a detector's own measure is divided by to be a score: that of the documents.
 const MEASURE_MAX: f64 = 10.0;
 /// Scores above this are high, as the documents have it.
@@ -81,13 +83,14 @@ pub struct Runner {
     /// By expression, then by labels.
     judges: BTreeMap<String, BTreeMap<BTreeMap<String, String>, Judges>>,
     board: Arc<WatchBoard>,
-    step_ms: i64,
+    /// Why an expression failed last, for as long as it does.
+    failing: BTreeMap<String, String>,
 }
 
 impl Runner {
-    /// Watches these, evaluated every `step_ms`.
-    pub fn new(source: Source, metrics: Vec<WatchedMetric>, board: Arc<WatchBoard>, step_ms: i64) -> Self {
-        Self { source, metrics, judges: BTreeMap::new(), board, step_ms: step_ms.max(1) }
+    /// Watches these.
+    pub fn new(source: Source, metrics: Vec<WatchedMetric>, board: Arc<WatchBoard>) -> Self {
+        Self { source, metrics, judges: BTreeMap::new(), board, failing: BTreeMap::new() }
     }
 
     /// Watches others from now on; those that stay as they are go on.
@@ -97,29 +100,33 @@ impl Runner {
             of(&metrics).is_some_and(|new| of(&self.metrics).is_some_and(|old| old == new))
         };
         self.judges.retain(|name, _| stays(name));
-        self.board.keep(|name| metrics.iter().any(|metric| metric.name == name));
+        let is_kept = |name: &str| metrics.iter().any(|metric| metric.name == name);
+        self.board.keep(is_kept);
+        self.failing.retain(|name, _| is_kept(name));
         self.metrics = metrics;
     }
 
-    /// Evaluates and judges everything once. Blocks.
-    pub fn tick(&mut self, now_ms: i64) {
+    /// Evaluates and judges everything once, as is done every `step_ms`; whoever is new sees `past_ms` before. Blocks.
+    pub fn tick(&mut self, now_ms: i64, step_ms: i64, past_ms: i64) {
+        let step_ms = step_ms.max(1);
+        let past_ms = past_ms.min(PAST_MAX * step_ms);
         for metric in &self.metrics {
             let began = clock::monotonic();
             let judges = self.judges.entry(metric.name.clone()).or_default();
-            let mut found = evaluate(&self.source, &metric.query, now_ms, now_ms, self.step_ms);
+            let mut found = evaluate(&self.source, &metric.query, now_ms, now_ms, step_ms);
             let is_new = |series: &TrainingSeries| !judges.contains_key(&series.labels);
             if found.iter().flatten().any(is_new) {
-                // Whoever is new shall know the day before.
-                found = evaluate(&self.source, &metric.query, now_ms - WARM_UP_MS, now_ms, self.step_ms);
+                // Whoever is new shall know what was before.
+                found = evaluate(&self.source, &metric.query, now_ms - past_ms, now_ms, step_ms);
             }
             let mut newest: Option<f64> = None;
             let (mut high, mut medium) = (0, 0);
             for series in found.iter().flatten().take(SERIES_MAX) {
                 let judge = judges.entry(series.labels.clone()).or_insert_with(|| Judges::new(metric));
                 let words = judge.observe(series);
-                // What the day before had is learned, and no news.
+                // What was before is learned, and no news.
                 let Some(word) =
-                    words.last().filter(|_| series.times_ms.last().is_some_and(|last| now_ms - last < self.step_ms))
+                    words.last().filter(|_| series.times_ms.last().is_some_and(|last| now_ms - last < step_ms))
                 else {
                     continue;
                 };
@@ -128,8 +135,7 @@ impl Runner {
                     if word.score > HIGH { high += 1 } else { medium += 1 }
                 }
             }
-            // Series that are gone for a day are forgotten.
-            judges.retain(|_, judge| now_ms - judge.last_ms < WARM_UP_MS);
+            judges.retain(|_, judge| now_ms - judge.last_ms < FORGET_MS);
             let latency_s = began.elapsed().as_secs_f64();
             self.board.change(&metric.name, |watched| {
                 watched.detector.clone_from(&metric.detector);
@@ -140,10 +146,22 @@ impl Runner {
                 watched.high += high;
                 watched.medium += medium;
             });
-            if let Err(error) = &found {
-                tracing::debug!(name = metric.name, %error, "a watched expression failed");
-            }
+            note(&mut self.failing, &metric.name, found.as_ref().err());
         }
+    }
+}
+
+/// Says that an expression fails, once for each reason, and that it no longer does.
+fn note(failing: &mut BTreeMap<String, String>, name: &str, error: Option<&SourceError>) {
+    let Some(error) = error.map(ToString::to_string) else {
+        if failing.remove(name).is_some() {
+            tracing::info!(name, "a watched expression can be evaluated again");
+        }
+        return;
+    };
+    if failing.get(name) != Some(&error) {
+        tracing::error!(name, error, "a watched expression failed; the others go on");
+        failing.insert(name.to_owned(), error);
     }
 }
 

@@ -334,8 +334,8 @@ impl Keeper {
         let newest_ms = self.shared.newest_ms.load(Ordering::Relaxed);
         self.retain_rollups(newest_ms)?;
         let settings = &self.shared.settings;
-        let by_age =
-            (settings.retention_ms > 0 && newest_ms > settings.retention_ms).then(|| newest_ms - settings.retention_ms);
+        let retention_ms = self.shared.retention_ms.load(Ordering::Relaxed);
+        let by_age = (retention_ms > 0 && newest_ms > retention_ms).then(|| newest_ms - retention_ms);
         // What is to be rolled up has to be there.
         let by_age = by_age.map(|cutoff_ms| cutoff_ms.min(self.rollups.needed_since_ms().unwrap_or(i64::MAX)));
         let by_size = match settings.max_bytes {

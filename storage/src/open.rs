@@ -159,6 +159,7 @@ fn share(
     }
     let newest_ms = partitions.iter().map(Partition::newest_ms).max().unwrap_or(i64::MIN);
     let shared = Shared {
+        retention_ms: AtomicI64::new(settings.retention_ms),
         settings,
         views,
         index: RwLock::new(index),

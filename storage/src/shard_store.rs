@@ -247,7 +247,7 @@ impl ShardStore {
     fn bounds(&self, now_ms: i64) -> Bounds {
         let settings = &self.shared.settings;
         let newest_ms = self.shared.newest_ms.load(Ordering::Relaxed);
-        let oldest_ms = match settings.retention_ms {
+        let oldest_ms = match self.shared.retention_ms.load(Ordering::Relaxed) {
             0 => 0,
             retention_ms => newest_ms.saturating_sub(retention_ms).max(0),
         };

@@ -112,6 +112,8 @@ pub struct KeeperReport {
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
+    /// [`Settings::retention_ms`] as it is by now.
+    pub(crate) retention_ms: AtomicI64,
     pub(crate) views: Vec<Arc<PartitionView>>,
     pub(crate) index: RwLock<LabelIndex>,
     pub(crate) blocks: BlockStore,

@@ -228,6 +228,12 @@ impl Store {
         self.shared.changes.is_unchanged(version, until_ms)
     }
 
+    /// Keeps samples this long from now on, in milliseconds counted from the newest; 0 keeps all. What is older is removed
+    /// within the keeper's rhythm.
+    pub fn set_retention(&self, retention_ms: i64) {
+        self.shared.retention_ms.store(retention_ms, Ordering::Relaxed);
+    }
+
     /// Figures for `/metrics` and `/health`.
     pub fn figures(&self) -> StoreFigures {
         let keeper = self.shared.keeper.lock().clone();

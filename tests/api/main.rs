@@ -15,6 +15,8 @@ mod exporter;
 mod live;
 mod openapi;
 mod pull;
+mod reload;
+mod rows;
 mod schemathesis;
 
 use serde_json::Value;

@@ -40,6 +40,8 @@ pub struct Settings {
     pub age_max_ms: i64,
     /// Notifications that all receivers but the log may get in seven days, critical ones aside.
     pub notifications_per_week: u64,
+    /// Whether alerts are handled as always and written down as told, while nobody is told.
+    pub dry_run: bool,
 }
 
 impl Default for Settings {
@@ -51,6 +53,7 @@ impl Default for Settings {
             retention_ms: 30 * 86_400_000,
             age_max_ms: 600_000,
             notifications_per_week: 20,
+            dry_run: false,
         }
     }
 }
@@ -110,6 +113,34 @@ impl Ledger {
         let (alerts, silences, windows) = Default::default();
         let (counts, groups, underway, ending, changed) = Default::default();
         Self { settings, routing, alerts, silences, windows, counts, budget, groups, underway, ending, changed }
+    }
+
+    /// Handles alerts by other rules from now on.
+    pub(super) fn configure(&mut self, settings: Settings) {
+        self.budget.allow(settings.notifications_per_week);
+        self.settings = settings;
+    }
+
+    /// Tells others from now on: what waits to be told, or is being told, waits anew along the new routes.
+    pub(super) fn reroute(&mut self, routing: Routing, now_ms: i64) {
+        self.routing = routing;
+        self.groups = Groups::default();
+        for known in self.alerts.values().cloned().collect::<Vec<_>>() {
+            if let Some(told_ms) = known.told_ms().filter(|_| known.is_firing()) {
+                self.each_group(&known, |groups, key, timing| {
+                    groups.take_back(key, timing, known.fingerprint, told_ms)
+                });
+            }
+        }
+        let waiting: Vec<_> = self.underway.keys().copied().collect();
+        for print in waiting {
+            let Some(known) = self.alerts.get(&print).cloned() else { continue };
+            let mut joined = 0;
+            self.each_group(&known, |groups, key, timing| joined += u32::from(groups.join(key, timing, print, now_ms)));
+            if let Some(underway) = self.underway.get_mut(&print) {
+                underway.open = joined;
+            }
+        }
     }
 
     /// Takes an alert that was kept from before a start.

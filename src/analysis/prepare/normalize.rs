@@ -94,12 +94,34 @@ struct Bounds {
 /// assert!((normalizer.normalise("latency_ms", 20_495.0) - 0.5).abs() < 0.01);
 /// assert_eq!(normalizer.normalise("unknown", 5.0), 0.0);
 /// ```
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct FeatureNormalizer {
     families: HashMap<String, Bounds>,
+    update_points: u32,
+}
+
+impl Default for FeatureNormalizer {
+    fn default() -> Self {
+        Self::new(UPDATE_POINTS)
+    }
 }
 
 impl FeatureNormalizer {
+    /// Forgets what bounds were before after every so many points of a family.
+    pub fn new(update_points: u32) -> Self {
+        Self { families: HashMap::new(), update_points: update_points.max(1) }
+    }
+
+    /// From the least to the greatest value of a family of late; none of one that is not known.
+    pub fn span(&self, family: &str) -> Option<f64> {
+        self.families.get(family).map(|bounds| bounds.high - bounds.low)
+    }
+
+    /// Forgets families.
+    pub fn retain(&mut self, is_kept: impl Fn(&str) -> bool) {
+        self.families.retain(|family, _| is_kept(family));
+    }
+
     /// Takes a value of a family into its bounds. What is not finite is passed over.
     pub fn observe(&mut self, family: &str, value: f64) {
         if !value.is_finite() {
@@ -113,7 +135,7 @@ impl FeatureNormalizer {
         (bounds.low, bounds.high) = (bounds.low.min(value), bounds.high.max(value));
         (bounds.next_low, bounds.next_high) = (bounds.next_low.min(value), bounds.next_high.max(value));
         bounds.points += 1;
-        if bounds.points == UPDATE_POINTS {
+        if bounds.points >= self.update_points {
             *bounds = Bounds {
                 low: bounds.next_low,
                 high: bounds.next_high,

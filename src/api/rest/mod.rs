@@ -43,7 +43,6 @@ pub use answer::wrong_method;
 
 use crate::alert::book::AlertBook;
 use crate::analysis;
-use crate::analysis::drift::Drift;
 use crate::anomaly::book::Book;
 use crate::change_events::ChangeEvents;
 use crate::ingest::snmp::SnmpControl;
@@ -53,15 +52,10 @@ use crate::self_metrics::SelfMetrics;
 use crate::shard::questions::ModelBoard;
 use axum::Router;
 use axum::routing::{get, post};
-use parking_lot::Mutex;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use storage::Store;
 use tokio::sync::Semaphore;
-
-/// Models whose newest drift is remembered.
-const DRIFTS_MAX: usize = 1000;
 
 /// Exports written at a time.
 const EXPORTS: usize = 8;
@@ -85,8 +79,6 @@ pub struct RestApi {
     pub source: Source,
     /// What they last said.
     pub gauges: Arc<PullGauges>,
-    /// How far the values they judged last were from those of their training.
-    pub drifts: Arc<Mutex<BTreeMap<String, Drift>>>,
     /// A way to what polls devices by SNMP, where something does.
     pub snmp: Option<SnmpControl>,
     /// How samples are judged.

@@ -102,7 +102,7 @@ pub(super) async fn one(
     let name = name_of(path)?;
     run(shared, move |shared, _| {
         let model = shared.api.shelf.get(&name)?;
-        Text::of(&of_trained(&model, (shared.api.now_ms)(), shared.api.drifts.lock().get(&name).copied()))
+        Text::of(&of_trained(&model, (shared.api.now_ms)(), shared.api.gauges.drift_of(&name)))
     })
     .await
 }
@@ -113,7 +113,12 @@ pub(super) async fn remove(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<StatusCode, ApiError> {
     let name = name_of(path)?;
-    run(shared, move |shared, _| Ok(shared.api.shelf.remove(&name)?)).await?;
+    run(shared, move |shared, _| {
+        shared.api.shelf.remove(&name)?;
+        shared.api.gauges.forget(&name);
+        Ok(())
+    })
+    .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -2,14 +2,15 @@
 //!
 //! Not here: models and where their samples come from (see `pull`).
 
+use super::Shared;
 use super::answer::{ApiError, Text};
 use super::body::Fields;
 use super::parameters::Parameters;
 use super::run::run;
 use super::shapes::Time;
-use super::{DRIFTS_MAX, Shared};
 use crate::pull::{
-    Judged, POINTS_MIN, Scored, SourceError, TrainedModel, Training, TrainingError, TrainingSeries, short_name,
+    POINTS_MAX, Scored, SourceError, TrainedModel, Training, TrainingError, TrainingSeries, predict as predict_values,
+    short_name,
 };
 use crate::query::{Cancel, RangeTimes};
 use axum::body::Body;
@@ -24,14 +25,11 @@ const MINUTE_MS: i64 = 60_000;
 /// Days and share of anomalies that training takes unless told otherwise.
 const DAYS: f64 = 14.0;
 const CONTAMINATION: f64 = 0.01;
-/// Points a series that training asks for at most; beyond them the step grows.
-const POINTS_MAX: i64 = 50_000;
 /// Days, and minutes, that can be asked for.
 const DAYS_MAX: f64 = 400.0;
 const LOOKBACK_MINUTES: f64 = 60.0;
 const LOOKBACK_MINUTES_MAX: f64 = 44_640.0;
-/// Steps before the first value that is judged, so that the longest window is filled.
-const WARM_UP_STEPS: i64 = 60;
+const NO_DATA: &str = "No data returned from Prometheus";
 /// Values, and anomalies, that an answer shows: the newest.
 const PREDICTIONS_SHOWN: usize = 100;
 const ANOMALIES_SHOWN: usize = 20;
@@ -95,6 +93,7 @@ pub(super) async fn train(State(shared): State<Arc<Shared>>, body: Body) -> Resu
     run(shared, move |shared, cancel| {
         let now_ms = (shared.api.now_ms)();
         let span_ms = (days * DAY_MS) as i64;
+        // Beyond so many points the step grows.
         let step_ms = (span_ms / POINTS_MAX).max(MINUTE_MS);
         let series = samples(shared, &promql, (now_ms - span_ms, now_ms), step_ms, cancel)?;
         let version = shared.api.shelf.version(&name) + 1;
@@ -129,7 +128,7 @@ fn samples(
     source.limits.max_points = source.limits.max_points.max(POINTS_MAX as usize + 1);
     let found = source.range(promql, RangeTimes { start_ms, end_ms, step_ms }, cancel)?;
     match found.is_empty() {
-        true => Err(ApiError::unknown("No data returned from Prometheus")),
+        true => Err(ApiError::unknown(NO_DATA)),
         false => Ok(found),
     }
 }
@@ -151,15 +150,10 @@ pub(super) async fn predict(State(shared): State<Arc<Shared>>, uri: Uri) -> Resu
         let model = shared.api.shelf.get(&name)?;
         let now_ms = (shared.api.now_ms)();
         let from_ms = now_ms - (minutes * MINUTE_MS as f64) as i64;
-        let step_ms = model.about.step_ms;
-        let begin_ms = from_ms - WARM_UP_STEPS * step_ms;
-        let found = samples(shared, &promql, (begin_ms, now_ms), step_ms, cancel)?;
-        let mut judged: Vec<(&TrainingSeries, Vec<Scored>)> =
-            found.iter().map(|series| (series, model.judge(series, from_ms))).collect();
-        let all = judged.len();
-        judged.retain(|(_, scored)| scored.len() >= POINTS_MIN);
-        let skipped = all - judged.len();
-        tell(shared, &promql, &name, &model, &judged);
+        let predicted = predict_values(&model, &shared.api.source, &promql, (from_ms, now_ms), cancel)?;
+        let predicted = predicted.ok_or_else(|| ApiError::unknown(NO_DATA))?;
+        predicted.tell(&shared.api.gauges, &promql, &name);
+        let (judged, skipped) = (&predicted.judged, predicted.skipped);
         let mut predictions: Vec<Prediction> =
             judged.iter().flat_map(|(series, scored)| shown(series, scored)).collect();
         predictions.sort_by_key(|one| one.timestamp.0);
@@ -188,28 +182,4 @@ fn shown(series: &TrainingSeries, scored: &[Scored]) -> Vec<Prediction> {
         metric: series.labels.clone(),
     };
     scored.iter().map(one).collect()
-}
-
-/// Tells the gauges, and remembers how far the values are from those of the training.
-fn tell(shared: &Shared, promql: &str, name: &str, model: &TrainedModel, judged: &[(&TrainingSeries, Vec<Scored>)]) {
-    let label =
-        |series: &TrainingSeries, name: &str| series.labels.get(name).cloned().unwrap_or_else(|| "unknown".to_owned());
-    for (series, scored) in judged {
-        if let Some(newest) = scored.last() {
-            shared.api.gauges.judge(Judged {
-                metric_name: short_name(promql),
-                instance: label(series, "instance"),
-                job: label(series, "job"),
-                score: newest.score,
-                is_anomaly: newest.is_anomaly,
-            });
-        }
-    }
-    let values: Vec<f64> = judged.iter().flat_map(|(_, scored)| scored.iter().map(|one| one.value)).collect();
-    if let Some(drift) = model.drift(&values) {
-        let mut drifts = shared.api.drifts.lock();
-        if drifts.len() < DRIFTS_MAX || drifts.contains_key(name) {
-            drifts.insert(name.to_owned(), drift);
-        }
-    }
 }

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `metrics:` with names and queries | a file of watched expressions |
 //! | `scrape_configs:`, `remote_write:` of a Prometheus | settings, and what that Prometheus should send us |
-//! | `pipeline:` of stages | settings, as far as there are such stages here |
+//! | `pipeline:` of stages | settings |
 //! | sections that are called like ours | settings |
 //!
 //! Not here: reading YAML (see `yaml`).
@@ -130,26 +130,6 @@ mod tests {
         assert_eq!(config.log.level, crate::config::Level::Warn);
         let lines: Vec<&str> = imported.notes.iter().map(|note| note.split(':').next().unwrap()).collect();
         assert_eq!(lines, ["line 3", "line 7", "line 8"], "{:?}", imported.notes);
-    }
-
-    #[test]
-    fn a_pipeline_gives_settings_and_a_note_for_every_stage_that_is_not_here() {
-        let text = "pipeline:\n  ingestion:\n    source: kafka\n    topic: telemetry.metrics\n    group_id: a\n    concurrency: 4\n  \
-                    windowing: {size_ms: 60000, step_ms: 10000, min_samples: 15}\n  model:\n    path: /models/m.onnx\n    \
-                    batch_size: 1\n  alerting:\n    cooldown_ms: 300000\n  monitoring:\n    metrics_export: prometheus\n    drift_threshold: 0.2\n";
-        let imported = import(text).unwrap();
-        assert_eq!(loads(&imported.toml).shards.count, 4);
-        let noted = |what: &str| imported.notes.iter().any(|note| note.contains(what));
-        for what in [
-            "ingestion.source",
-            "windowing.size_ms",
-            "model.path",
-            "alerting.cooldown_ms",
-            "monitoring.drift_threshold",
-        ] {
-            assert!(noted(what), "{what}: {:?}", imported.notes);
-        }
-        assert!(!noted("metrics_export = prometheus is not"), "{:?}", imported.notes);
     }
 
     #[test]
