@@ -50,7 +50,9 @@
 //! - [`change_events`]: what people and programs tell of deployments and other changes.
 //! - [`shard`]: the threads that own series, the batches they take, and the models they lend to be scored.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
+//! - `yaml`: files of others as trees whose parts know their lines. `go_template`: texts with placeholders as rules have them.
 //! - [`query`]: PromQL over `storage::Store`.
+//! - [`alert`]: what people are told, and when they are not. [`rules`]: Prometheus' rule files, evaluated here.
 //! - [`pull`]: models trained on request on the answer of an expression.
 //! - [`watch`]: expressions that are evaluated again and again and judged by named detectors.
 //! - [`windowed`]: chosen series judged window by window.
@@ -70,6 +72,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 mod frame_log;
+mod go_template;
 pub mod http_server;
 pub mod ingest;
 pub mod logging;
@@ -78,6 +81,7 @@ mod nearest;
 pub mod plot;
 pub mod pull;
 pub mod query;
+pub mod rules;
 pub mod self_metrics;
 pub mod series_file;
 pub mod server;
@@ -88,6 +92,7 @@ pub mod snmp_counters;
 pub mod synthetic;
 pub mod watch;
 pub mod windowed;
+mod yaml;
 
 pub use analysis::forecast::ForecastEngine;
 pub use analysis::{DetectionPipeline, EnsembleConfig, EnsembleDetector};

@@ -25,11 +25,13 @@ pub enum Source {
     StatsD,
     /// Polled by SNMP.
     Snmp,
+    /// Written by rules.
+    Rules,
 }
 
 impl Source {
     /// All sources, in the order of their counters.
-    pub const ALL: [Self; 4] = [Self::RemoteWrite, Self::Json, Self::StatsD, Self::Snmp];
+    pub const ALL: [Self; 5] = [Self::RemoteWrite, Self::Json, Self::StatsD, Self::Snmp, Self::Rules];
 
     /// The value of the `source` label.
     pub fn name(self) -> &'static str {
@@ -38,6 +40,7 @@ impl Source {
             Self::Json => "json",
             Self::StatsD => "statsd",
             Self::Snmp => "snmp",
+            Self::Rules => "rules",
         }
     }
 }

@@ -267,3 +267,116 @@ fn a_routing_file_that_makes_no_sense_stops_the_start_and_is_named() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("routing.toml") && said.contains("there is no receiver \"nobody\""), "{said}");
 }
+
+/// A server that evaluates rules, told to a webhook at once.
+fn ruled(folder: &TempDir, sink: &Sink, rules: &str) -> Server {
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let routing = write("routing.toml", &webhooks(&[sink.url()], ""));
+    let rules = write("rules.yml", rules);
+    let text = format!(
+        "[alerts]\nrouting_file = {routing:?}\n[rules]\nfiles = {rules:?}\ninterval = \"200ms\"\nexternal_labels = \"region=eu\"\n"
+    );
+    let config = write("infrawatch.toml", &text);
+    Server::start_with(&["--statsd-listen", "off", "--config", config.to_str().unwrap()])
+}
+
+fn sample(server: &Server, name: &str, value: f64) {
+    let body = json!({"name": name, "labels": {"host": "a"}, "value": value});
+    assert_eq!(post(&server.url("/api/v1/metrics"), &[], body.to_string().as_bytes()).unwrap().status, 200);
+}
+
+const RULES: &str = "groups:\n- name: g\n  rules:\n  - record: host:load:double\n    expr: load * 2\n  - alert: LoadHigh\n    expr: host:load:double > 1.5\n    for: 400ms\n    labels: {severity: page}\n    annotations: {summary: 'load {{ $value | humanizePercentage }} of {{ $labels.host }}'}\n";
+
+#[test]
+fn rules_record_series_and_raise_alerts_that_outlive_a_crash_and_end_with_their_expression() {
+    let (folder, sink) = (TempDir::new().unwrap(), Sink::start(&[]));
+    let server = ruled(&folder, &sink, RULES);
+    sample(&server, "load", 0.9);
+    let told = eventually("the sink is told", SECONDS, || sink.sent().into_iter().next());
+    let alert = &told.body["alerts"][0];
+    assert_eq!((&alert["name"], &alert["severity"]), (&json!("LoadHigh"), &json!("critical")));
+    assert_eq!(alert["summary"], "load 180% of a");
+    assert_eq!(
+        alert["labels"],
+        json!({"alertname": "LoadHigh", "host": "a", "severity": "page", "region": "eu"}),
+        "rule's own words stay"
+    );
+    let in_prometheus = |server: &Server| get_json(&server.url("/prometheus/api/v1/rules"), &[])["data"].clone();
+    let group = &in_prometheus(&server)["groups"][0];
+    let [record, alerting] = &group["rules"].as_array().unwrap()[..] else { panic!("{group}") };
+    assert_eq!((&record["type"], &record["health"]), (&json!("recording"), &json!("ok")));
+    assert_eq!((&alerting["state"], &alerting["alerts"][0]["state"]), (&json!("firing"), &json!("firing")));
+    let active = get_json(&server.url("/prometheus/api/v1/alerts"), &[])["data"]["alerts"].clone();
+    assert_eq!(active[0]["labels"]["alertname"], "LoadHigh");
+    let query = get_json(&server.url("/api/v1/query"), &[("query", "ALERTS{alertstate=\"firing\"}")]);
+    assert_eq!(query["data"]["result"].as_array().unwrap().len(), 1, "{query}");
+    let rules = get_json(&server.url("/api/v1/rules"), &[]);
+    assert_eq!((&rules["total"], &rules["items"][1]["firing"]), (&json!(2), &json!(1)));
+    let print = alert["fingerprint"].as_str().unwrap().to_owned();
+    // A crash while it fires: it goes on, and nobody is told again of what is on disk, as it is once a wish is answered.
+    eventually("it is known that somebody was told", SECONDS, || {
+        alerts(&server, "active", 1)[0]["history"].to_string().contains("told to hook0").then_some(())
+    });
+    said(&server, "/api/v1/silence", &json!({"metric": "other", "duration": "1h"}));
+    let server = server.kill().restart();
+    eventually("the rule fires again", SECONDS, || {
+        let group = &in_prometheus(&server)["groups"][0];
+        (group["rules"][1]["state"] == "firing").then_some(())
+    });
+    let [known] = &alerts(&server, "active", 1)[..] else { panic!("one alert") };
+    assert_eq!((known["fingerprint"].as_str(), &known["starts_at"]), (Some(print.as_str()), &alert["starts_at"]));
+    assert_eq!(sink.sent().len(), 1, "nobody is told again");
+    // What ended while nobody looked is over.
+    let server = server.kill();
+    std::fs::write(folder.path().join("rules.yml"), "groups: []\n").unwrap();
+    let server = server.restart();
+    let resolved = alerts(&server, "resolved", 1);
+    assert_eq!(resolved[0]["fingerprint"], print.as_str());
+    eventually("the sink is told that it is over", SECONDS, || {
+        sink.sent().into_iter().find(|sent| sent.body["status"] == "resolved")
+    });
+    assert_accounted(&server);
+}
+
+#[test]
+fn rule_files_are_read_again_and_a_mistake_changes_nothing() {
+    let (folder, sink) = (TempDir::new().unwrap(), Sink::start(&[]));
+    let server = ruled(&folder, &sink, RULES);
+    let names = || {
+        let rules = get_json(&server.url("/api/v1/rules"), &[]);
+        let items = rules["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned());
+        (items.collect::<Vec<_>>(), rules["error"].clone())
+    };
+    eventually("the rules are in force", SECONDS, || (names().0 == ["host:load:double", "LoadHigh"]).then_some(()));
+    let wrong = "groups:\n- name: g\n  rules:\n  - alert: A\n    expr: sum(\n";
+    std::fs::write(folder.path().join("rules.yml"), wrong).unwrap();
+    let (known, error) =
+        eventually("the mistake is told", SECONDS, || Some(names()).filter(|(_, error)| error.is_string()));
+    assert_eq!(known.len(), 2);
+    assert!(error.as_str().unwrap().contains("rules.yml:5: A: parse error"), "{error}");
+    let reload = post(&server.url("/-/reload"), &[], b"").unwrap();
+    assert_eq!(reload.status, 500);
+    assert!(reload.body.contains("rules.yml:5"), "{}", reload.body);
+    let config = folder.path().join("infrawatch.toml");
+    let check = Command::new(env!("CARGO_BIN_EXE_infrawatch")).args(["config", "check"]).arg(&config).output().unwrap();
+    let said = String::from_utf8_lossy(&check.stderr);
+    assert!(!check.status.success() && said.contains("rules.yml:5: A: parse error"), "{said}");
+    std::fs::write(folder.path().join("rules.yml"), RULES.replace("LoadHigh", "Other")).unwrap();
+    eventually("the new file is in force", SECONDS, || names().0.contains(&"Other".to_owned()).then_some(()));
+    // One more is kept over HTTP.
+    let put = |text: &str| support::http::request("PUT", &server.url("/api/v1/rules"), &[], text.as_bytes()).unwrap();
+    let refused = put("groups:\n- name: x\n  rules:\n  - expr: 1\n");
+    assert_eq!(refused.status, 400);
+    assert!(refused.body.contains("rules:4: a rule has one of record and alert"), "{}", refused.body);
+    let kept = put(r#"{"groups": [{"name": "own", "rules": [{"record": "one", "expr": "1"}]}]}"#);
+    assert_eq!((kept.status, kept.body.as_str()), (200, r#"{"groups":1,"rules":1}"#));
+    eventually("it is in force", SECONDS, || names().0.contains(&"one".to_owned()).then_some(()));
+    let query = || get_json(&server.url("/api/v1/query"), &[("query", "one")])["data"]["result"].clone();
+    eventually("it is evaluated", SECONDS, || (query()[0]["value"][1] == "1").then_some(()));
+    assert_eq!(put("").status, 200);
+    eventually("it is gone", SECONDS, || (!names().0.contains(&"one".to_owned())).then_some(()));
+}

@@ -1,7 +1,7 @@
 //! Tests of the book: what it keeps through a crash and a file that cannot be written, and the committed sample.
 
 use super::*;
-use crate::alert::{AlertSeverity, AlertState, Conditions};
+use crate::alert::{AlertSeverity, AlertState, Conditions, Origin};
 use std::path::PathBuf;
 use storage::label_index::Matcher;
 use tempfile::TempDir;
@@ -16,6 +16,8 @@ fn signal(host: &str) -> Signal {
     let now_ms = clock::now_ms();
     Signal {
         fingerprint: Fingerprint::of("anomaly", host.as_bytes()),
+        origin: Origin::Anomaly,
+        occurrence_ms: 0,
         name: "Anomaly".to_owned(),
         labels: [("host".to_owned(), host.to_owned())].into(),
         annotations: BTreeMap::new(),

@@ -38,7 +38,7 @@ pub mod book;
 pub use conditions::Conditions;
 pub use ledger::{AlertCounts, Settings};
 pub use maintenance::{LENGTH_MS_MAX, Standing, Window};
-pub use record::{Alert, AlertSeverity, AlertState, Change, Fingerprint, NoFingerprint, Said};
+pub use record::{Alert, AlertSeverity, AlertState, Change, Fingerprint, NoFingerprint, Origin, Said};
 pub use recurrence::NoRecurrence;
 pub use routing::{Routing, Target};
 pub use shape::{AlertShape, Time};

@@ -85,6 +85,15 @@ impl AlertSeverity {
     /// All of them, the least first.
     pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
 
+    /// Of the label `severity`, as people write it in rules; what is unknown or missing is a warning.
+    pub fn of_label(word: &str) -> Self {
+        match word.to_ascii_lowercase().as_str() {
+            "critical" | "page" | "emergency" | "disaster" | "p1" | "error" => Self::Critical,
+            "info" | "information" | "informational" | "none" | "debug" => Self::Info,
+            _ => Self::Warning,
+        }
+    }
+
     /// The word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -93,6 +102,17 @@ impl AlertSeverity {
             Self::Critical => "critical",
         }
     }
+}
+
+/// Who raises an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Detectors, or somebody who posted an anomaly.
+    #[default]
+    Anomaly,
+    /// A rule of a file, which says by itself when it is over.
+    Rule,
 }
 
 /// Where an alert stands.
@@ -149,6 +169,12 @@ pub struct Change {
 pub struct Alert {
     /// Its identity.
     pub fingerprint: Fingerprint,
+    /// Who raises it.
+    #[serde(default)]
+    pub origin: Origin,
+    /// When what is behind it began, where that is no anomaly; 0 where it is.
+    #[serde(default)]
+    pub occurrence_ms: i64,
     /// The rule's name.
     pub name: String,
     /// The series' labels with `alertname` and `metric_name`.

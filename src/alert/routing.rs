@@ -138,7 +138,8 @@ impl Routing {
 /// The labels by which alerts are routed and grouped: their own, their severity and how sure we are.
 fn routed_labels(alert: &Alert) -> BTreeMap<String, String> {
     let mut labels = alert.labels.clone();
-    labels.insert("severity".to_owned(), alert.severity.as_str().to_owned());
+    // A rule's own word stays, which may be one that we have not.
+    labels.entry("severity".to_owned()).or_insert_with(|| alert.severity.as_str().to_owned());
     for name in ["anomaly_confidence", "kind", "direction"] {
         if let Some(text) = alert.annotations.get(name) {
             labels.entry(name.to_owned()).or_insert_with(|| text.clone());

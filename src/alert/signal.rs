@@ -2,7 +2,7 @@
 //!
 //! Not here: what becomes of it (see `ledger`).
 
-use super::record::{AlertSeverity, Fingerprint, METRIC_LABEL, NAME_LABEL};
+use super::record::{Alert, AlertSeverity, Fingerprint, METRIC_LABEL, NAME_LABEL, Origin};
 use crate::analysis::Severity;
 use crate::anomaly::{AnomalyId, AnomalyRecord};
 use std::collections::BTreeMap;
@@ -18,6 +18,10 @@ const ANOMALY_NAME: &str = "Anomaly";
 pub struct Signal {
     /// Which alert it concerns.
     pub fingerprint: Fingerprint,
+    /// Who says so.
+    pub origin: Origin,
+    /// When it began, where no anomaly is behind it: what tells one time from the next. 0 of an anomaly.
+    pub occurrence_ms: i64,
     /// The alert's name.
     pub name: String,
     /// What identifies the series, with `alertname` and `metric_name`.
@@ -51,6 +55,27 @@ pub(super) fn alert_labels(key: &[u8]) -> BTreeMap<String, String> {
 }
 
 impl Signal {
+    /// That an alert which goes on is over.
+    pub fn over(alert: &Alert, now_ms: i64) -> Self {
+        Self {
+            fingerprint: alert.fingerprint,
+            origin: alert.origin,
+            occurrence_ms: alert.occurrence_ms,
+            name: alert.name.clone(),
+            labels: alert.labels.clone(),
+            annotations: alert.annotations.clone(),
+            severity: alert.severity,
+            start_ms: alert.starts_at_ms,
+            last_ms: now_ms,
+            is_open: false,
+            count: alert.count - alert.count_before.min(alert.count),
+            value: alert.value,
+            score: alert.score,
+            summary: alert.summary.clone(),
+            anomaly_id: alert.anomaly_id,
+        }
+    }
+
     /// Of an anomaly as it stands; nothing of one that is none by its severity.
     pub fn of(record: &AnomalyRecord) -> Option<Self> {
         let severity = match record.peak.severity {
@@ -69,6 +94,8 @@ impl Signal {
         ];
         Some(Self {
             fingerprint: Fingerprint::of(ANOMALY_RULE, &record.key),
+            origin: Origin::Anomaly,
+            occurrence_ms: 0,
             name: ANOMALY_NAME.to_owned(),
             labels,
             annotations: annotations.map(|(name, text)| (name.to_owned(), text)).into(),

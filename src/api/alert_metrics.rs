@@ -7,9 +7,11 @@
 use super::metrics_page::Exposition;
 use crate::alert::book::AlertBook;
 use crate::alert::{AlertSeverity, AlertState};
+use crate::rules::RuleKeeper;
 
 /// Writes the lines.
-pub(super) fn write(book: &AlertBook, out: &mut Exposition) {
+pub(super) fn write(book: &AlertBook, rules: &RuleKeeper, out: &mut Exposition) {
+    of_rules(rules, out);
     let view = book.view();
     out.gauge("infrawatch_alerts", "Alerts by state and severity.");
     for (state, severity) in AlertState::ALL.into_iter().flat_map(|state| AlertSeverity::ALL.map(|s| (state, s))) {
@@ -72,4 +74,22 @@ pub(super) fn write(book: &AlertBook, out: &mut Exposition) {
         out.gauge(name, help);
         out.sample(name, &[], value);
     }
+}
+
+fn of_rules(rules: &RuleKeeper, out: &mut Exposition) {
+    let groups = rules.board.groups();
+    let all = |of: fn(&crate::rules::board::GroupView) -> u64| groups.iter().map(of).sum::<u64>();
+    out.gauge("infrawatch_rules", "Rules in force.");
+    out.sample("infrawatch_rules", &[], all(|view| view.group.rules.len() as u64));
+    out.counter("infrawatch_rule_evaluations_total", "Evaluations of rules.");
+    out.sample("infrawatch_rule_evaluations_total", &[], all(|view| view.evaluations * view.group.rules.len() as u64));
+    out.counter("infrawatch_rule_evaluation_failures_total", "Evaluations of rules that failed.");
+    out.sample("infrawatch_rule_evaluation_failures_total", &[], all(|view| view.failures));
+    out.gauge("infrawatch_rule_group_last_duration_seconds", "How long a group's last evaluation took.");
+    for view in groups.iter() {
+        let labels = [("rule_group", view.group.name.as_str()), ("file", &view.group.file)];
+        out.sample("infrawatch_rule_group_last_duration_seconds", &labels, view.took_s);
+    }
+    out.gauge("infrawatch_rules_reading", "1 while the rule files can be read.");
+    out.sample("infrawatch_rules_reading", &[], u64::from(rules.failing().is_none()));
 }

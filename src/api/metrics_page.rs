@@ -10,6 +10,7 @@ use crate::anomaly::book::Book;
 use crate::metric_metadata::MetricBook;
 use crate::pull::PullGauges;
 use crate::query::Room;
+use crate::rules::RuleKeeper;
 use crate::self_metrics::{DropReason, Rejection, SelfMetrics, Source, SourceCounters};
 use crate::shard::questions::ModelBoard;
 use crate::watch::WatchBoard;
@@ -19,6 +20,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,6 +66,8 @@ pub struct MetricsPage {
     pub health: Arc<HealthBoard>,
     /// What judging by windows came to.
     pub windowed: Arc<WindowedBoard>,
+    /// Rules of files, and how they stand.
+    pub rules: Arc<RuleKeeper>,
     /// Who may ask, where somebody is kept from it.
     pub guard: Option<Arc<Guard>>,
     /// What waits for the shards.
@@ -84,7 +88,7 @@ async fn show(State(page): State<MetricsPage>, headers: HeaderMap) -> Response {
     let open_metrics = accept.contains("application/openmetrics-text");
     // Looking for the most unusual scores goes through all series.
     let written = tokio::task::spawn_blocking(move || {
-        let mut out = Exposition { text: String::with_capacity(8192), open_metrics };
+        let mut out = Exposition { text: String::with_capacity(8192), open_metrics, figures: None };
         page.write(&mut out);
         out
     });
@@ -100,7 +104,15 @@ async fn show(State(page): State<MetricsPage>, headers: HeaderMap) -> Response {
 pub(super) struct Exposition {
     text: String,
     open_metrics: bool,
+    /// Takes the samples of [`FIGURES`] too.
+    figures: Option<Vec<Figure>>,
 }
+
+/// What is said of anomalies, for rules that ask for it.
+pub const FIGURES: [&str; 2] = ["anomaly_score", "anomaly_detected_total"];
+
+/// Labels with the name among them, and a value.
+pub type Figure = (BTreeMap<String, String>, f64);
 
 impl Exposition {
     /// Writes the heading of a counter; `name` ends in `_total`, which OpenMetrics leaves out of the heading.
@@ -132,6 +144,11 @@ impl Exposition {
     }
 
     pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        if let Some(figures) = self.figures.as_mut().filter(|_| FIGURES.contains(&name)) {
+            let pairs = [("__name__", name)].into_iter().chain(labels.iter().copied());
+            let labels = pairs.map(|(label, text)| (label.to_owned(), text.to_owned())).collect();
+            figures.extend(value.to_string().parse().ok().map(|value| (labels, value)));
+        }
         self.text.push_str(name);
         for (at, (label, text)) in labels.iter().enumerate() {
             let open = if at == 0 { '{' } else { ',' };
@@ -159,6 +176,13 @@ fn push_escaped(out: &mut String, text: &str) {
 }
 
 impl MetricsPage {
+    /// What is said of anomalies, as the page has it.
+    pub fn figures(&self) -> Vec<Figure> {
+        let mut out = Exposition { text: String::new(), open_metrics: false, figures: Some(Vec::new()) };
+        anomaly_metrics::write(self, &mut out);
+        out.figures.unwrap_or_default()
+    }
+
     fn write(&self, out: &mut Exposition) {
         out.gauge("infrawatch_build_info", "Always 1; the version as a label.");
         out.sample("infrawatch_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
@@ -171,7 +195,7 @@ impl MetricsPage {
         self.store(out);
         service_metrics::write(self, out);
         anomaly_metrics::write(self, out);
-        alert_metrics::write(&self.alerts, out);
+        alert_metrics::write(&self.alerts, &self.rules, out);
         process::write(|name, kind, help, value| {
             match kind {
                 process::Kind::Counter => out.counter(name, help),
@@ -446,11 +470,11 @@ mod tests {
 
     #[test]
     fn open_metrics_names_counters_without_total_in_the_heading() {
-        let mut out = Exposition { text: String::new(), open_metrics: true };
+        let mut out = Exposition { text: String::new(), open_metrics: true, figures: None };
         out.counter("a_total", "Help.");
         out.sample("a_total", &[("x", "1"), ("y", "2")], 7);
         assert_eq!(out.text, "# HELP a Help.\n# TYPE a counter\na_total{x=\"1\",y=\"2\"} 7\n");
-        let mut out = Exposition { text: String::new(), open_metrics: false };
+        let mut out = Exposition { text: String::new(), open_metrics: false, figures: None };
         out.counter("a_total", "Help.");
         out.sample("a_total", &[], 7);
         assert_eq!(out.text, "# HELP a_total Help.\n# TYPE a_total counter\na_total 7\n");
@@ -458,7 +482,7 @@ mod tests {
 
     #[test]
     fn any_label_value_stands_on_one_line() {
-        let mut out = Exposition { text: String::new(), open_metrics: false };
+        let mut out = Exposition { text: String::new(), open_metrics: false, figures: None };
         out.sample("a", &[("x", "a\"b\\c\nd")], 1);
         assert_eq!(out.text, "a{x=\"a\\\"b\\\\c\\nd\"} 1\n");
     }

@@ -4,10 +4,12 @@
 
 use super::import::import;
 use super::output::{Rows, write_text};
-use super::settings::{environment, load, sources, warn};
+use super::settings::{environment, load as settings, sources, warn};
 use super::{CliError, Global};
 use crate::access::{self, SecretHash, Users};
 use crate::config::{self, Config, ConfigErrors, KEYS, Origin};
+use crate::query::QueryLimits;
+use crate::rules::{RuleFiles, labels_of, load};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 use std::io;
@@ -60,7 +62,7 @@ impl ConfigCommand {
             Action::Check { file } => check(global, file.clone()),
             Action::Import { file } => carry_over(global, file),
             Action::User { name, roles, stdin } => user(global, name, roles, *stdin),
-            Action::Print { defaults: false } => rows(&load(global, Vec::new())?.config).write(global),
+            Action::Print { defaults: false } => rows(&settings(global, Vec::new())?.config).write(global),
             Action::Print { defaults: true } | Action::PrintDefaults => rows(&Config::default()).write(global),
         }
     }
@@ -122,9 +124,22 @@ fn check(global: &Global, file: Option<PathBuf>) -> Result<(), CliError> {
     sources.file = file.or(sources.file);
     let loaded = config::load(&sources).map_err(all_but_last)?;
     warn(global, &loaded);
+    rules(&loaded.config)?;
     let set = KEYS.iter().filter(|key| *loaded.config.origin(key) != Origin::Default).count();
     let from = loaded.file.map_or_else(|| "no settings file".to_owned(), |path| path.display().to_string());
     write_text(global, &format!("{from}: ok, {set} of {} keys set\n", KEYS.len()))
+}
+
+/// Reads the rule files that the settings name, and says every mistake in them with its line.
+fn rules(config: &Config) -> Result<(), CliError> {
+    let section = &config.rules;
+    labels_of(&section.external_labels).map_err(|what| CliError::Failed(format!("rules.external_labels: {what}")))?;
+    let interval_ms = section.interval.as_millis() as i64;
+    let errors =
+        load(&RuleFiles::of(&section.files, None, interval_ms, QueryLimits::default())).err().unwrap_or_default();
+    let Some((last, others)) = errors.split_last() else { return Ok(()) };
+    others.iter().for_each(|error| eprintln!("error: {error}"));
+    Err(CliError::Failed(last.to_string()))
 }
 
 /// Says every mistake but the last, which is left to be said as the reason of the failure.

@@ -172,6 +172,8 @@ settings! {
     alerts: Alerts {
         /// The file that lists receivers and routes (docs/alerts.md); empty tells the log alone.
         routing_file: Option<PathBuf> as OptionalFile = "",
+        /// Where people find this server, such as https://infrawatch.example.org: for links in what they are told.
+        external_url: String as Text = "",
         /// After an alert was told, how long it is not told anew at the same severity.
         cooldown: Duration as Span = "5m" in "0" to "7d",
         /// How long an anomaly has to be over before its alert is resolved.
@@ -184,6 +186,16 @@ settings! {
         retention: Duration as Span = "30d" in "1h" to "3650d",
         /// Whether alerts are handled and written down as told while nobody is: for trying settings out beside what warns today.
         dry_run: bool as Switch = "false",
+    }
+
+    /// Prometheus' rule files, evaluated by the server itself (docs/alerts.md).
+    rules: Rules {
+        /// Rule files, several with commas; the last part of a path may have * for any letters. Read again when they change.
+        files: String as Text = "",
+        /// How often a group of rules is evaluated that does not say so itself.
+        interval: Duration as Span = "1m" in "100ms" to "1d",
+        /// Labels that alerts of rules have beside their own, such as region=eu,cluster=a.
+        external_labels: String as Text = "",
     }
 
     /// How the votes of the detectors on a sample become one word.

@@ -36,6 +36,7 @@ const API: &[&str] = &[
     "access",
     "watch",
     "windowed",
+    "rules",
 ];
 
 /// The most exact name of a file's module counts: `cli::serve` before `cli`. Paths into other crates start with the
@@ -68,16 +69,20 @@ const ROOMS: &[Room] = &[
     room("watch", &["pull", "query", "analysis"], true),
     room("windowed", &["analysis", "anomaly::run", "storage"], true),
     room("alert", &["analysis", "anomaly", "frame_log", "storage::series", "storage::label_index"], true),
-    room("rules", &["query", "alert::book", "ingest::lane"], true),
+    room("yaml", &[], false),
+    room("go_template", &["config"], false),
+    // What it writes, and what an expression comes to, is handed in by the server.
+    room("rules", &["query", "alert", "go_template", "yaml", "storage::sample"], true),
     room("http_server", &[], true),
     room("api", API, true),
     room("plot", &[], false),
     room("dashboard", &[], false),
     room("cli", &["logging", "query", "analysis", "storage", "protocols", "series_file", "synthetic", "plot"], true),
     room("cli::serve", &["logging", "server"], true),
-    room("cli::config", &["access"], true),
+    // What a settings file names is looked at as well.
+    room("cli::config", &["access", "rules", "query"], true),
     // Its tests show what it wrote to whoever reads it.
-    room("cli::import", &["watch"], true),
+    room("cli::import", &["watch", "yaml"], true),
     room("cli::snmp", &["logging", "ingest::snmp", "protocols", "storage"], true),
     room("cli::collect", &["logging", "series_file", "server"], true),
     room("cli::snapshot", &["logging", "server"], true),

@@ -6,6 +6,7 @@ pub mod json_push;
 mod known_series;
 mod lane;
 mod outcome;
+mod recorded;
 pub mod remote_write;
 mod remote_write_metadata;
 pub mod snmp;
@@ -18,4 +19,5 @@ mod translate;
 
 pub use body::{Bodies, BodyLimits};
 pub use lane::{Lane, Lanes, SendError};
+pub use recorded::{NotRecorded, record};
 pub use statsd_socket::StatsdSocket;

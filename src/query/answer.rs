@@ -136,6 +136,22 @@ pub fn range(
     prepared(plan, store, limits, bounds, true)
 }
 
+/// Looks whether an expression may stand in a rule: it is understood, and gives numbers at an instant.
+///
+/// # Errors
+/// When it is not understood, or gives a text or a range of samples.
+pub fn check_rule(expression: &str, limits: &QueryLimits) -> Result<(), QueryError> {
+    let parsed = parse::expression(expression, limits)?;
+    let name = match parsed.value_type() {
+        ValueType::String => "a string",
+        ValueType::Matrix => "a range vector",
+        ValueType::Scalar | ValueType::Vector => {
+            return planner::plan(&parsed, Grid::instant(0), 0, limits).map(drop);
+        }
+    };
+    Err(QueryError::BadData(format!("the expression gives {name}, a rule needs an instant vector or a number")))
+}
+
 fn prepared(
     plan: Plan,
     store: &Store,

@@ -19,16 +19,16 @@ use storage::sample::Samples;
 
 /// A few series.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
-    pub(super) series: Vec<(Labels, Samples)>,
-    pub(super) limits: QueryLimits,
+pub(crate) struct Memory {
+    pub(crate) series: Vec<(Labels, Samples)>,
+    pub(crate) limits: QueryLimits,
     /// Those of the newest answer.
-    pub(super) notes: RefCell<Notes>,
+    pub(crate) notes: RefCell<Notes>,
 }
 
 impl Memory {
     /// Adds a series with one sample every `step_ms` from time 0; `None` leaves a gap.
-    pub(super) fn add(&mut self, labels: &[(&str, &str)], step_ms: i64, values: &[Option<f64>]) {
+    pub(crate) fn add(&mut self, labels: &[(&str, &str)], step_ms: i64, values: &[Option<f64>]) {
         let mut samples = Samples::default();
         for (i, value) in values.iter().enumerate() {
             if let Some(value) = value {
@@ -38,7 +38,7 @@ impl Memory {
         self.series.push((Labels::from_pairs(labels.iter().copied()), samples));
     }
 
-    pub(super) fn instant(&self, expression: &str, time_ms: i64) -> Result<Answer, QueryError> {
+    pub(crate) fn instant(&self, expression: &str, time_ms: i64) -> Result<Answer, QueryError> {
         let parsed = parse::expression(expression, &self.limits)?;
         let plan = planner::plan(&parsed, Grid::instant(time_ms), time_ms, &self.limits)?;
         let cancel = Cancel::default();
@@ -48,7 +48,7 @@ impl Memory {
         answer
     }
 
-    pub(super) fn range(&self, expression: &str, times: RangeTimes) -> Result<Answer, QueryError> {
+    pub(crate) fn range(&self, expression: &str, times: RangeTimes) -> Result<Answer, QueryError> {
         let parsed = range_expression(expression, &self.limits)?;
         let plan = planner::plan(&parsed, range_grid(times, &self.limits)?, times.end_ms, &self.limits)?;
         let cancel = Cancel::default();

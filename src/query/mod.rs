@@ -51,11 +51,13 @@ mod kept;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
-mod memory;
+pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, AnswerColumns, AnswerSeries, Answered, Prepared, RangeTimes, instant, is_absent, range};
+pub use answer::{
+    Answer, AnswerColumns, AnswerSeries, Answered, Prepared, RangeTimes, check_rule, instant, is_absent, range,
+};
 pub use error::QueryError;
 pub use kept::{Asked, Keeping, KeptAnswers};
 pub use labels::Labels;

@@ -27,6 +27,11 @@ impl Alerts {
         Ok(Self { book, signals, thread })
     }
 
+    /// A way to the book for whoever raises alerts of their own.
+    pub(super) fn signals(&self) -> Sender<Signal> {
+        self.signals.clone()
+    }
+
     /// Hears of every anomaly that is new or has changed.
     pub(super) fn hearer(&self) -> Hearer {
         let signals = self.signals.clone();

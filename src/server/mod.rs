@@ -11,6 +11,7 @@ mod alerts;
 mod reload;
 mod retraining;
 mod routes;
+mod ruling;
 mod self_check;
 mod settings;
 mod watching;
@@ -38,6 +39,7 @@ use crate::ingest::{Lanes, StatsdSocket};
 use crate::metric_metadata::MetricBook;
 use crate::pull::{ModelShelf, PullGauges};
 use crate::query::Room;
+use crate::rules::RuleKeeper;
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
@@ -120,7 +122,7 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     let mut running = tokio::task::block_in_place(|| Running::start(&config, statsd))?;
     tokio::task::block_in_place(|| running.poll(&config))?;
     let stopping = Arc::new(AtomicBool::new(false));
-    let reloader = Arc::new(Reloader::new(sources, file, config.clone(), live(&running, &guard, tls)));
+    let reloader = Arc::new(Reloader::new(sources, file, config.clone(), reload::Live::of(&running, &guard, tls)));
     let in_force = reloader.in_force();
     let asked = reloader.clone();
     let reload: admin::Reload = Arc::new(move || asked.reload());
@@ -133,6 +135,7 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     tokio::spawn(reloader.watch(hangup, stopped.clone()));
     let health = routes::health(&running, stopping.clone(), started_ms);
     tokio::spawn(self_check::run(health, in_force.clone(), stopped.clone()));
+    tokio::spawn(ruling::begin(&config, &running)?.run(stopped.clone()));
     tokio::spawn(retraining::begin(&config, &running, in_force.clone()).run(stopped.clone()));
     tokio::spawn(watching::begin(&config, &running, in_force)?.run(stopped.clone()));
     if let Some(windowing) = windowing::begin(&config, &running)? {
@@ -161,18 +164,6 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     // The routes hold a way to the shards, which end only when nobody can send to them.
     drop(ready);
     tokio::task::block_in_place(|| running.stop())
-}
-
-/// What takes over settings that are read again.
-fn live(running: &Running, guard: &Arc<Guard>, tls: Option<Tls>) -> reload::Live {
-    reload::Live {
-        guard: guard.clone(),
-        tls,
-        alerts: running.alerts.book.clone(),
-        store: running.store.clone(),
-        anomalies: running.book.clone(),
-        metrics: running.metrics.clone(),
-    }
 }
 
 /// The users of the settings' file; none where no access is configured.
@@ -365,6 +356,8 @@ struct Running {
     health: Arc<HealthBoard>,
     /// What judging by windows came to.
     windowed: Arc<WindowedBoard>,
+    /// Rules of files, and how they stand.
+    rules: Arc<RuleKeeper>,
     /// Polls devices; only in a server, not for a command over a store.
     snmp: Option<SnmpHandle>,
 }
@@ -378,6 +371,7 @@ impl Running {
         let metrics = Arc::new(SelfMetrics::default());
         let store = opened.store.clone();
         let newest = Box::new(move || store.newest_ms());
+        let rules = ruling::keeper(config)?;
         let alerts = Alerts::start(config)?;
         let (book, runs, book_thread) = book::open(book_settings(config), newest, alerts.hearer())?;
         alerts.catch_up(&book);
@@ -428,6 +422,7 @@ impl Running {
             gauges: Arc::default(),
             health: Arc::default(),
             windowed: Arc::default(),
+            rules,
             snmp,
         })
     }

@@ -1,4 +1,4 @@
-//! Reads the settings, the users and the certificate again: on SIGHUP, when asked, and when one of their files changes.
+//! Reads the settings, the users, the certificate and rule files again: on SIGHUP, when asked, and when one of their files changes.
 //!
 //! What can be put in force while the server runs is; of other settings that changed it is said that they need a restart.
 //!
@@ -7,7 +7,7 @@
 //! Invariant: all or nothing: everything is read before anything is put in force, and a mistake anywhere leaves all as it
 //! was, with the reason in the log and a metric that says so.
 
-use super::{alerts, users};
+use super::{Running, alerts, users};
 use crate::access::{Guard, Users};
 use crate::alert::Routing;
 use crate::alert::book::{AlertBook, Wish};
@@ -16,6 +16,7 @@ use crate::clock;
 use crate::config::{self, Config, KEYS, Sources};
 use crate::http_server::{Certificate, Tls};
 use crate::logging;
+use crate::rules::{RuleError, RuleKeeper};
 use crate::self_metrics::SelfMetrics;
 use crate::watch as expressions;
 use parking_lot::Mutex;
@@ -70,7 +71,23 @@ pub(super) struct Live {
     pub(super) alerts: AlertBook,
     pub(super) store: Store,
     pub(super) anomalies: Book,
+    pub(super) rules: Arc<RuleKeeper>,
     pub(super) metrics: Arc<SelfMetrics>,
+}
+
+impl Live {
+    /// Of the running parts.
+    pub(super) fn of(running: &Running, guard: &Arc<Guard>, tls: Option<Tls>) -> Self {
+        Self {
+            guard: guard.clone(),
+            tls,
+            alerts: running.alerts.book.clone(),
+            store: running.store.clone(),
+            anomalies: running.book.clone(),
+            rules: running.rules.clone(),
+            metrics: running.metrics.clone(),
+        }
+    }
 }
 
 /// All that can be read again.
@@ -100,6 +117,10 @@ struct Read {
     users: Option<Users>,
     certificate: Option<Certificate>,
     routing: Routing,
+}
+
+fn said(errors: &[RuleError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 impl Reloader {
@@ -159,6 +180,7 @@ impl Reloader {
         if let Some(path) = &config.watch.file {
             expressions::read(path).map_err(|error| format!("watch.file: {error}"))?;
         }
+        self.live.rules.check_files().map_err(|errors| said(&errors))?;
         Ok(Read { config, users, certificate, routing })
     }
 
@@ -172,6 +194,7 @@ impl Reloader {
             (key.set)(&mut next, &(key.text)(&new))?;
         }
         let is_rerouted = self.reroute(&next, routing)?;
+        self.live.rules.read().map_err(|errors| said(&errors))?;
         logging::set_level(next.log.level);
         if let Some(users) = users {
             self.live.guard.replace(users);

@@ -49,28 +49,13 @@ pub(super) fn routes(
     });
     let prometheus = in_prometheus.merge(compress::encoded(read));
     let health = health(running, stopping.clone(), started_ms);
-    let page = metrics_page::MetricsPage {
-        metrics: running.metrics.clone(),
-        told: running.told.clone(),
-        store: running.store.clone(),
-        book: running.book.clone(),
-        alerts: running.alerts.book.clone(),
-        board: running.board.clone(),
-        names_max: config.metrics.names_max,
-        queries: room.clone(),
-        pull: gauges.clone(),
-        watched: running.watched.clone(),
-        health: running.health.clone(),
-        windowed: running.windowed.clone(),
-        guard,
-        queues: queues(running),
-        budget: config.budget.anomalies_per_series_month,
-        now_ms,
-    };
+    let page = page(config, running, gauges.clone(), guard);
     let (own, at_root) = rest_routes(config, running, gauges, stopping);
+    let rules = prometheus::rules::RulesApi { rules: running.rules.clone(), alerts: running.alerts.book.clone() };
+    let rules = compress::encoded(prometheus::rules::router(rules));
     Router::new()
         .nest("/api/v1", prometheus.clone().merge(in_json).merge(own))
-        .nest("/prometheus/api/v1", prometheus.merge(prometheus::nothing::router()))
+        .nest("/prometheus/api/v1", prometheus.merge(prometheus::nothing::router()).merge(rules))
         .merge(at_root)
         .merge(health::router(health))
         .merge(compress::encoded(metrics_page::router(page)))
@@ -91,6 +76,34 @@ pub(super) fn health(running: &Running, stopping: Arc<AtomicBool>, started_ms: i
         seen: running.health.clone(),
         stopping,
         started_ms,
+        now_ms: clock::now_ms,
+    }
+}
+
+/// What `/metrics` shows.
+pub(super) fn page(
+    config: &Config,
+    running: &Running,
+    pull: Arc<PullGauges>,
+    guard: Option<Arc<Guard>>,
+) -> metrics_page::MetricsPage {
+    metrics_page::MetricsPage {
+        metrics: running.metrics.clone(),
+        told: running.told.clone(),
+        store: running.store.clone(),
+        book: running.book.clone(),
+        alerts: running.alerts.book.clone(),
+        rules: running.rules.clone(),
+        board: running.board.clone(),
+        names_max: config.metrics.names_max,
+        queries: running.room.clone(),
+        pull,
+        watched: running.watched.clone(),
+        health: running.health.clone(),
+        windowed: running.windowed.clone(),
+        guard,
+        queues: queues(running),
+        budget: config.budget.anomalies_per_series_month,
         now_ms: clock::now_ms,
     }
 }
@@ -117,6 +130,7 @@ fn rest_routes(
         store: running.store.clone(),
         book: running.book.clone(),
         alerts: running.alerts.book.clone(),
+        rules: running.rules.clone(),
         board: running.board.clone(),
         events: running.events.clone(),
         shelf: running.shelf.clone(),

@@ -18,7 +18,7 @@ use super::budget::Budget;
 use super::groups::Groups;
 use super::maintenance::Window;
 use super::notification::Notification;
-use super::record::{Alert, AlertSeverity, Fingerprint, Said};
+use super::record::{Alert, AlertSeverity, Fingerprint, Origin, Said};
 use super::routing::{GroupKey, Routing, Timing};
 use super::signal::Signal;
 use super::silence::Silence;
@@ -167,7 +167,9 @@ impl Ledger {
     /// Takes what is said of a series.
     pub(super) fn take(&mut self, signal: Signal, now_ms: i64) {
         let known = self.alerts.get(&signal.fingerprint).cloned();
-        let is_same = known.as_ref().is_some_and(|known| known.anomaly_id == signal.anomaly_id);
+        let is_same = known
+            .as_ref()
+            .is_some_and(|known| (known.anomaly_id, known.occurrence_ms) == (signal.anomaly_id, signal.occurrence_ms));
         match known {
             Some(known) if is_same && known.is_firing() => self.update(&known, signal, now_ms),
             // What was declared over, or ended, and is told again.
@@ -196,6 +198,8 @@ impl Ledger {
         });
         let mut alert = Alert {
             fingerprint,
+            origin: signal.origin,
+            occurrence_ms: signal.occurrence_ms,
             name: signal.name,
             labels: signal.labels,
             annotations: signal.annotations,
@@ -231,7 +235,8 @@ impl Ledger {
     /// Another anomaly of a series whose alert goes on.
     fn begin_again(&mut self, known: &Alert, signal: Signal, now_ms: i64) {
         let count_before = known.count;
-        let alert = Alert { anomaly_id: signal.anomaly_id, count_before, ..known.clone() };
+        let (anomaly_id, occurrence_ms) = (signal.anomaly_id, signal.occurrence_ms);
+        let alert = Alert { anomaly_id, occurrence_ms, count_before, ..known.clone() };
         let (fingerprint, is_open) = (signal.fingerprint, signal.is_open);
         let is_worse = signal.severity > known.severity;
         let alert = merge(alert, signal, now_ms);
@@ -267,7 +272,9 @@ impl Ledger {
         if is_open {
             self.ending.remove(&fingerprint);
         } else {
-            self.ending.entry(fingerprint).or_insert(now_ms.saturating_add(self.settings.resolve_after_ms));
+            let origin = self.alerts.get(&fingerprint).map(|alert| alert.origin);
+            let after_ms = if origin == Some(Origin::Rule) { 0 } else { self.settings.resolve_after_ms };
+            self.ending.entry(fingerprint).or_insert(now_ms.saturating_add(after_ms));
         }
     }
 
@@ -316,7 +323,9 @@ impl Ledger {
     fn reasons(&self, alert: &Alert, now_ms: i64) -> Vec<String> {
         let silences = self.silences.values().filter(|silence| silence.covers(&alert.labels, now_ms));
         let windows = self.windows.values().filter(|window| window.covers(&alert.labels, now_ms));
-        let slight = (alert.severity == AlertSeverity::Info).then(|| "severity:info".to_owned());
+        // Whoever writes a rule wants to hear of what it finds.
+        let is_slight = alert.severity == AlertSeverity::Info && alert.origin == Origin::Anomaly;
+        let slight = is_slight.then(|| "severity:info".to_owned());
         let silences = silences.map(|silence| format!("silence:{}", silence.id));
         silences.chain(windows.map(|window| format!("maintenance:{}", window.id))).chain(slight).collect()
     }

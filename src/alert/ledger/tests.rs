@@ -26,6 +26,8 @@ fn signal(host: &str, number: i64, at_ms: i64) -> Signal {
     let key = format!("cpu {host}");
     Signal {
         fingerprint: Fingerprint::of("anomaly", key.as_bytes()),
+        origin: Origin::Anomaly,
+        occurrence_ms: 0,
         name: "Anomaly".to_owned(),
         labels: labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         annotations: BTreeMap::new(),

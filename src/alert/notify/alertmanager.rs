@@ -37,10 +37,10 @@ pub(super) fn send(http: &Http, url: &str, notification: &Notification, now_ms: 
 
 fn pushed(alert: &Alert, now_ms: i64) -> PushedAlert<'_> {
     let mut labels: BTreeMap<_, _> = alert.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    labels.insert("severity", alert.severity.as_str());
+    labels.entry("severity").or_insert(alert.severity.as_str());
     let mut annotations: BTreeMap<_, _> =
         alert.annotations.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    annotations.insert("summary", &alert.summary);
+    annotations.entry("summary").or_insert(&alert.summary);
     let ends_at_ms = alert.ends_at_ms.unwrap_or(now_ms + ENDS_AFTER_MS);
     // Alertmanager refuses an end before the beginning, which late samples may lead to.
     let starts_at_ms = alert.starts_at_ms.min(ends_at_ms);

@@ -46,13 +46,14 @@ mod tests {
     use std::path::Path;
 
     /// Files of routes, and where their routes are mounted.
-    const FILES: [(&str, &str); 10] = [
+    const FILES: [(&str, &str); 11] = [
         ("src/api/rest/mod.rs", "/api/v1"),
         ("src/api/rest/alerts/mod.rs", "/api/v1"),
         ("src/api/prometheus/mod.rs", "/api/v1"),
         ("src/ingest/remote_write.rs", "/api/v1"),
         ("src/ingest/json_push.rs", "/api/v1"),
         ("src/api/prometheus/nothing.rs", "/prometheus/api/v1"),
+        ("src/api/prometheus/rules.rs", "/prometheus/api/v1"),
         ("src/api/health.rs", ""),
         ("src/api/metrics_page.rs", ""),
         ("src/api/admin.rs", ""),

@@ -172,6 +172,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
             r#"{"metric": "disk_used", "duration": "1h", "recurrence": "0 2 * * 2", "timezone": "Europe/Berlin"}"#,
         ),
     get("/api/v1/maintenance/{id}", "alerts", "Takes a window away.", "", "204").by("delete"),
+    get("/api/v1/rules", "alerts", "Lists the rules in force and how they stand.", "skip limit", "200 RuleList"),
+    post("/api/v1/rules", "alerts", "Keeps a rule file in place of the one before.", "any", "200 RulesKept")
+        .by("put")
+        .such_as(r#"{"groups": [{"name": "own", "rules": [{"record": "job:up:sum", "expr": "sum by (job) (up)"}]}]}"#),
     get(
         "/api/v1/capacity",
         "metrics",
@@ -255,8 +259,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get("/api/v1/label/{name}/values", P, "Values of a label.", SELECT, ANSWER),
     get("/api/v1/metadata", P, "What senders said of metrics.", "metric limit:most", ANSWER),
     get("/api/v1/status/buildinfo", P, "Which version this is.", "", ANSWER),
-    get("/prometheus/api/v1/rules", P, "None yet.", "type:rule", ANSWER),
-    get("/prometheus/api/v1/alerts", P, "None yet.", "", ANSWER),
+    get("/prometheus/api/v1/rules", P, "Rules by group, and what is active.", "type:rule", ANSWER),
+    get("/prometheus/api/v1/alerts", P, "Alerts that are pending or fire.", "", ANSWER),
     get("/prometheus/api/v1/targets", P, "None: nothing is scraped.", "", ANSWER),
     get("/prometheus/api/v1/targets/metadata", P, "None: nothing is scraped.", "", ANSWER),
     get("/prometheus/api/v1/alertmanagers", P, "None.", "", ANSWER),

@@ -12,6 +12,7 @@ pub mod nothing;
 mod out;
 mod parameters;
 mod queries;
+pub mod rules;
 mod run;
 
 pub(in crate::api) use parameters::parse_duration_ms;

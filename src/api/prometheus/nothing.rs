@@ -1,10 +1,10 @@
-//! What Prometheus has and we have in another form or not at all: rules, alerts, scrape targets, Alertmanagers.
+//! What Prometheus has and we have in another form or not at all: scrape targets, Alertmanagers, flags.
 //!
 //! Grafana and other clients ask for these under the address of a data source and take a missing page for a broken
 //! server, so the answers say honestly that there is none. Mounted under `/prometheus/api/v1` only: our own API has
 //! pages of these names.
 //!
-//! Not here: our own alerts and incidents.
+//! Not here: rules and alerts (see `rules`).
 
 use super::envelope::{ApiError, Json, success};
 use super::parameters::Parameters;
@@ -15,8 +15,6 @@ use axum::routing::get;
 /// The routes, to be mounted beside those of [`super::router`].
 pub fn router() -> Router {
     Router::new()
-        .route("/rules", get(rules))
-        .route("/alerts", get(|| fixed("{\"alerts\":[]}")))
         .route("/targets", get(targets))
         .route("/targets/metadata", get(|| fixed("[]")))
         .route("/alertmanagers", get(|| fixed("{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":[]}")))
@@ -25,14 +23,6 @@ pub fn router() -> Router {
 
 async fn fixed(data: &'static str) -> Json {
     success(move |out| out.push_str(data))
-}
-
-async fn rules(request: Request) -> Result<Json, ApiError> {
-    let parameters = Parameters::read(request).await?;
-    match parameters.get("type") {
-        None | Some("alert" | "record") => Ok(fixed("{\"groups\":[]}").await),
-        Some(other) => Err(ApiError::bad_parameter("type", format!("not supported value {other:?}"))),
-    }
 }
 
 async fn targets(request: Request) -> Result<Json, ApiError> {

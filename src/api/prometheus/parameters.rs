@@ -40,6 +40,11 @@ impl Parameters {
             .filter(|value| !value.is_empty())
     }
 
+    /// Every value of a parameter.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        self.0.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     /// A time in milliseconds, if given.
     pub(super) fn time_ms(&self, name: &str) -> Result<Option<i64>, ApiError> {
         let parse = |text| {

@@ -48,6 +48,7 @@ use crate::change_events::ChangeEvents;
 use crate::ingest::snmp::SnmpControl;
 use crate::pull::{ModelShelf, PullGauges, Source};
 use crate::query::QueryLimits;
+use crate::rules::RuleKeeper;
 use crate::self_metrics::SelfMetrics;
 use crate::shard::questions::ModelBoard;
 use axum::Router;
@@ -69,6 +70,8 @@ pub struct RestApi {
     pub book: Book,
     /// Where the alerts are.
     pub alerts: AlertBook,
+    /// Rules of files, and how they stand.
+    pub rules: Arc<RuleKeeper>,
     /// What is known of the models.
     pub board: Arc<ModelBoard>,
     /// Changes that were told of.

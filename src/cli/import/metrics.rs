@@ -1,7 +1,7 @@
 //! The documents' `metrics.yaml` becomes a file of watched expressions.
 
-use super::yaml::{Node, Value};
 use super::{Imported, quoted};
+use crate::yaml::{Node, Value};
 
 /// Converts the list and what stands beside it.
 pub(super) fn import(fields: &[(String, Node)], out: &mut Imported) -> Result<(), String> {

@@ -14,11 +14,10 @@
 mod metrics;
 mod pipeline;
 mod prometheus;
-mod yaml;
 
 use crate::config::KEYS;
+use crate::yaml::{self, Node, Value};
 use std::fmt::Write;
-use yaml::{Node, Value};
 
 /// What became of a file.
 #[derive(Debug, Default, PartialEq)]

@@ -2,8 +2,8 @@
 //!
 //! Not here: what the settings do (see `windowed`, `alert`).
 
-use super::yaml::{Node, Value};
 use super::{Imported, quoted};
+use crate::yaml::{Node, Value};
 use std::collections::BTreeMap;
 
 /// A value of theirs as TOML of ours; nothing if it is none.

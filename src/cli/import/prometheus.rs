@@ -1,7 +1,7 @@
 //! A Prometheus' `prometheus.yml`: what of it concerns us, and what that Prometheus should send.
 
-use super::yaml::Node;
 use super::{Imported, quoted};
+use crate::yaml::Node;
 
 /// Converts what has a meaning here.
 pub(super) fn import(fields: &[(String, Node)], out: &mut Imported) {

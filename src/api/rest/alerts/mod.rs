@@ -3,6 +3,7 @@
 //! Not here: what becomes of alerts (see `alert`).
 
 mod maintenance;
+mod rules;
 mod silences;
 
 use super::Shared;
@@ -40,6 +41,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/silences/{id}", delete(silences::remove))
         .route("/maintenance", get(maintenance::list).post(maintenance::post))
         .route("/maintenance/{id}", delete(maintenance::remove))
+        .route("/rules", get(rules::list).put(rules::put))
 }
 
 /// Lists alerts, the newest first.

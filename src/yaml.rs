@@ -9,14 +9,14 @@ const DEPTH_MAX: usize = 64;
 
 /// A value and the line it begins on.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Node {
-    pub(super) line: usize,
-    pub(super) value: Value,
+pub(crate) struct Node {
+    pub(crate) line: usize,
+    pub(crate) value: Value,
 }
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Scalar(String),
     List(Vec<Node>),
     Map(Vec<(String, Node)>),
@@ -24,19 +24,19 @@ pub(super) enum Value {
 
 impl Node {
     /// A field, if this has fields.
-    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         let Value::Map(fields) = &self.value else { return None };
         fields.iter().find(|(known, _)| known == name).map(|(_, node)| node)
     }
 
     /// The text, if it is one.
-    pub(super) fn text(&self) -> Option<&str> {
+    pub(crate) fn text(&self) -> Option<&str> {
         let Value::Scalar(text) = &self.value else { return None };
         Some(text)
     }
 
     /// The items of a list; one that is no list is its only item.
-    pub(super) fn items(&self) -> &[Self] {
+    pub(crate) fn items(&self) -> &[Self] {
         match &self.value {
             Value::List(items) => items,
             _ => std::slice::from_ref(self),
@@ -47,7 +47,7 @@ impl Node {
 type Next<'a> = Parser<'a, saphyr_parser::StrInput<'a>>;
 
 /// Reads the first document of a text.
-pub(super) fn parse(text: &str) -> Result<Node, String> {
+pub(crate) fn parse(text: &str) -> Result<Node, String> {
     let mut events = Parser::new_from_str(text);
     loop {
         let (event, span) = next(&mut events)?;
