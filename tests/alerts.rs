@@ -380,3 +380,51 @@ fn rule_files_are_read_again_and_a_mistake_changes_nothing() {
     assert_eq!(put("").status, 200);
     eventually("it is gone", SECONDS, || (!names().0.contains(&"one".to_owned())).then_some(()));
 }
+
+/// Posts an anomaly of a metric of web1 that began so many seconds ago and goes on.
+fn of_web1(server: &Server, metric: &str, seconds_ago: f64, service: &str) {
+    let body = json!({
+        "metric_name": metric, "labels": {"host": "web1", "service": service}, "timestamp": (now_s() - seconds_ago).floor(),
+        "end": now_s().floor(), "severity": "high", "value": 97, "state": "open", "summary": format!("{metric} is high"),
+    });
+    assert_eq!(post(&server.url("/api/v1/anomalies"), &[], body.to_string().as_bytes()).unwrap().status, 201);
+}
+
+#[test]
+fn a_cascade_is_one_incident_with_memory_as_its_cause() {
+    let folder = TempDir::new().unwrap();
+    let sink = Sink::start(&[]);
+    let routing = webhooks(&[sink.url()], "").replace("group_wait = \"0\"", "group_wait = \"3s\"");
+    let server = server(&folder, &routing);
+    for (metric, ago) in [("memory_used", 240.0), ("cpu_percent", 150.0), ("latency_p99", 90.0), ("error_rate", 30.0)] {
+        of_web1(&server, metric, ago, "shop");
+    }
+    let told =
+        eventually("all are told at once", SECONDS, || sink.sent().into_iter().find(|sent| sent.body["total"] == 4));
+    assert_eq!(sink.sent().len(), 1, "one notification");
+    assert!(told.body["cause"].as_str().unwrap().starts_with("the cause: memory_used is high"), "{}", told.body);
+    let incidents = |server: &Server| get_json(&server.url("/api/v1/incidents"), &[("state", "open")])["items"].clone();
+    let open = incidents(&server);
+    let [incident] = &open.as_array().unwrap()[..] else { panic!("one incident: {open}") };
+    assert_eq!((&incident["alert_count"], &incident["primary_service"]), (&json!(4), &json!("shop")));
+    assert_eq!((&incident["cause"]["metric_name"], &incident["cause"]["sure"]), (&json!("memory_used"), &json!(true)));
+    assert_eq!(incident["alerts"].as_array().unwrap().len(), 4);
+    let id = incident["id"].as_str().unwrap();
+    assert!(alerts(&server, "active", 4).iter().all(|alert| alert["incident_id"] == id));
+    let shown = infrawatch(&["incident", "show", id, "--server", &server.url("")]);
+    assert_eq!(shown.len(), 4);
+    assert!(shown[1]["part_why"].as_str().unwrap().contains("both of service shop"), "{shown:?}");
+    // The topology is changed while the server runs, holds for what comes, and outlives a crash.
+    let put = support::http::request("PUT", &server.url("/api/v1/topology"), &[], br#"{"web": ["shop"]}"#).unwrap();
+    assert_eq!(put.status, 200, "{}", put.body);
+    let server = server.kill().restart();
+    assert_eq!(get_json(&server.url("/api/v1/topology"), &[]), json!({"web": ["shop"]}));
+    assert_eq!(incidents(&server)[0]["id"], id);
+    let body = json!({"metric_name": "timeouts", "labels": {"host": "web9", "service": "web"}, "severity": "high", "state": "open"});
+    assert_eq!(post(&server.url("/api/v1/anomalies"), &[], body.to_string().as_bytes()).unwrap().status, 201);
+    let of = || incidents(&server)[0].clone();
+    let grown = eventually("it grows", SECONDS, || Some(of()).filter(|incident| incident["alert_count"] == 5));
+    let why = grown["evidence"][4]["why"].as_str().unwrap();
+    assert!(why.contains("web depends on shop"), "{grown}");
+    assert_accounted(&server);
+}

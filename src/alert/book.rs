@@ -7,6 +7,7 @@
 //!
 //! Invariants: nothing else changes alerts, silences and windows; no receiver can hold up this thread.
 
+use super::incident::{Correlation, Incident, IncidentId, Topology};
 use super::ledger::{AlertCounts, Ledger, Settings};
 use super::log;
 use super::maintenance::Window;
@@ -76,6 +77,10 @@ pub enum Wish {
     Unplan(Fingerprint),
     /// Alerts are handled by other rules, and where there is a routing, told to others.
     Configure(Settings, Option<Box<Routing>>),
+    /// Another topology holds.
+    SetTopology(Topology),
+    /// What is newly known of how the series of alerts move.
+    Correlated(Vec<(Fingerprint, Fingerprint, Correlation)>),
 }
 
 /// Hears what became of a wish: the alert it concerned, if it concerned one.
@@ -90,6 +95,10 @@ pub struct View {
     pub silences: BTreeMap<Fingerprint, Arc<Silence>>,
     /// All maintenance windows.
     pub windows: BTreeMap<Fingerprint, Arc<Window>>,
+    /// All incidents that are not long over.
+    pub incidents: BTreeMap<IncidentId, Arc<Incident>>,
+    /// Which services need which others.
+    pub topology: Topology,
     /// What became of all that was raised.
     pub counts: AlertCounts,
     /// Raised and neither told nor given up yet.
@@ -205,6 +214,11 @@ pub fn open(
     ledger.silences = loaded.silences.into_iter().map(|(id, silence)| (id, Arc::new(silence))).collect();
     ledger.windows = loaded.windows.into_iter().map(|(id, window)| (id, Arc::new(window))).collect();
     loaded.budget.into_iter().for_each(|budget| ledger.budget.take_back(budget));
+    if let Some(topology) = loaded.topology {
+        ledger.set_topology(topology.clone());
+        ledger.topology_set = Some(topology);
+    }
+    loaded.incidents.into_values().for_each(|incident| ledger.incidents.take_back(incident));
     loaded.alerts.into_values().for_each(|alert| ledger.take_back(alert, now_ms));
     let shown = Arc::new(Shown { damage: loaded.findings, ..Shown::default() });
     let keeper = Keeper {
@@ -357,6 +371,16 @@ impl Keeper {
                 self.append(&log::window(id, None));
                 None
             }
+            Wish::SetTopology(topology) => {
+                self.append(&log::topology(&topology));
+                self.ledger.topology_set = Some(topology.clone());
+                self.ledger.set_topology(topology);
+                None
+            }
+            Wish::Correlated(pairs) => {
+                self.ledger.correlated(pairs, now_ms);
+                None
+            }
             Wish::Configure(settings, routing) => {
                 self.configure(settings, routing.map(|routing| *routing), now_ms)?;
                 None
@@ -406,6 +430,10 @@ impl Keeper {
             self.note(written);
             return;
         }
+        for id in std::mem::take(&mut self.ledger.incidents.changed) {
+            let frame = log::incident(id, self.ledger.incidents.all.get(&id).map(|incident| &**incident));
+            self.append(&frame);
+        }
         for print in changed {
             let frame = log::alert(print, self.ledger.alerts.get(&print).map(|alert| &**alert));
             self.append(&frame);
@@ -425,6 +453,8 @@ impl Keeper {
             alerts: ledger.alerts.clone(),
             silences: ledger.silences.clone(),
             windows: ledger.windows.clone(),
+            incidents: ledger.incidents.all.clone(),
+            topology: ledger.incidents.topology.clone(),
             counts: ledger.counts,
             grouped: ledger.grouped(),
             budget_used: ledger.budget.used(),

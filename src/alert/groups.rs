@@ -63,6 +63,34 @@ impl Groups {
         group.told_ms = group.told_ms.max(Some(told_ms));
     }
 
+    /// An alert belongs to another group from now on, in which it goes on as it was.
+    pub(super) fn rename(&mut self, from: &GroupKey, to: GroupKey, alert: Fingerprint) {
+        let Some(old) = self.0.get_mut(from) else { return };
+        let was = [old.fresh.remove(&alert), old.over.remove(&alert), old.members.remove(&alert)];
+        let (timing, due_ms, told_ms) = (old.timing, old.due_ms, old.told_ms);
+        if old.is_empty() {
+            self.0.remove(from);
+        }
+        if was == [false; 3] {
+            return;
+        }
+        let (fresh, over, members) = Default::default();
+        let new =
+            self.0.entry(to).or_insert_with(|| Group { timing, due_ms: None, told_ms: None, fresh, over, members });
+        for (is_in, set) in was.into_iter().zip([&mut new.fresh, &mut new.over, &mut new.members]) {
+            if is_in {
+                set.insert(alert);
+            }
+        }
+        // What waited waits no longer than it would have; a group that told something of the incident has told it.
+        if was[0] || was[1] {
+            new.due_ms = new.due_ms.into_iter().chain(due_ms).min();
+        }
+        if was[2] {
+            new.told_ms = new.told_ms.max(told_ms);
+        }
+    }
+
     /// An alert is over, or is to be kept quiet; whether it was still waiting to be told.
     pub(super) fn leave(&mut self, key: &GroupKey, alert: Fingerprint, is_over: bool, now_ms: i64) -> bool {
         let Some(group) = self.0.get_mut(key) else { return false };

@@ -1,12 +1,14 @@
 //! The file that keeps alerts, `alerts/records.log`.
 //!
 //! Kinds of frames: 1 an alert as it became, 2 an alert that was forgotten, 3 a silence, 4 a silence that was taken away,
-//! 5 a maintenance window, 6 a window that was taken away, 7 what of the notification budget is used up. The newest
+//! 5 a maintenance window, 6 a window that was taken away, 7 what of the notification budget is used up, 8 an incident, 9 an
+//! incident that was forgotten, 10 the topology that was set over HTTP. The newest
 //! frame of an id counts. `storage/FORMAT.md` draws the file.
 //!
 //! Not here: frames and damage (see `frame_log`), what becomes of alerts (see `ledger`).
 
 use super::budget::Budget;
+use super::incident::{Incident, IncidentId, Topology};
 use super::ledger::Ledger;
 use super::maintenance::Window;
 use super::record::{Alert, Fingerprint};
@@ -24,6 +26,8 @@ pub(super) struct Loaded {
     pub(super) silences: BTreeMap<Fingerprint, Silence>,
     pub(super) windows: BTreeMap<Fingerprint, Window>,
     pub(super) budget: Option<Budget>,
+    pub(super) incidents: BTreeMap<IncidentId, Incident>,
+    pub(super) topology: Option<Topology>,
     /// What was damaged, in words.
     pub(super) findings: Vec<String>,
 }
@@ -60,6 +64,12 @@ impl Loaded {
             }
             6 => drop(self.windows.remove(&read(payload)?)),
             7 => self.budget = Some(read(payload)?),
+            8 => {
+                let incident: Incident = read(payload)?;
+                self.incidents.insert(incident.id, incident);
+            }
+            9 => drop(self.incidents.remove(&read(payload)?)),
+            10 => self.topology = Some(read(payload)?),
             other => return Err(format!("of the unknown kind {other}")),
         }
         Ok(())
@@ -86,10 +96,22 @@ pub(super) fn budget(budget: &Budget) -> Vec<u8> {
     frame(7, budget)
 }
 
+/// An incident as it became, or that it was forgotten.
+pub(super) fn incident(id: IncidentId, incident: Option<&Incident>) -> Vec<u8> {
+    incident.map_or_else(|| frame(9, &id), |incident| frame(8, incident))
+}
+
+/// The topology that was set over HTTP.
+pub(super) fn topology(topology: &Topology) -> Vec<u8> {
+    frame(10, topology)
+}
+
 /// Everything that is to be kept.
 pub(super) fn whole(ledger: &Ledger) -> impl Iterator<Item = Vec<u8>> {
     let alerts = ledger.alerts.values().map(|known| alert(known.fingerprint, Some(known)));
     let silences = ledger.silences.values().map(|known| silence(known.id, Some(known)));
     let windows = ledger.windows.values().map(|known| window(known.id, Some(known)));
-    alerts.chain(silences).chain(windows).chain([budget(&ledger.budget)])
+    let incidents = ledger.incidents.all.values().map(|known| incident(known.id, Some(known)));
+    let set = ledger.topology_set.iter().map(topology);
+    alerts.chain(silences).chain(windows).chain(incidents).chain(set).chain([budget(&ledger.budget)])
 }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `signal` is what is said of a series; `ledger` decides what becomes of it, with `silence` and `maintenance` (whose
-//! `recurrence` may be cron or RRULE), `groups` and `budget`; `routing` says who is told; `notify` tells them; `log`
+//! `recurrence` may be cron or RRULE), `groups` and `budget`; `incident` which alerts have one cause; `routing` says who is told; `notify` tells them; `log`
 //! writes everything down; `book` is the thread that owns it all.
 //!
 //! Not here: what is anomalous (see `analysis`), pages (see `api`).
@@ -24,6 +24,8 @@ mod routing;
 pub mod routing_file;
 mod signal;
 
+mod incident;
+
 mod budget;
 mod groups;
 mod notification;
@@ -36,6 +38,7 @@ mod notify;
 pub mod book;
 
 pub use conditions::Conditions;
+pub use incident::{Candidate, Cause, Correlation, Incident, IncidentId, Member, Topology, correlate};
 pub use ledger::{AlertCounts, Settings};
 pub use maintenance::{LENGTH_MS_MAX, Standing, Window};
 pub use record::{Alert, AlertSeverity, AlertState, Change, Fingerprint, NoFingerprint, Origin, Said};

@@ -5,6 +5,7 @@
 //! Invariant: a notification names at most so many alerts and says how many there are; its id is the same whenever it is
 //! sent again.
 
+use super::incident::IncidentId;
 use super::record::{Alert, AlertSeverity, Fingerprint};
 use super::routing::Receiver;
 use std::collections::BTreeMap;
@@ -54,6 +55,8 @@ pub(super) struct Notification {
     pub(super) alerts: Vec<Arc<Alert>>,
     /// Those told for the first time, with the severity they are told at.
     pub(super) fresh: Vec<(Fingerprint, AlertSeverity)>,
+    /// Of alerts of one incident, its id and the likeliest cause in words.
+    pub(super) incident: Option<(IncidentId, String)>,
     /// When it was made, milliseconds since 1970 UTC.
     pub(super) at_ms: i64,
 }
@@ -76,7 +79,7 @@ impl Notification {
         if !matches!(to.target, super::routing::Target::Alertmanager { .. }) {
             alerts.truncate(ALERTS_MAX);
         }
-        Self { id, to, group_labels, reason, total, firing, alerts, fresh: told_first, at_ms }
+        Self { id, to, group_labels, reason, total, firing, alerts, fresh: told_first, incident: None, at_ms }
     }
 
     /// One line.
@@ -87,6 +90,10 @@ impl Notification {
         let of = self.group_labels.values().cloned().collect::<Vec<_>>().join(" ");
         let what = worst.map_or("", |alert| alert.summary.as_str());
         match self.total {
+            total if total > 1 && self.incident.is_some() => {
+                let cause = self.incident.as_ref().map_or("", |(_, cause)| cause.as_str());
+                format!("[{status}] incident of {total} alerts, {cause}")
+            }
             1 => format!("[{status}] {of}: {what}"),
             total => {
                 format!("[{status}] {total} alerts{}{of}, the worst: {what}", if of.is_empty() { "" } else { " of " })

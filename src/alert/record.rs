@@ -113,6 +113,10 @@ pub enum Origin {
     Anomaly,
     /// A rule of a file, which says by itself when it is over.
     Rule,
+    /// Several slight alerts together.
+    Joint,
+    /// Maintenance that goes on: nobody is told, others may be kept quiet by it.
+    Maintenance,
 }
 
 /// Where an alert stands.
@@ -201,6 +205,9 @@ pub struct Alert {
     pub summary: String,
     /// The newest anomaly behind it.
     pub anomaly_id: Option<AnomalyId>,
+    /// The incident it is part of.
+    #[serde(default)]
+    pub incident: Option<AnomalyId>,
     /// Of the anomalies before the newest one, how many samples.
     pub(super) count_before: u64,
     /// Who took it.

@@ -35,6 +35,8 @@ pub struct Route {
     pub receiver: usize,
     /// The labels that the alerts of a group have in common.
     pub group_by: Vec<String>,
+    /// Whether alerts of one incident are told together, whatever their labels.
+    pub by_incident: bool,
     /// In which rhythm groups are told.
     pub timing: Timing,
     /// Whether further routes are looked at.
@@ -97,10 +99,14 @@ impl Default for Routing {
         let log = Receiver { name: Arc::from("log"), target: Target::Log, sends_resolved: true };
         let conditions = Conditions::default();
         let group_by = default_group_by();
-        let route = Route { conditions, receiver: 0, group_by, timing: Timing::default(), continues: false };
+        let (timing, by_incident) = (Timing::default(), true);
+        let route = Route { conditions, receiver: 0, group_by, by_incident, timing, continues: false };
         Self { receivers: vec![log], routes: vec![route] }
     }
 }
+
+/// The label by which alerts of an incident are grouped.
+pub(super) const INCIDENT_LABEL: &str = "incident_id";
 
 /// By what alerts are grouped unless a file says otherwise.
 pub(super) fn default_group_by() -> Vec<String> {
@@ -125,7 +131,12 @@ impl Routing {
             }
             let value = |name: &String| (name.clone(), labels.get(name).cloned().unwrap_or_default());
             if !keys.iter().any(|key| self.routes[key.route].receiver == route.receiver) {
-                keys.push(GroupKey { route: number, labels: route.group_by.iter().map(value).collect() });
+                let of_incident = alert.incident.filter(|_| route.by_incident);
+                let labels = match of_incident {
+                    Some(id) => vec![(INCIDENT_LABEL.to_owned(), id.to_string())],
+                    None => route.group_by.iter().map(value).collect(),
+                };
+                keys.push(GroupKey { route: number, labels });
             }
             if !route.continues {
                 break;

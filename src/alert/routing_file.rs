@@ -26,7 +26,7 @@
 //! Not here: what routes do (see `routing`).
 
 use super::conditions::Conditions;
-use super::routing::{Receiver, Route, Routing, Target, Timing, WebhookFormat, default_group_by};
+use super::routing::{INCIDENT_LABEL, Receiver, Route, Routing, Target, Timing, WebhookFormat, default_group_by};
 use crate::config::parse_span;
 use serde::Deserialize;
 use std::fs;
@@ -186,7 +186,13 @@ fn route(
         (None, Some(default)) => default.group_by.clone(),
         (None, None) => default_group_by(),
     };
-    Ok(Route { conditions: Conditions::of(conditions), receiver, group_by, timing, continues: entry.r#continue })
+    let by_incident = match &entry.group_by {
+        _ if hears_at_once => false,
+        Some(names) => names.iter().any(|name| name == INCIDENT_LABEL),
+        None => default.is_none_or(|default| default.by_incident),
+    };
+    let (conditions, continues) = (Conditions::of(conditions), entry.r#continue);
+    Ok(Route { conditions, receiver, group_by, by_incident, timing, continues })
 }
 
 #[cfg(test)]

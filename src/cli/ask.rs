@@ -60,6 +60,11 @@ impl Asked {
         self.read(self.client.post_json(&format!("{}{path}", self.url), &body.to_string()))
     }
 
+    /// GET of one thing.
+    pub(super) fn get(&self, path: &str) -> Result<Value, CliError> {
+        self.read(self.client.get_with(&format!("{}{path}", self.url), &[]))
+    }
+
     /// DELETE.
     pub(super) fn delete(&self, path: &str) -> Result<(), CliError> {
         self.read(self.client.delete(&format!("{}{path}", self.url))).map(drop)

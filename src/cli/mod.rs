@@ -21,6 +21,7 @@ mod forecast;
 mod forecast_words;
 mod generate;
 mod health;
+mod incident;
 mod maintenance;
 mod profile;
 mod query;
@@ -131,6 +132,8 @@ enum Command {
     Export(export::Export),
     /// List, take, resolve and silence alerts of a running server
     Alert(alert::AlertCommand),
+    /// List incidents of a running server: alerts with one cause, and which it is
+    Incident(incident::IncidentCommand),
     /// Plan when trouble is expected, and list what is planned
     Maintenance(maintenance::MaintenanceCommand),
     /// Ask devices by SNMP, or list those that a server polls
@@ -188,6 +191,7 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Query(query) => query.run(&line.global),
         Command::Export(export) => export.run(&line.global),
         Command::Alert(alert) => alert.run(&line.global),
+        Command::Incident(maintenance) => maintenance.run(&line.global),
         Command::Maintenance(maintenance) => maintenance.run(&line.global),
         Command::Snmp(snmp) => snmp.run(&line.global),
         Command::Config(config) => config.run(&line.global),

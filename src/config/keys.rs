@@ -188,6 +188,14 @@ settings! {
         dry_run: bool as Switch = "false",
     }
 
+    /// Which alerts have one cause (docs/alerts.md).
+    correlation: Correlation {
+        /// How far apart alerts may begin that have to do with each other.
+        window: Duration as Span = "5m" in "1s" to "1d",
+        /// A file of services and those they need, as YAML or JSON; what is set over HTTP counts more.
+        topology_file: Option<PathBuf> as OptionalFile = "",
+    }
+
     /// Prometheus' rule files, evaluated by the server itself (docs/alerts.md).
     rules: Rules {
         /// Rule files, several with commas; the last part of a path may have * for any letters. Read again when they change.

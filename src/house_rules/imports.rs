@@ -68,7 +68,7 @@ const ROOMS: &[Room] = &[
     room("pull", &["query", "analysis", "storage"], true),
     room("watch", &["pull", "query", "analysis"], true),
     room("windowed", &["analysis", "anomaly::run", "storage"], true),
-    room("alert", &["analysis", "anomaly", "frame_log", "storage::series", "storage::label_index"], true),
+    room("alert", &["analysis", "anomaly", "frame_log", "yaml", "storage::series", "storage::label_index"], true),
     room("yaml", &[], false),
     room("go_template", &["config"], false),
     // What it writes, and what an expression comes to, is handed in by the server.

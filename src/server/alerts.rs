@@ -4,11 +4,11 @@
 
 use super::settings::query_limits;
 use crate::alert::book::{self, AlertBook, AlertBookHandle};
-use crate::alert::{Routing, Settings, Signal, routing_file};
+use crate::alert::{Routing, Settings, Signal, Topology, routing_file};
 use crate::anomaly::book::{Book, Hearer};
 use crate::config::Config;
 use crate::query;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::Sender;
 
 /// The book of alerts and the way to it.
@@ -22,7 +22,7 @@ pub(super) struct Alerts {
 impl Alerts {
     pub(super) fn start(config: &Config) -> Result<Self> {
         let folder = config.storage.data_dir.join("alerts");
-        let opened = book::open(&folder, settings(config), routing(config)?);
+        let opened = book::open(&folder, settings(config)?, routing(config)?);
         let (book, signals, thread) = opened.with_context(|| format!("cannot open {}", folder.display()))?;
         Ok(Self { book, signals, thread })
     }
@@ -59,9 +59,11 @@ impl Alerts {
 }
 
 /// How alerts are handled by the settings.
-pub(super) fn settings(config: &Config) -> Settings {
+pub(super) fn settings(config: &Config) -> Result<Settings> {
+    let topology = config.correlation.topology_file.as_deref().map(Topology::read).transpose();
+    let topology = topology.map_err(|what| anyhow!("correlation.topology_file: {what}"))?;
     let alerts = &config.alerts;
-    Settings {
+    Ok(Settings {
         cooldown_ms: alerts.cooldown.as_millis() as i64,
         resolve_after_ms: alerts.resolve_after.as_millis() as i64,
         alerts_max: alerts.max_alerts,
@@ -69,7 +71,9 @@ pub(super) fn settings(config: &Config) -> Settings {
         age_max_ms: alerts.max_age.as_millis() as i64,
         notifications_per_week: config.budget.notifications_per_week as u64,
         dry_run: alerts.dry_run,
-    }
+        window_ms: config.correlation.window.as_millis() as i64,
+        topology: topology.unwrap_or_default(),
+    })
 }
 
 /// Who is told by the settings.

@@ -8,6 +8,7 @@
 //! Not here: what any part does.
 
 mod alerts;
+mod correlating;
 mod reload;
 mod retraining;
 mod routes;
@@ -135,6 +136,7 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     tokio::spawn(reloader.watch(hangup, stopped.clone()));
     let health = routes::health(&running, stopping.clone(), started_ms);
     tokio::spawn(self_check::run(health, in_force.clone(), stopped.clone()));
+    tokio::spawn(correlating::begin(&config, &running).run(stopped.clone()));
     tokio::spawn(ruling::begin(&config, &running)?.run(stopped.clone()));
     tokio::spawn(retraining::begin(&config, &running, in_force.clone()).run(stopped.clone()));
     tokio::spawn(watching::begin(&config, &running, in_force)?.run(stopped.clone()));

@@ -31,7 +31,7 @@ use tokio::sync::watch;
 
 /// Keys that are put in force while the server runs. Of `drift`, models trained on request take it over; windows are judged
 /// as at the start.
-const LIVE: [&str; 22] = [
+const LIVE: [&str; 24] = [
     "log.level",
     "access.users_file",
     "access.requests_per_second",
@@ -44,6 +44,8 @@ const LIVE: [&str; 22] = [
     "alerts.max_alerts",
     "alerts.retention",
     "alerts.dry_run",
+    "correlation.window",
+    "correlation.topology_file",
     "budget.notifications_per_week",
     "storage.retention",
     "watch.file",
@@ -224,7 +226,8 @@ impl Reloader {
         let words = format!("{routing:?}");
         let is_other = words != *known;
         let (answer, answered) = crossbeam_channel::bounded(1);
-        let wish = Wish::Configure(alerts::settings(next), is_other.then(|| Box::new(routing)));
+        let settings = alerts::settings(next).map_err(|error| format!("{error:#}"))?;
+        let wish = Wish::Configure(settings, is_other.then(|| Box::new(routing)));
         let refused = |what: String| format!("the book of alerts: {what}");
         let told = self.live.alerts.wish(wish, Box::new(move |result| drop(answer.send(result))));
         told.map_err(|error| refused(error.to_string()))?;
@@ -237,7 +240,14 @@ impl Reloader {
     fn files(&self) -> Vec<Seen> {
         let in_force = self.in_force.lock();
         let (http, access, alerts) = (&in_force.http, &in_force.access, &in_force.alerts);
-        let own = [&self.file, &access.users_file, &http.tls_cert_file, &http.tls_key_file, &alerts.routing_file];
+        let own = [
+            &self.file,
+            &access.users_file,
+            &http.tls_cert_file,
+            &http.tls_key_file,
+            &alerts.routing_file,
+            &in_force.correlation.topology_file,
+        ];
         own.into_iter().flatten().map(|path| seen(path)).collect()
     }
 

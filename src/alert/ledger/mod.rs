@@ -12,10 +12,12 @@
 //! that was told at a severity is not told again at it within the cooldown; what a person declared over stays over until
 //! something new begins.
 
+mod incidents;
 mod tell;
 
 use super::budget::Budget;
 use super::groups::Groups;
+use super::incident::{Incidents, Topology};
 use super::maintenance::Window;
 use super::notification::Notification;
 use super::record::{Alert, AlertSeverity, Fingerprint, Origin, Said};
@@ -36,6 +38,10 @@ pub struct Settings {
     pub alerts_max: usize,
     /// Age at which an alert that is over is forgotten, in milliseconds.
     pub retention_ms: i64,
+    /// How far apart alerts may begin that have to do with each other, in milliseconds.
+    pub window_ms: i64,
+    /// Which services need which others, by the settings.
+    pub topology: Topology,
     /// Signals of what ended so long ago, in milliseconds, raise nothing: history that is read in.
     pub age_max_ms: i64,
     /// Notifications that all receivers but the log may get in seven days, critical ones aside.
@@ -49,6 +55,8 @@ impl Default for Settings {
         Self {
             cooldown_ms: 300_000,
             resolve_after_ms: 120_000,
+            window_ms: 300_000,
+            topology: Topology::default(),
             alerts_max: 20_000,
             retention_ms: 30 * 86_400_000,
             age_max_ms: 600_000,
@@ -99,6 +107,9 @@ pub(super) struct Ledger {
     pub(super) windows: BTreeMap<Fingerprint, Arc<Window>>,
     pub(super) counts: AlertCounts,
     pub(super) budget: Budget,
+    pub(super) incidents: Incidents,
+    /// The topology that was set over HTTP, which counts more than that of the settings.
+    pub(super) topology_set: Option<Topology>,
     groups: Groups,
     underway: BTreeMap<Fingerprint, Underway>,
     /// Alerts whose anomaly is over, and when they are.
@@ -112,12 +123,31 @@ impl Ledger {
         let budget = Budget::new(settings.notifications_per_week);
         let (alerts, silences, windows) = Default::default();
         let (counts, groups, underway, ending, changed) = Default::default();
-        Self { settings, routing, alerts, silences, windows, counts, budget, groups, underway, ending, changed }
+        let mut incidents = Incidents::default();
+        incidents.topology = settings.topology.clone();
+        Self {
+            settings,
+            routing,
+            alerts,
+            silences,
+            windows,
+            counts,
+            budget,
+            incidents,
+            topology_set: None,
+            groups,
+            underway,
+            ending,
+            changed,
+        }
     }
 
     /// Handles alerts by other rules from now on.
     pub(super) fn configure(&mut self, settings: Settings) {
         self.budget.allow(settings.notifications_per_week);
+        if self.topology_set.is_none() && settings.topology != self.settings.topology {
+            self.set_topology(settings.topology.clone());
+        }
         self.settings = settings;
     }
 
@@ -154,6 +184,7 @@ impl Ledger {
                 None => {}
             }
         }
+        self.incidents.take_back_alert(&alert);
         self.alerts.insert(alert.fingerprint, Arc::new(alert));
     }
 
@@ -212,6 +243,7 @@ impl Ledger {
             score: signal.score,
             summary: signal.summary,
             anomaly_id: signal.anomaly_id,
+            incident: None,
             count_before: 0,
             acknowledged: None,
             resolved: None,
@@ -227,6 +259,7 @@ impl Ledger {
             alert.note(now_ms, format!("began, {}", alert.severity.as_str()));
         }
         alert.suppressed_by = self.reasons(&alert, now_ms);
+        self.find_incident(&mut alert, now_ms);
         self.raise(&alert, now_ms);
         self.put(alert);
         self.end_later(fingerprint, is_open, now_ms);
@@ -315,6 +348,14 @@ impl Ledger {
     }
 
     fn put(&mut self, alert: Alert) {
+        let before = self.alerts.get(&alert.fingerprint);
+        let is_other = before.is_none_or(|before| {
+            (before.is_firing(), before.severity) != (alert.is_firing(), alert.severity)
+                || before.incident != alert.incident
+        });
+        if let Some(id) = alert.incident.filter(|_| is_other) {
+            self.incidents.stir(id);
+        }
         self.changed.insert(alert.fingerprint);
         self.alerts.insert(alert.fingerprint, Arc::new(alert));
     }
@@ -337,6 +378,7 @@ impl Ledger {
             self.ending.remove(&print);
             self.end(print, None, now_ms);
         }
+        self.look_at_incidents(now_ms);
         self.look_at_quiet(now_ms);
         self.forget(now_ms);
         self.tell(now_ms)
@@ -423,6 +465,7 @@ impl Ledger {
             keep
         });
         self.silences.retain(|_, silence| !is_old(silence.until_ms));
+        self.incidents.forget(is_old);
     }
 
     /// Raised and neither told nor given up yet.

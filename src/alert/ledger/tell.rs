@@ -5,7 +5,7 @@
 use super::super::groups::Due;
 use super::super::notification::{Notification, Reason};
 use super::super::record::{Alert, AlertSeverity, Fingerprint};
-use super::super::routing::{GroupKey, Target};
+use super::super::routing::{GroupKey, INCIDENT_LABEL, Target};
 use super::{Ledger, Underway};
 use std::collections::BTreeMap;
 
@@ -67,8 +67,13 @@ impl Ledger {
             }
             return None;
         }
+        let of_incident = fresh.iter().chain(&over).chain(&members).find_map(|alert| alert.incident);
+        let by_incident = due.key.labels.iter().any(|(name, _)| name == INCIDENT_LABEL);
+        let incident = of_incident.filter(|_| by_incident).and_then(|id| self.incidents.all.get(&id));
+        let incident = incident.and_then(|incident| Some((incident.id, incident.cause_in_words(&self.alerts)?)));
         let labels = due.key.labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
-        Some(Notification::new(to, labels, reason, [fresh, over, members], now_ms))
+        let notification = Notification::new(to, labels, reason, [fresh, over, members], now_ms);
+        Some(Notification { incident, ..notification })
     }
 
     /// A receiver was told of these alerts, or could not be.

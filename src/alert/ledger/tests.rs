@@ -326,3 +326,6 @@ proptest! {
         prop_assert_eq!(ledger.grouped(), 0);
     }
 }
+
+#[path = "incident_tests.rs"]
+mod incidents;

@@ -8,6 +8,7 @@
 //!
 //! Not here: trying again (see `notify`).
 
+use super::super::incident::IncidentId;
 use super::super::notification::Notification;
 use super::super::routing::WebhookFormat;
 use super::super::shape::{AlertShape, Time};
@@ -31,6 +32,8 @@ struct Body<'a> {
     group_labels: &'a BTreeMap<String, String>,
     total: usize,
     firing: usize,
+    incident_id: Option<IncidentId>,
+    cause: Option<&'a str>,
     timestamp: Time,
     alerts: Vec<AlertShape<'a>>,
 }
@@ -71,6 +74,8 @@ fn body(notification: &Notification) -> String {
         group_labels: &notification.group_labels,
         total: notification.total,
         firing: notification.firing,
+        incident_id: notification.incident.as_ref().map(|(id, _)| *id),
+        cause: notification.incident.as_ref().map(|(_, cause)| cause.as_str()),
         timestamp: Time(notification.at_ms),
         alerts: notification.alerts.iter().map(|alert| AlertShape::of(alert)).collect(),
     };

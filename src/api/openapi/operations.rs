@@ -172,6 +172,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
             r#"{"metric": "disk_used", "duration": "1h", "recurrence": "0 2 * * 2", "timezone": "Europe/Berlin"}"#,
         ),
     get("/api/v1/maintenance/{id}", "alerts", "Takes a window away.", "", "204").by("delete"),
+    get(
+        "/api/v1/incidents",
+        "alerts",
+        "Lists alerts that have one cause, the newest first.",
+        "state:anomaly skip limit",
+        "200 IncidentList",
+    ),
+    get("/api/v1/incidents/{id}", "alerts", "One incident.", "", "200 Incident"),
+    get("/api/v1/topology", "alerts", "Which services need which others.", "", "200 any"),
+    post("/api/v1/topology", "alerts", "Puts another topology in the place of the one before.", "any", "200 any")
+        .by("put")
+        .such_as(r#"{"web-api": ["database", "cache"]}"#),
     get("/api/v1/rules", "alerts", "Lists the rules in force and how they stand.", "skip limit", "200 RuleList"),
     post("/api/v1/rules", "alerts", "Keeps a rule file in place of the one before.", "any", "200 RulesKept")
         .by("put")

@@ -66,6 +66,11 @@ SilenceList = total: integer, items: [Silence]
 NewWindow << matchers: string, metric: string, start: time_in, end: time_in, duration: duration, recurrence: string, timezone: string, reason: string
 Window = id: hex, start: time, end: time, matchers: string, recurrence: string?, timezone: string, reason: string, state: past|active|upcoming, active_until: time?, next_start: time?
 WindowList = total: integer, items: [Window]
+IncidentList = total: integer, items: [Incident]
+Incident = id: string, state: open|closed, alerts: [Alert], services: [string], primary_service: string?, severity: info|warning|critical, start_time: time, end_time: time?, alert_count: integer, cause: IncidentCause?, candidates: [IncidentCandidate], evidence: [IncidentEvidence]
+IncidentCause = alert: hex, metric_name: string?, why: string, sure: boolean
+IncidentCandidate = alert: hex, score: number, why: string
+IncidentEvidence = alert: hex, with: string?, score: number, why: string
 RuleList = total: integer, items: [Rule], kept: string, error: string?
 Rule = name: string, type: alerting|recording, expression: string, for_s: number, keep_firing_for_s: number, labels: labels, annotations: labels, group: string, interval_s: number, file: string, line: integer, health: unknown|ok|failing, error: string?, evaluated_at: time?, took_s: number, pending: integer, firing: integer
 RulesKept = groups: integer, rules: integer

@@ -2,6 +2,7 @@
 //!
 //! Not here: what becomes of alerts (see `alert`).
 
+mod incidents;
 mod maintenance;
 mod rules;
 mod silences;
@@ -41,6 +42,9 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/silences/{id}", delete(silences::remove))
         .route("/maintenance", get(maintenance::list).post(maintenance::post))
         .route("/maintenance/{id}", delete(maintenance::remove))
+        .route("/incidents", get(incidents::list))
+        .route("/incidents/{id}", get(incidents::one))
+        .route("/topology", get(incidents::topology).put(incidents::set_topology))
         .route("/rules", get(rules::list).put(rules::put))
 }
 
