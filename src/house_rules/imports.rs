@@ -44,6 +44,7 @@ const API: &[&str] = &[
 const ROOMS: &[Room] = &[
     room("storage", &[], false),
     room("protocols", &[], false),
+    room("foundation", &[], false),
     room("loadtest", &["protocols"], false),
     room("main", &["infrawatch::cli"], false),
     room("lib", EVERYTHING, false),
