@@ -221,3 +221,17 @@ fn rows_that_cannot_be_used_are_counted() {
     assert!(output.status.success());
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "1 of 31 rows have no usable timestamp and value\n");
 }
+
+#[test]
+fn the_foundation_model_continues_a_short_history_by_itself() {
+    let csv = hourly(72, |hour| 50.0 + 20.0 * (hour / 24.0 * std::f64::consts::TAU).sin());
+    let found = rows(&out(&csv, &["--method", "foundation", "--horizon", "24", "--format", "csv"]));
+    for (hour, row) in found.iter().enumerate() {
+        let wanted = 50.0 + 20.0 * ((72 + hour) as f64 / 24.0 * std::f64::consts::TAU).sin();
+        assert!((row[1] - wanted).abs() < 8.0, "{row:?} instead of {wanted}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("my.toml");
+    std::fs::write(&settings, "[foundation]\nmodel = \"/nowhere\"\n").unwrap();
+    fails(&csv, &["--config", settings.to_str().unwrap()], 1, &["foundation.model", "/nowhere", "model.safetensors"]);
+}

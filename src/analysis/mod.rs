@@ -30,6 +30,7 @@ mod kind;
 mod model;
 mod pipeline;
 pub mod prepare;
+pub mod pretrained;
 mod robust;
 pub mod seasonality;
 pub mod series_profile;

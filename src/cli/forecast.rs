@@ -6,10 +6,12 @@
 //! Not here: how a forecast is made (see `analysis::forecast`), how files are read (see `series_file`).
 
 use super::output::{Rows, csv_cell, write_text};
+use super::settings::load;
 use super::{CliError, Format, Global, forecast_words};
 use crate::analysis::forecast::{
     Direction, Forecast as Outcome, ForecastEngine, ForecastError, Limits, Method, Threshold, most_of,
 };
+use crate::analysis::pretrained::use_model;
 use crate::plot::{Chart, FanPoint};
 use crate::series_file::{self, FileRow, SeriesFile, TimeNotation};
 use clap::{Args, ValueEnum};
@@ -85,6 +87,9 @@ struct Series<'a> {
 impl Forecast {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
         let engine = self.engine()?;
+        if let Some(folder) = load(global, Vec::new())?.config.foundation.model {
+            use_model(&folder).map_err(|error| CliError::Failed(format!("foundation.model: {error}")))?;
+        }
         let file = series_file::read(&self.file).map_err(|error| CliError::Failed(error.to_string()))?;
         let series = series_of(&file);
         let unusable = file.rows.len() - series.iter().map(|series| series.values.len()).sum::<usize>();

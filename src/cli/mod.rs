@@ -23,6 +23,7 @@ mod generate;
 mod health;
 mod incident;
 mod maintenance;
+mod models;
 mod profile;
 mod query;
 mod repair;
@@ -136,6 +137,8 @@ enum Command {
     Incident(incident::IncidentCommand),
     /// Plan when trouble is expected, and list what is planned
     Maintenance(maintenance::MaintenanceCommand),
+    /// List and remove the models of a running server, and check a foundation model
+    Models(models::Models),
     /// Ask devices by SNMP, or list those that a server polls
     Snmp(snmp::Snmp),
     /// Check or show settings
@@ -193,6 +196,7 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Alert(alert) => alert.run(&line.global),
         Command::Incident(maintenance) => maintenance.run(&line.global),
         Command::Maintenance(maintenance) => maintenance.run(&line.global),
+        Command::Models(models) => models.run(&line.global),
         Command::Snmp(snmp) => snmp.run(&line.global),
         Command::Config(config) => config.run(&line.global),
         Command::Health(health) => health.run(&line.global),

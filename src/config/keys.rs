@@ -226,6 +226,12 @@ settings! {
         weight_others: f64 as Number = "1" in "0" to "1000",
     }
 
+    /// The model that was trained on other series.
+    foundation: Foundation {
+        /// Folder of the model to use, with its config.json and model.safetensors; "" is the one in the program.
+        model: Option<PathBuf> as OptionalFile = "",
+    }
+
     /// PromQL evaluation.
     query: Query {
         /// How long one query may take before it is answered 503.

@@ -45,6 +45,7 @@ const ROOMS: &[Room] = &[
     room("storage", &[], false),
     room("protocols", &[], false),
     room("foundation", &[], false),
+    room("autoencoder", &[], false),
     room("loadtest", &["protocols"], false),
     room("main", &["infrawatch::cli"], false),
     room("lib", EVERYTHING, false),
@@ -59,7 +60,7 @@ const ROOMS: &[Room] = &[
     room("access", &[], true),
     room("metric_metadata", &[], false),
     room("change_events", &[], false),
-    room("analysis", &["nearest"], false),
+    room("analysis", &["nearest", "foundation", "autoencoder"], false),
     room("series_file", &[], false),
     room("synthetic", &[], false),
     room("anomaly", &["analysis", "frame_log", "storage::series"], true),
@@ -170,7 +171,7 @@ fn uses(words: &[Word], home: &[String]) -> Vec<(usize, Vec<String>)> {
                     tails(words, at + 2 * ups).into_iter().for_each(|tail| found.push((line, tail)));
                 }
             }
-            name @ ("storage" | "protocols" | "infrawatch" | "loadtest") => {
+            name @ ("storage" | "protocols" | "foundation" | "autoencoder" | "infrawatch" | "loadtest") => {
                 let to_crate = |tail: Vec<String>| [name.to_owned()].into_iter().chain(tail).take(2).collect();
                 tails(words, at + 2).into_iter().for_each(|tail| found.push((line, to_crate(tail))));
             }
@@ -182,7 +183,7 @@ fn uses(words: &[Word], home: &[String]) -> Vec<(usize, Vec<String>)> {
 
 /// Whether a module belongs to another crate of the workspace, whose inner order is its own affair.
 fn is_member(home: &[String]) -> bool {
-    ["storage", "protocols", "loadtest"].contains(&home[0].as_str())
+    ["storage", "protocols", "foundation", "autoencoder", "loadtest"].contains(&home[0].as_str())
 }
 
 /// The first two names of every path that the use tree at `at` spells: `a::b` or `{a, b::{c, d}}`.

@@ -6,7 +6,7 @@ use super::root;
 use std::path::Path;
 
 /// Where sources live.
-const FOLDERS: [&str; 5] = ["src", "storage/src", "protocols/src", "foundation/src", "loadtest/src"];
+const FOLDERS: [&str; 6] = ["src", "storage/src", "protocols/src", "foundation/src", "autoencoder/src", "loadtest/src"];
 
 /// A source file.
 pub(super) struct Source {

@@ -24,6 +24,7 @@ use self::routes::{Served, routes};
 use self::settings::{book_settings, model_settings, statsd_settings, store_settings, window_settings};
 use crate::access::{AuditLog, Guard, Users};
 use crate::analysis::fan_out::FanOut;
+use crate::analysis::pretrained::use_model;
 use crate::anomaly::book::{self, Book, BookHandle};
 use crate::anomaly::run::AnomalyRun;
 use crate::api::guard::{self, Access};
@@ -108,6 +109,9 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     let started_ms = clock::now_ms();
     let (stop, stopped) = watch::channel(false);
     let ready = Ready::default();
+    if let Some(folder) = &config.foundation.model {
+        use_model(folder).context("foundation.model")?;
+    }
     let tls = certificate(&config.http)?.map(Tls::new);
     let guard = Arc::new(Guard::new(users(&config.access)?, config.access.requests_per_second)?);
     let listener = bind_tcp(config.http.listen, "http.listen, --http-listen").await?;

@@ -77,9 +77,10 @@ fn predicting_finds_the_spike_and_a_restart_forgets_nothing() {
         assert!(page.contains(line), "{line}");
     }
     let models = eventually("the live model has caught up", 30, || {
-        Some(get_json(&server.url("/api/v1/models"), &[])).filter(|models| models["total"] == 2)
+        Some(get_json(&server.url("/api/v1/models"), &[])).filter(|models| models["total"] == 3)
     });
-    let [forest, live] = [&models["items"][0], &models["items"][1]];
+    let [shared, forest, live] = [0, 1, 2].map(|at| &models["items"][at]);
+    assert_eq!((&shared["type"], &shared["foundation"]["source"]), (&json!("foundation"), &json!("embedded")));
     assert_eq!(
         (&forest["type"], &forest["name"], &forest["version"]),
         (&json!("isolation_forest"), &json!("m 1"), &json!("1"))

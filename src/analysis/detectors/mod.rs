@@ -24,6 +24,8 @@
 //! a change of unit changes no flag, except of limits that are given in the unit; what is no number, and what is not
 //! later than the sample before, is passed over.
 
+#[cfg(feature = "ml")]
+mod autoencoder;
 mod change_point;
 mod cusum;
 mod drop_to_zero;
@@ -47,6 +49,8 @@ mod streaming_zscore;
 mod vote;
 mod zscore;
 
+#[cfg(feature = "ml")]
+pub use autoencoder::{DenseAutoencoder, LstmAutoencoder};
 pub use change_point::ChangePoint;
 pub use cusum::Cusum;
 pub use drop_to_zero::DropToZero;

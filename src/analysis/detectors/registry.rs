@@ -9,6 +9,8 @@ use super::{
     Iqr, IsolationForestDetector, Late, Mad, PeerDbscan, PeerMad, RollingZScore, SeasonalDetector, Silence, SlowDrift,
     StaticRules, StlResidual, StreamingZScore, ZScore,
 };
+#[cfg(feature = "ml")]
+use super::{DenseAutoencoder, LstmAutoencoder};
 use crate::analysis::Zone;
 use crate::nearest::edits;
 
@@ -217,6 +219,19 @@ pub const ALL: &[Entry] = &[
     whole("isolation_forest", "how few random cuts isolate a sample's features (a hundredth at most)", |options| {
         Box::new(IsolationForestDetector::new(options))
     }),
+    #[cfg(feature = "ml")]
+    causal(
+        "autoencoder",
+        "windows of 60 that a dense network reconstructs worse than 99 % of what it was trained on (percentile 99)",
+        |options| Box::new(Causal(DenseAutoencoder::new(options))),
+    ),
+    #[cfg(feature = "ml")]
+    known_as(
+        "lstm",
+        whole("lstm_autoencoder", "the same by a network of LSTM layers (percentile 99)", |options| {
+            Box::new(LstmAutoencoder::new(options))
+        }),
+    ),
 ];
 
 /// No detector has this name.

@@ -78,7 +78,7 @@ impl<'a> History<'a> {
 }
 
 /// Every forecaster with no season, the shortest and all, as far as it has use for them; or only one of that name.
-fn candidates(periods: usize, only: Option<&str>) -> Vec<Candidate> {
+fn candidates(cells: usize, periods: usize, only: Option<&str>) -> Vec<Candidate> {
     let mut counts = vec![0, 1.min(periods), periods];
     counts.dedup();
     let mut found = Vec::new();
@@ -89,7 +89,7 @@ fn candidates(periods: usize, only: Option<&str>) -> Vec<Candidate> {
                 Need::Season => !periods.is_empty(),
                 Need::NoSeason => periods.is_empty(),
             };
-            if fits {
+            if fits && (only.is_some() || cells <= forecaster.cells_max()) {
                 found.push(Candidate { forecaster, periods: periods.clone() });
             }
         }
@@ -100,7 +100,7 @@ fn candidates(periods: usize, only: Option<&str>) -> Vec<Candidate> {
 /// Chooses for forecasts of `horizon` cells with a band at `level` (0 to 1); among those of one forecaster, if it is named.
 pub(super) fn choose(history: History<'_>, horizon: usize, level: f64, only: Option<&str>) -> Choice {
     let cells = history.values.len();
-    let mut candidates = candidates(history.periods.len(), only);
+    let mut candidates = candidates(cells, history.periods.len(), only);
     if cells < CELLS_MIN || candidates.is_empty() {
         return unsplit(history, level);
     }

@@ -214,7 +214,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get(
         "/api/v1/models",
         "models",
-        "Lists models: those trained on request, and the live one of every series.",
+        "Lists models: the one all series share, those trained on request, and the live one of every series.",
         "type metric match skip limit",
         "200 ModelList",
     ),
@@ -326,7 +326,7 @@ pub(super) const PARAMETERS: &[(&str, &str, &str, &str)] = &[
     ("direction", "above|below", "above", "On which side of the limit it is reached."),
     ("device", "string", "core-1", "Of this device."),
     ("kind", "string", "deploy,config", "Of these kinds."),
-    ("type", "string", "ensemble", "Of these types: ensemble, isolation_forest."),
+    ("type", "string", "ensemble", "Of these types: ensemble, isolation_forest, foundation."),
     ("rule", "alert|record", "alert", "Of this type."),
     ("metric", "string", "cpu_percent", "Of this metric."),
     ("types", "string", "samples,scores", "What is sent: samples, scores, anomalies; all unless given."),

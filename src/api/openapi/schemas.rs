@@ -77,7 +77,8 @@ RulesKept = groups: integer, rules: integer
 Event = id: hex, time: time, kind: deploy|config|scale|other, title: string, labels: labels
 EventList = total: integer, items: [Event]
 NewEvent << kind!: deploy|config|scale|other, title!: string, time: time_in, labels: labels
-Model = name: string, type: ensemble|isolation_forest, metric: string, labels: labels, trained_at: time?, samples: integer, version: string, status: string, age_s: number?, drift: ModelDrift?
+Model = name: string, type: ensemble|isolation_forest|foundation, metric: string, labels: labels, trained_at: time?, samples: integer, version: string, status: string, age_s: number?, drift: ModelDrift?, foundation*: FoundationModel
+FoundationModel = layout: string, source: string, licence: string?, parameters: integer, context: integer, steps_per_pass: integer
 ModelDrift = psi: number, ks_p: number
 ModelList = total: integer, items: [Model]
 TrainAsked << promql!: string, model_name: string, training_days: number, contamination: number

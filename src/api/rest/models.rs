@@ -10,6 +10,7 @@ use super::selection::name_of;
 use super::shapes::{List, Time, series_id};
 use crate::analysis::ENCODING_VERSION;
 use crate::analysis::drift::Drift;
+use crate::analysis::pretrained::{ModelCard, model_in_use};
 use crate::pull::{ShelfError, TrainedModel};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -27,6 +28,7 @@ const SAMPLES_TRAINED: u32 = 1000;
 /// The word for the live models, which need no training.
 const ONLINE: &str = "ensemble";
 const FOREST: &str = "isolation_forest";
+const FOUNDATION: &str = "foundation";
 
 #[derive(Debug, Serialize)]
 struct Model {
@@ -41,6 +43,19 @@ struct Model {
     status: String,
     age_s: Option<f64>,
     drift: Option<DriftShape>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    foundation: Option<FoundationShape>,
+}
+
+/// What a model that was trained on other series is.
+#[derive(Debug, Serialize)]
+struct FoundationShape {
+    layout: &'static str,
+    source: String,
+    licence: Option<String>,
+    parameters: usize,
+    context: usize,
+    steps_per_pass: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -60,11 +75,11 @@ impl From<ShelfError> for ApiError {
     }
 }
 
-/// Lists models: those trained on request, then those of series, each by name.
+/// Lists models: the one all series share, those trained on request, then those of series, each by name.
 pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Text, ApiError> {
     let parameters = Parameters::read(&uri)?;
     let page = parameters.page(PAGE)?;
-    let types = parameters.words("type", &[(ONLINE, ONLINE), (FOREST, FOREST)])?;
+    let types = parameters.words("type", &[(ONLINE, ONLINE), (FOREST, FOREST), (FOUNDATION, FOUNDATION)])?;
     let sets = parameters.matchers(&shared.api.query)?;
     let metric = parameters.text("metric").map(str::to_owned);
     run(shared, move |shared, cancel| {
@@ -81,11 +96,15 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
         };
         check(cancel)?;
         live.sort_by(|a, b| series::labels(&a.key).cmp(series::labels(&b.key)));
-        let total = trained.len() + live.len();
+        let shared_by_all = is_wanted(FOUNDATION) && sets.is_empty() && metric.is_none();
+        let pretrained = if shared_by_all { model_in_use() } else { None };
+        let first = trained.len() + usize::from(pretrained.is_some());
+        let total = first + live.len();
         let now_ms = (shared.api.now_ms)();
-        let shown = trained.iter().map(|model| of_trained(model, now_ms, None)).skip(page.skip).take(page.limit);
-        let mut items: Vec<Model> = shown.collect();
-        let skip = page.skip.saturating_sub(trained.len());
+        let shown = pretrained.map(of_pretrained).into_iter();
+        let shown = shown.chain(trained.iter().map(|model| of_trained(model, now_ms, None)));
+        let mut items: Vec<Model> = shown.skip(page.skip).take(page.limit).collect();
+        let skip = page.skip.saturating_sub(first);
         for one in live.iter().skip(skip).take(page.limit - items.len()) {
             items.push(of_series(shared, one, now_ms)?);
         }
@@ -162,6 +181,7 @@ fn of_series(shared: &Shared, one: &SelectedSeries, now_ms: i64) -> Result<Model
         status,
         age_s: newest_ms.map(|newest_ms| (now_ms - newest_ms).max(0) as f64 / 1000.0),
         drift: None,
+        foundation: None,
     })
 }
 
@@ -178,5 +198,23 @@ fn of_trained(model: &TrainedModel, now_ms: i64, drift: Option<Drift>) -> Model 
         status: "trained".to_owned(),
         age_s: Some((now_ms - about.trained_at_ms).max(0) as f64 / 1000.0),
         drift: drift.map(|Drift { psi, ks_p, .. }| DriftShape { psi, ks_p }),
+        foundation: None,
+    }
+}
+
+fn of_pretrained(card: ModelCard) -> Model {
+    let ModelCard { name, layout, source, licence, parameters, context, steps_per_pass } = card;
+    Model {
+        name,
+        kind: FOUNDATION,
+        metric: String::new(),
+        labels: BTreeMap::new(),
+        trained_at: None,
+        samples: 0,
+        version: layout.to_owned(),
+        status: "trained".to_owned(),
+        age_s: None,
+        drift: None,
+        foundation: Some(FoundationShape { layout, source, licence, parameters, context, steps_per_pass }),
     }
 }

@@ -19,6 +19,7 @@ mod logarithm;
 mod mstl;
 mod naive;
 mod piecewise;
+mod pretrained;
 mod smoothing;
 mod solve;
 mod theta;
@@ -28,6 +29,7 @@ mod golden_tests;
 
 pub(super) use autoregression::Autoregression;
 pub(super) use past::Past;
+pub(super) use pretrained::Recent;
 pub(super) use smooth::Smooth;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +44,11 @@ pub(super) trait Forecaster: Sync {
 
     /// Whether it is only worth trying with, or without, a season.
     fn season(&self) -> Need;
+
+    /// Cells of history beyond which it is not worth its cost in a combination.
+    fn cells_max(&self) -> usize {
+        usize::MAX
+    }
 
     /// Fits it to a past of at least two cells; none where it has too little to go by.
     fn fit(&self, past: &Past<'_>) -> Option<Fit>;
@@ -64,6 +71,8 @@ pub(super) enum Family {
     Piecewise,
     /// Regressions on earlier values.
     Regression,
+    /// Trained on other series.
+    Pretrained,
 }
 
 /// Whether a forecaster makes use of periods.
@@ -78,7 +87,7 @@ pub(super) enum Need {
 }
 
 /// All of them, simplest first: of equals the first is taken.
-pub(super) static ALL: [&dyn Forecaster; 19] = [
+pub(super) static ALL: [&dyn Forecaster; 20] = [
     &naive::Naive,
     &naive::SeasonalNaive,
     &naive::Drift,
@@ -98,6 +107,7 @@ pub(super) static ALL: [&dyn Forecaster; 19] = [
     &autoregression::SeasonalAutoregression,
     &logarithm::LINEAR,
     &logarithm::AUTOREGRESSION,
+    &pretrained::Pretrained,
 ];
 
 /// Values on the grid are at most about one, and so are their logarithms; a forecast of more has gone astray.
@@ -112,6 +122,8 @@ pub(super) enum Fit {
     Auto(Autoregression),
     /// One of them, of logarithms counted from where zero lies.
     Log(Box<Fit>, f64),
+    /// What a model trained on other series looks at.
+    Pretrained(Box<Recent>),
 }
 
 impl Fit {
@@ -120,6 +132,7 @@ impl Fit {
         match self {
             Self::Smooth(smooth) => smooth.path(horizon),
             Self::Auto(auto) => auto.path(horizon),
+            Self::Pretrained(recent) => recent.path(horizon),
             Self::Log(fit, zero) => fit.path(horizon).into_iter().map(|log| zero + log.min(LOG_MAX).exp()).collect(),
         }
     }
@@ -129,6 +142,7 @@ impl Fit {
         match self {
             Self::Smooth(smooth) => smooth.observe(value),
             Self::Auto(auto) => auto.observe(value),
+            Self::Pretrained(recent) => recent.observe(value),
             Self::Log(fit, zero) => fit.observe(if value > *zero { (value - *zero).ln() } else { f64::NAN }),
         }
     }
