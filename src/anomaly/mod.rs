@@ -18,6 +18,7 @@ pub mod run;
 mod record;
 
 mod detected;
+mod piece;
 mod records;
 
 mod log;

@@ -25,6 +25,11 @@ impl AnomalyId {
     /// The greatest there is.
     pub(super) const MAX: Self = Self(u128::MAX);
 
+    /// Bits that are spread evenly.
+    pub(super) fn bits(self) -> u128 {
+        self.0
+    }
+
     /// Of what `source` says of the series with this key from `start_ms` on.
     pub fn of(key: &[u8], start_ms: i64, source: Source) -> Self {
         let mut text = Vec::with_capacity(key.len() + 16);

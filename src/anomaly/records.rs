@@ -1,30 +1,39 @@
-//! The anomalies in memory: found by id, by name and by time; at most so many.
+//! The anomalies in memory: found by id, by time, by name and by severity; at most so many.
 //!
-//! Cost sketch: a look-up by name or a range of times touches only what it finds; other filters are tried on what is
-//! left, some 50 ns a record.
+//! They lie in pieces of time ([`Piece`]), which readers and the one writer share: a change copies what it touches and
+//! nothing else, however many readers hold what was before.
+//!
+//! Cost sketch, of a million records: a filter by name, severity, state or time passes over pieces by their counts and
+//! looks at 4 bytes a record where it has to; only what is shown, and what `also` is asked of, is read itself.
 //!
 //! Not here: durability (see `log`), the thread that changes them (see `book`).
 //!
-//! Invariants: every record stands in all three indexes or in none; there are never more than the maximum; the ones
-//! that began earliest leave first.
+//! Invariants: every record stands in one piece and among the ids, or in none; there are never more than the maximum; the
+//! ones that began earliest leave first.
 
+use super::piece::{PIECE_MAX, Piece, Place};
 use super::record::{AnomalyId, AnomalyRecord};
 use crate::analysis::Severity;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::RangeInclusive;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 const DAY_MS: i64 = 86_400_000;
-
-/// A record's place in time.
-type Place = (i64, AnomalyId);
+/// Parts of the ids, of which a change copies one.
+const ID_PARTS: usize = 1024;
 
 /// The records, as readers see them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Records {
-    by_time: BTreeMap<Place, Arc<AnomalyRecord>>,
-    starts: HashMap<AnomalyId, i64>,
-    by_name: BTreeMap<Box<str>, BTreeSet<Place>>,
+    /// By the least place that each may hold; the first holds all before the second.
+    pieces: BTreeMap<Place, Arc<Piece>>,
+    starts: Vec<Arc<HashMap<AnomalyId, i64>>>,
+    len: usize,
+}
+
+impl Default for Records {
+    fn default() -> Self {
+        Self { pieces: BTreeMap::new(), starts: vec![Arc::default(); ID_PARTS], len: 0 }
+    }
 }
 
 /// Which records are asked for; what is `None` asks nothing.
@@ -43,17 +52,6 @@ pub struct Filter<'a> {
 impl Default for Filter<'_> {
     fn default() -> Self {
         Self { name: None, severities: None, is_open: None, began_ms: (i64::MIN, i64::MAX) }
-    }
-}
-
-impl Filter<'_> {
-    fn admits(&self, record: &AnomalyRecord) -> bool {
-        self.severities.is_none_or(|any| any.contains(&record.peak.severity))
-            && self.is_open.is_none_or(|is_open| is_open == record.is_open)
-    }
-
-    fn places(&self) -> RangeInclusive<Place> {
-        (self.began_ms.0, AnomalyId::MIN)..=(self.began_ms.1, AnomalyId::MAX)
     }
 }
 
@@ -77,22 +75,42 @@ pub struct Stats {
 impl Records {
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.by_time.len()
+        self.len
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.by_time.is_empty()
+        self.len == 0
+    }
+
+    fn place(&self, id: AnomalyId) -> Option<Place> {
+        Some((*self.starts[part(id)].get(&id)?, id))
     }
 
     /// The record of an id.
     pub fn get(&self, id: AnomalyId) -> Option<&Arc<AnomalyRecord>> {
-        self.by_time.get(&(*self.starts.get(&id)?, id))
+        let place = self.place(id)?;
+        self.piece_of(&place)?.1.get(&place)
+    }
+
+    /// The piece that a place belongs to, with its key.
+    fn piece_of(&self, place: &Place) -> Option<(Place, &Arc<Piece>)> {
+        let at = self.pieces.range(..=place).next_back().or_else(|| self.pieces.first_key_value());
+        at.map(|(key, piece)| (*key, piece))
     }
 
     /// Every record, earliest first.
     pub fn all(&self) -> impl Iterator<Item = &Arc<AnomalyRecord>> {
-        self.by_time.values()
+        self.pieces.values().flat_map(|piece| piece.records())
+    }
+
+    /// Pieces that may hold something of a filter's times, the latest first.
+    fn pieces_of(&self, filter: &Filter<'_>) -> impl Iterator<Item = &Arc<Piece>> {
+        let (first, last) = ((filter.began_ms.0, AnomalyId::MIN), (filter.began_ms.1, AnomalyId::MAX));
+        // The first piece may hold what is before its key.
+        let before = self.pieces.range(..=last).rev().map(|(_, piece)| piece);
+        let none_before = self.pieces.first_key_value().filter(|(key, _)| **key > last).map(|(_, piece)| piece);
+        before.chain(none_before).take_while(move |piece| piece.last().is_some_and(|place| place >= first))
     }
 
     /// Records that a filter and `also` admit, newest first.
@@ -101,51 +119,62 @@ impl Records {
         filter: &'a Filter<'_>,
         also: impl Fn(&AnomalyRecord) -> bool + 'a,
     ) -> impl Iterator<Item = &'a Arc<AnomalyRecord>> {
-        let (of_name, of_time) = match filter.name {
-            Some(name) => (self.by_name.get(name), None),
-            None => (None, Some(self.by_time.range(filter.places()).rev().map(|(_, record)| record))),
-        };
-        let of_name = of_name.into_iter().flat_map(|places| places.range(filter.places()).rev());
-        let of_name = of_name.filter_map(|place| self.by_time.get(place));
-        of_name.chain(of_time.into_iter().flatten()).filter(move |record| filter.admits(record) && also(record))
+        let pieces = self.pieces_of(filter);
+        pieces.flat_map(|piece| piece.select(filter)).filter(move |record| also(record))
+    }
+
+    /// How many records a filter admits.
+    pub fn count(&self, filter: &Filter<'_>) -> usize {
+        self.pieces_of(filter).map(|piece| piece.count(filter)).sum()
     }
 
     /// Counts of all records, seen from `now_ms`.
     pub fn stats(&self, now_ms: i64) -> Stats {
         let mut stats = Stats { total: self.len() as u64, ..Stats::default() };
-        for record in self.all() {
-            *stats.by_severity.entry(record.peak.severity).or_default() += 1;
-            *stats.by_day.entry(record.start_ms.div_euclid(DAY_MS)).or_default() += 1;
-            let age_ms = now_ms.saturating_sub(record.start_ms);
-            stats.last_24h += u64::from(age_ms <= DAY_MS);
-            stats.last_7d += u64::from(age_ms <= 7 * DAY_MS);
+        let mut names: HashMap<&str, u64> = HashMap::new();
+        for piece in self.pieces.values() {
+            piece.names().for_each(|(name, count)| *names.entry(name).or_default() += count);
+            for (severity, count) in piece.severities() {
+                *stats.by_severity.entry(severity).or_default() += count;
+            }
+            for start_ms in piece.starts() {
+                *stats.by_day.entry(start_ms.div_euclid(DAY_MS)).or_default() += 1;
+            }
         }
-        stats.by_metric = self.by_name.iter().map(|(name, all)| (name.to_string(), all.len() as u64)).collect();
+        let since = |age_ms: i64| Filter { began_ms: (now_ms.saturating_sub(age_ms), i64::MAX), ..Filter::default() };
+        stats.last_24h = self.count(&since(DAY_MS)) as u64;
+        stats.last_7d = self.count(&since(7 * DAY_MS)) as u64;
+        stats.by_metric = names.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         stats.by_metric.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         stats
     }
 
     /// Puts a record in the place of the one with its id.
     pub(super) fn put(&mut self, record: Arc<AnomalyRecord>) {
-        self.remove(record.id);
-        let place = (record.start_ms, record.id);
-        self.starts.insert(record.id, record.start_ms);
-        match self.by_name.get_mut(record.name()) {
-            Some(places) => drop(places.insert(place)),
-            None => drop(self.by_name.insert(record.name().into(), BTreeSet::from([place]))),
+        let (id, place) = (record.id, (record.start_ms, record.id));
+        if self.place(id).is_some_and(|known| known != place) {
+            self.remove(id);
         }
-        self.by_time.insert(place, record);
+        Arc::make_mut(&mut self.starts[part(id)]).insert(id, place.0);
+        let key = self.piece_of(&place).map_or(place, |(key, _)| key);
+        let piece = Arc::make_mut(self.pieces.entry(key).or_default());
+        self.len += usize::from(piece.put(record));
+        if piece.len() > PIECE_MAX
+            && let Some((later, half)) = piece.split()
+        {
+            self.pieces.insert(later, Arc::new(half));
+        }
     }
 
     pub(super) fn remove(&mut self, id: AnomalyId) -> Option<Arc<AnomalyRecord>> {
-        let place = (self.starts.remove(&id)?, id);
-        let record = self.by_time.remove(&place)?;
-        if let Some(places) = self.by_name.get_mut(record.name()) {
-            places.remove(&place);
-            if places.is_empty() {
-                self.by_name.remove(record.name());
-            }
+        let place = (Arc::make_mut(&mut self.starts[part(id)]).remove(&id)?, id);
+        let (key, _) = self.piece_of(&place)?;
+        let piece = Arc::make_mut(self.pieces.get_mut(&key)?);
+        let record = piece.remove(&place)?;
+        if piece.len() == 0 {
+            self.pieces.remove(&key);
         }
+        self.len -= 1;
         Some(record)
     }
 
@@ -153,7 +182,7 @@ impl Records {
     pub(super) fn evict(&mut self, records_max: usize) -> u64 {
         let mut gone = 0;
         while self.len() > records_max {
-            let Some((&(_, id), _)) = self.by_time.first_key_value() else { break };
+            let Some(id) = self.all().next().map(|record| record.id) else { break };
             self.remove(id);
             gone += 1;
         }
@@ -162,10 +191,13 @@ impl Records {
 
     /// Those that ended before `before_ms`.
     pub(super) fn over_before(&self, before_ms: i64) -> Vec<AnomalyId> {
-        let early = self.by_time.range(..(before_ms, AnomalyId::MIN));
-        let over = early.filter(|(_, record)| !record.is_open && record.last_ms < before_ms);
-        over.map(|(&(_, id), _)| id).collect()
+        let early = self.all().take_while(|record| record.start_ms < before_ms);
+        early.filter(|record| !record.is_open && record.last_ms < before_ms).map(|record| record.id).collect()
     }
+}
+
+fn part(id: AnomalyId) -> usize {
+    id.bits() as usize % ID_PARTS
 }
 
 #[cfg(test)]
@@ -232,9 +264,8 @@ mod tests {
         let over = records.over_before(3 * DAY_MS);
         assert_eq!(over.into_iter().filter_map(|id| records.remove(id)).count(), 2);
         assert_eq!(days(&records, &Filter::default()), [3, 0], "one that goes on stays");
-        assert_eq!(records.by_name.len(), 1);
         assert_eq!(records.evict(0), 2);
-        assert!(records.is_empty() && records.starts.is_empty() && records.by_name.is_empty());
+        assert!(records.is_empty() && records.starts.iter().all(|ids| ids.is_empty()) && records.pieces.is_empty());
     }
 
     #[test]
@@ -247,5 +278,62 @@ mod tests {
         assert_eq!(stats.by_metric, [("cpu".to_owned(), 3), ("mem".to_owned(), 1)]);
         assert_eq!(stats.by_day.values().sum::<u64>(), 4);
         assert_eq!((stats.last_24h, stats.last_7d), (2, 4));
+    }
+
+    /// Whatever is put and removed in whatever order, the answers are those of a plain list.
+    #[test]
+    fn many_records_in_many_pieces_are_found_as_in_a_list() {
+        let (mut records, mut list) = (Records::default(), Vec::<Arc<AnomalyRecord>>::new());
+        let mut state = 7u64;
+        let mut random = |below: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let held = records.clone();
+        for round in 0..6000u64 {
+            if random(5) == 0 && !list.is_empty() {
+                let gone = list.swap_remove(random(list.len() as u64) as usize);
+                assert_eq!(records.remove(gone.id).map(|record| record.id), Some(gone.id));
+                continue;
+            }
+            let (name, host) = (["cpu", "mem", "disk"][random(3) as usize], format!("h{}", random(40)));
+            let mut one = record(name, &host, random(100_000) as i64 * 60_000, 0.6 + random(40) as f64 / 100.0);
+            one.is_open = random(4) == 0;
+            list.retain(|known| known.id != one.id);
+            let one = Arc::new(one);
+            list.push(one.clone());
+            records.put(one);
+            assert_eq!(records.len(), list.len(), "round {round}");
+        }
+        assert!(held.is_empty(), "who held what was before sees what was before");
+        list.sort_by_key(|record| std::cmp::Reverse((record.start_ms, record.id)));
+        let grave = [Severity::Critical, Severity::High];
+        for name in [None, Some("cpu"), Some("none")] {
+            for severities in [None, Some(&grave[..])] {
+                for is_open in [None, Some(true)] {
+                    for began_ms in [(i64::MIN, i64::MAX), (20_000 * 60_000, 70_000 * 60_000), (5, 4)] {
+                        let filter = Filter { name, severities, is_open, began_ms };
+                        let is_in = |record: &&Arc<AnomalyRecord>| {
+                            name.is_none_or(|name| name == record.name())
+                                && severities.is_none_or(|any| any.contains(&record.peak.severity))
+                                && is_open.is_none_or(|is_open| is_open == record.is_open)
+                                && (began_ms.0..=began_ms.1).contains(&record.start_ms)
+                        };
+                        let expected: Vec<AnomalyId> = list.iter().filter(is_in).map(|record| record.id).collect();
+                        let found: Vec<AnomalyId> = records.select(&filter, |_| true).map(|record| record.id).collect();
+                        assert_eq!(found, expected, "{filter:?}");
+                        assert_eq!(records.count(&filter), expected.len(), "{filter:?}");
+                    }
+                }
+            }
+        }
+        let stats = records.stats(100_000 * 60_000);
+        assert_eq!(stats.by_metric.iter().map(|(_, count)| count).sum::<u64>(), list.len() as u64);
+        assert_eq!(stats.by_severity.values().sum::<u64>(), list.len() as u64);
+        assert_eq!(records.evict(10), list.len() as u64 - 10);
+        assert_eq!(
+            records.all().map(|record| record.id).collect::<Vec<_>>(),
+            list[..10].iter().rev().map(|r| r.id).collect::<Vec<_>>()
+        );
     }
 }
