@@ -175,6 +175,11 @@ impl AlertBook {
         self.shown.view.read().clone()
     }
 
+    /// Wishes of the API that wait, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.wishes.len(), WISHES_QUEUE)
+    }
+
     /// Why the log cannot be written, while that is so.
     pub fn failing(&self) -> Option<String> {
         self.shown.failing.read().clone()

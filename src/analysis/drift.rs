@@ -120,6 +120,16 @@ mod tests {
         (0..2000).map(|i| noise(i * 7919) + noise(i * 104_729 + 1) + by).collect()
     }
 
+    #[test]
+    fn each_test_has_its_own_measure() {
+        let reference: Vec<f64> = (0..1000).map(f64::from).collect();
+        let moved: Vec<f64> = (400..1400).map(f64::from).collect();
+        let drift = Drift::between(&reference, &moved).unwrap();
+        let passed = |limit: DriftLimit| limit.is_passed(drift);
+        assert!(passed(DriftLimit::Psi(0.2)) && !passed(DriftLimit::Psi(100.0)));
+        assert!(passed(DriftLimit::Ks(0.3)) && !passed(DriftLimit::Ks(0.5)) && !passed(DriftLimit::Off));
+    }
+
     /// CAL-012: shifted values give more than 0.2, the same less than 0.1; the test of Kolmogorov and Smirnov agrees.
     #[test]
     fn a_shift_is_another_population_and_the_same_is_not() {

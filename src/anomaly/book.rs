@@ -140,6 +140,11 @@ impl Book {
         self.shown.records.read().clone()
     }
 
+    /// Wishes of the API that wait, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.wishes.len(), WISHES_QUEUE)
+    }
+
     /// Keeps anomalies that are over this long from now on, in milliseconds; 0 keeps all.
     pub fn set_retention(&self, retention_ms: i64) {
         self.shown.retention_ms.store(retention_ms, Ordering::Relaxed);

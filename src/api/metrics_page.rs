@@ -29,13 +29,18 @@ use storage::Store;
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Asks for the batches that wait for each shard, and the most that may.
+/// How much waits in each queue, and the most that may.
 #[derive(Clone)]
-pub struct Queues(pub Arc<dyn Fn() -> Vec<(usize, usize)> + Send + Sync>);
+pub struct Queues {
+    /// Batches of each shard.
+    pub shards: Arc<dyn Fn() -> Vec<(usize, usize)> + Send + Sync>,
+    /// The others, by name.
+    pub others: Arc<dyn Fn() -> Vec<(&'static str, (usize, usize))> + Send + Sync>,
+}
 
 impl std::fmt::Debug for Queues {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Queues(..)")
+        f.write_str("Queues { .. }")
     }
 }
 

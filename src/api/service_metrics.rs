@@ -3,6 +3,7 @@
 //! Not here: the rest of the page (see `metrics_page`).
 
 use super::metrics_page::{Exposition, MetricsPage};
+use crate::anomaly::Filter;
 use crate::self_metrics::HttpCounters;
 use std::sync::atomic::Ordering;
 
@@ -68,7 +69,17 @@ fn requests(page: &MetricsPage, out: &mut Exposition) {
 }
 
 fn queues(page: &MetricsPage, out: &mut Exposition) {
-    let waiting = (page.queues.0)();
+    let others = (page.queues.others)();
+    let (length, most) = ("infrawatch_queue_length", "infrawatch_queue_length_max");
+    out.gauge(length, "What waits in a queue, or is in work where only so much may be.");
+    for (queue, (waiting, _)) in &others {
+        out.sample(length, &[("queue", queue)], waiting);
+    }
+    out.gauge(most, "How much may wait in a queue, or be in work; beyond that whoever gives waits or is refused.");
+    for (queue, (_, waiting_max)) in &others {
+        out.sample(most, &[("queue", queue)], waiting_max);
+    }
+    let waiting = (page.queues.shards)();
     let (length, most) = ("infrawatch_shard_queue_batches", "infrawatch_shard_queue_batches_max");
     out.gauge(length, "Batches that wait for a shard.");
     for (shard, (batches, _)) in waiting.iter().enumerate() {
@@ -106,7 +117,8 @@ fn budget(page: &MetricsPage, out: &mut Exposition) {
     let allowed = "infrawatch_budget_anomalies_per_series_month";
     out.gauge(allowed, "Anomalies that a series may have in 30 days of normal data.");
     out.sample(allowed, &[], page.budget);
-    let week = page.book.records().stats((page.now_ms)()).last_7d as f64;
+    let began_ms = ((page.now_ms)().saturating_sub(7 * 86_400_000), i64::MAX);
+    let week = page.book.records().count(&Filter { began_ms, ..Filter::default() }) as f64;
     let series = page.board.models_loaded().max(1) as f64;
     let found = "infrawatch_anomalies_per_series_month";
     out.gauge(found, "Anomalies of a series in 30 days, at the rate of the last 7.");

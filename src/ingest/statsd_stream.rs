@@ -74,6 +74,11 @@ pub struct PieceSender {
 }
 
 impl PieceSender {
+    /// Pieces that wait for the thread, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.queue.len(), WAITING_PIECES)
+    }
+
     async fn read_all(&self, mut stream: TcpStream) {
         let mut held = Vec::new();
         loop {

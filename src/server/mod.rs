@@ -60,7 +60,7 @@ use storage::journal::ReplayReport;
 use storage::{Store, StoreThreads};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower::ServiceExt;
 
 /// The largest answer a command takes from routes of its own.
@@ -360,6 +360,8 @@ struct Running {
     gauges: Arc<PullGauges>,
     /// How the parts were lately.
     health: Arc<HealthBoard>,
+    /// One permit for each request that may compute: as many as there are cores, each of which takes one for as long.
+    computing: Arc<Semaphore>,
     /// What judging by windows came to.
     windowed: Arc<WindowedBoard>,
     /// Rules of files, and how they stand.
@@ -427,6 +429,7 @@ impl Running {
             shelf,
             gauges: Arc::default(),
             health: Arc::default(),
+            computing: Arc::new(Semaphore::new(cores())),
             windowed: Arc::default(),
             rules,
             snmp,

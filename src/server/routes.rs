@@ -2,7 +2,7 @@
 //!
 //! Not here: what they answer (see `api`, `ingest`).
 
-use super::Running;
+use super::{Running, cores};
 use super::settings::{body_limits, model_settings, query_limits};
 use crate::access::Guard;
 use crate::api::prometheus::{self, PrometheusApi};
@@ -118,7 +118,7 @@ fn taking_in(config: &Config, running: &Running) -> (Router, Router) {
     (write, json_push::router(lanes, metrics, bodies, future_ms))
 }
 
-/// The REST API; a computation for every core at most, since each takes one for as long as it lasts.
+/// The REST API.
 fn rest_routes(
     config: &Config,
     running: &Running,
@@ -144,7 +144,7 @@ fn rest_routes(
         stopping,
         now_ms: clock::now_ms,
     };
-    let (own, at_root) = rest::routers(api, std::thread::available_parallelism().map_or(1, usize::from));
+    let (own, at_root) = rest::routers(api, running.computing.clone());
     let finished = |routes| compress::encoded(conventions::conditional(routes));
     (finished(own), finished(at_root))
 }
@@ -157,6 +157,21 @@ pub(super) fn source(config: &Config, running: &Running) -> Source {
 }
 
 fn queues(running: &Running) -> metrics_page::Queues {
-    let lanes = running.lanes.clone();
-    metrics_page::Queues(Arc::new(move || lanes.waiting()))
+    let computing = running.computing.clone();
+    let (lanes, store, pieces) = (running.lanes.clone(), running.store.clone(), running.statsd.pieces.clone());
+    let (anomalies, runs) = (running.book.clone(), running.runs.clone());
+    let (alerts, signals) = (running.alerts.book.clone(), running.alerts.signals());
+    let others = move || {
+        let mut all = vec![
+            ("journal", store.journal_waiting()),
+            ("anomaly_runs", (runs.len(), runs.capacity().unwrap_or(0))),
+            ("anomaly_wishes", anomalies.waiting()),
+            ("alert_signals", (signals.len(), signals.capacity().unwrap_or(0))),
+            ("alert_wishes", alerts.waiting()),
+            ("computations", (cores().saturating_sub(computing.available_permits()), cores())),
+        ];
+        all.extend(pieces.as_ref().map(|pieces| ("statsd_tcp_pieces", pieces.waiting())));
+        all
+    };
+    metrics_page::Queues { shards: Arc::new(move || lanes.waiting()), others: Arc::new(others) }
 }

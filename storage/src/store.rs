@@ -234,6 +234,11 @@ impl Store {
         self.shared.retention_ms.store(retention_ms, Ordering::Relaxed);
     }
 
+    /// Submissions that wait for the journal's committer, and how many may.
+    pub fn journal_waiting(&self) -> (usize, usize) {
+        self.shared.journal.waiting()
+    }
+
     /// Figures for `/metrics` and `/health`.
     pub fn figures(&self) -> StoreFigures {
         let keeper = self.shared.keeper.lock().clone();

@@ -112,9 +112,8 @@ struct Shared {
     forecasts: kept_forecasts::KeptForecasts,
 }
 
-/// The routes to be mounted under `/api/v1`, and those at the root; at most `at_once` requests compute at a time.
-pub fn routers(api: RestApi, at_once: usize) -> (Router, Router) {
-    let permits = Arc::new(Semaphore::new(at_once.max(1)));
+/// The routes to be mounted under `/api/v1`, and those at the root; a request that computes takes one of the permits.
+pub fn routers(api: RestApi, permits: Arc<Semaphore>) -> (Router, Router) {
     let (streams, exports) = (Arc::new(Semaphore::new(api.streams_max)), Arc::new(Semaphore::new(EXPORTS)));
     let forecasts = kept_forecasts::KeptForecasts::default();
     let shared = Arc::new(Shared { api, permits, exports, streams, forecasts });

@@ -182,6 +182,11 @@ impl Journal {
         self.shared.folder.report()
     }
 
+    /// Submissions that wait for the committer, and how many may.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.queue.len(), self.queue.capacity().unwrap_or(0))
+    }
+
     /// Bytes in all segments, counted once.
     pub fn bytes(&self) -> u64 {
         self.shared.segments().iter().map(|segment| segment.bytes).sum()
