@@ -7,9 +7,9 @@
 
 use crossbeam_channel::Sender;
 use infrawatch::analysis::Severity;
+use infrawatch::anomaly::Filter;
 use infrawatch::anomaly::book::{self, Book, Settings};
 use infrawatch::anomaly::run::{AnomalyKind, AnomalyRun, Peak, Side};
-use infrawatch::anomaly::{AnomalyRecord, Filter};
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,8 +55,7 @@ fn run(number: u64, last_ms: i64, count: u64) -> AnomalyRun {
 /// What is asked: a page of ten and how many there are in all.
 fn ask(book: &Book, filter: &Filter<'_>) -> usize {
     let records = book.records();
-    let page: Vec<&AnomalyRecord> = records.select(filter, |_| true).take(10).map(|record| &**record).collect();
-    black_box(page).len() + records.count(filter)
+    black_box(records.page(filter, 0, 10)).len() + records.count(filter)
 }
 
 fn percentiles(what: &str, book: &Book, filter: &Filter<'_>) {

@@ -41,10 +41,12 @@
 //! - [`metric_metadata`]: what senders say of metric families. [`snmp_counters`]: what the poller counts. [`service_counters`]: what
 //!   the HTTP service counts.
 //! - `frame_log`: files of small records that survive tears and damage.
+//! - `listed_file`: files that list things as TOML, and where a mistake in one is.
 //! - `nearest`: which name a mistyped name was probably meant to be.
 //! - [`series_file`]: files of samples (CSV, JSON) as rows.
 //! - [`analysis`]: what is usual for a series, one sample at a time, and what it will do next; pure computation.
 //! - [`plot`]: pictures of series as SVG.
+//! - [`http_client`]: HTTPS as a client, for whoever asks other servers.
 //! - [`synthetic`]: seeded metrics with known anomalies.
 //! - [`anomaly`]: runs of anomalous samples as records, kept by the thread `anomaly-book`.
 //! - [`change_events`]: what people and programs tell of deployments and other changes.
@@ -73,8 +75,10 @@ pub mod clock;
 pub mod config;
 mod frame_log;
 mod go_template;
+pub mod http_client;
 pub mod http_server;
 pub mod ingest;
+mod listed_file;
 pub mod logging;
 pub mod metric_metadata;
 mod nearest;

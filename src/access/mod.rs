@@ -24,4 +24,4 @@ pub use guard::{AccessCounters, Denied, Guard, Identity};
 pub use limiter::{Limiter, place_of};
 pub use rules::{Need, is_change, need};
 pub use secret::{SecretError, SecretHash, new_secret};
-pub use users::{Role, Roles, User, Users, UsersError};
+pub use users::{Role, Roles, User, Users};

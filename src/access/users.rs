@@ -10,10 +10,11 @@
 //! Not here: checking a secret (see `guard`).
 
 use super::secret::SecretHash;
+use crate::listed_file::{self, FileError, Mistake};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Users of one file; each costs memory and nothing else.
 const USERS_MAX: usize = 10_000;
@@ -75,29 +76,6 @@ pub struct User {
     pub secret: SecretHash,
 }
 
-/// Why a file of users cannot be taken.
-#[derive(Debug, thiserror::Error)]
-pub enum UsersError {
-    /// It cannot be read.
-    #[error("cannot read users from {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's own answer.
-        source: std::io::Error,
-    },
-    /// It makes no sense.
-    #[error("{}:{line}: {what}", path.display())]
-    Wrong {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong there.
-        what: String,
-    },
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -122,24 +100,16 @@ impl Users {
     ///
     /// # Errors
     /// When it cannot be read or has a mistake, with its line.
-    pub fn read(path: &Path) -> Result<Self, UsersError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| UsersError::Unreadable { path: path.to_path_buf(), source })?;
-        Self::parse(&text).map_err(|(at, what)| {
-            let line = 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
-            UsersError::Wrong { path: path.to_path_buf(), line, what }
-        })
+    pub fn read(path: &Path) -> Result<Self, FileError> {
+        listed_file::read("users", path, Self::parse)
     }
 
     /// Reads a text.
     ///
     /// # Errors
     /// Where in the text, in bytes, and what is wrong there; never a secret.
-    pub fn parse(text: &str) -> Result<Self, (usize, String)> {
-        let written: Written = toml::from_str(text).map_err(|error| {
-            let what = error.message().lines().next().unwrap_or("not toml").to_owned();
-            (error.span().map_or(0, |span| span.start), what)
-        })?;
+    pub(crate) fn parse(text: &str) -> Result<Self, Mistake> {
+        let written: Written = listed_file::shape(text)?;
         let mut users = BTreeMap::new();
         for user in written.user {
             let at = user.span().start;

@@ -9,6 +9,7 @@ use super::record::{AnomalyId, AnomalyRecord};
 use super::records::Filter;
 use crate::analysis::Severity;
 use std::sync::Arc;
+use storage::series;
 
 /// Records of a piece, beyond which it is split. A change costs the more the more there are, a search the fewer.
 pub(super) const PIECE_MAX: usize = 512;
@@ -32,11 +33,20 @@ struct Brief {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Piece {
     records: Vec<Arc<AnomalyRecord>>,
+    /// When each began.
+    times: Vec<i64>,
     briefs: Vec<Brief>,
     /// Names and how many records have each; those that none has any more may be left.
     names: Vec<(Box<str>, u32)>,
+    /// The names' hashes, so that one that is not here costs no look at any name.
+    hashes: Vec<u64>,
     severities: [u32; SEVERITIES.len()],
     open: u32,
+}
+
+/// The hash by which names are looked for.
+pub(super) fn name_hash(name: &str) -> u64 {
+    series::hash(name.as_bytes())
 }
 
 fn place_of(record: &AnomalyRecord) -> Place {
@@ -67,7 +77,7 @@ impl Piece {
 
     /// When the records began, in milliseconds since 1970 UTC.
     pub(super) fn starts(&self) -> impl Iterator<Item = i64> {
-        self.records.iter().map(|record| record.start_ms)
+        self.times.iter().copied()
     }
 
     /// Names and how many records have each.
@@ -94,6 +104,7 @@ impl Piece {
                 false
             }
             Err(at) => {
+                self.times.insert(at, record.start_ms);
                 self.briefs.insert(at, brief);
                 self.records.insert(at, record);
                 true
@@ -105,6 +116,7 @@ impl Piece {
         let at = self.search(place).ok()?;
         let brief = self.briefs.remove(at);
         self.count_out(brief);
+        self.times.remove(at);
         Some(self.records.remove(at))
     }
 
@@ -124,18 +136,18 @@ impl Piece {
     }
 
     fn brief(&mut self, record: &AnomalyRecord) -> Brief {
-        let known = self.names.iter().position(|(name, _)| **name == *record.name());
-        let unused = || self.names.iter().position(|(_, count)| *count == 0);
-        let name = match known.or_else(unused) {
-            Some(at) => {
-                if self.names[at].1 == 0 {
-                    self.names[at].0 = record.name().into();
-                }
-                at
-            }
+        let hash = name_hash(record.name());
+        let name = match self.number_of(record.name(), hash) {
+            Some(at) => at,
             None => {
-                self.names.push((record.name().into(), 0));
-                self.names.len() - 1
+                let unused = self.names.iter().position(|(_, count)| *count == 0);
+                let at = unused.unwrap_or(self.names.len());
+                if at == self.names.len() {
+                    self.names.push(Default::default());
+                    self.hashes.push(0);
+                }
+                (self.names[at], self.hashes[at]) = ((record.name().into(), 0), hash);
+                at
             }
         };
         Brief { name: name as u16, severity: record.peak.severity, is_open: record.is_open }
@@ -153,32 +165,54 @@ impl Piece {
         self.open -= u32::from(brief.is_open);
     }
 
+    /// Which of its names this is.
+    fn number_of(&self, name: &str, hash: u64) -> Option<usize> {
+        // More than one name of a hash hardly ever stands here, and is told apart by the names themselves.
+        let alike = self.hashes.iter().enumerate().filter(|(_, known)| **known == hash);
+        alike.map(|(at, _)| at).find(|at| *self.names[*at].0 == *name)
+    }
+
     /// Which of its records began within the filter's times.
     fn within(&self, filter: &Filter<'_>) -> std::ops::Range<usize> {
         let (from_ms, to_ms) = filter.began_ms;
-        let start = self.records.partition_point(|record| record.start_ms < from_ms);
-        let end = self.records.partition_point(|record| record.start_ms <= to_ms);
+        if self.times.first().is_some_and(|first| *first >= from_ms)
+            && self.times.last().is_some_and(|last| *last <= to_ms)
+        {
+            return 0..self.times.len();
+        }
+        let start = self.times.partition_point(|start_ms| *start_ms < from_ms);
+        let end = self.times.partition_point(|start_ms| *start_ms <= to_ms);
         start..end.max(start)
     }
 
-    /// The number of the name a filter asks for; nothing if no record here has it.
-    fn name_of(&self, filter: &Filter<'_>) -> Option<Option<u16>> {
-        let Some(wanted) = filter.name else { return Some(None) };
-        let at = self.names.iter().position(|(name, count)| *count > 0 && **name == *wanted)?;
+    /// The number of the name a filter asks for, if it asks for one; nothing if no record here can be admitted.
+    fn name_of(&self, filter: &Filter<'_>, hash: Option<u64>) -> Option<Option<u16>> {
+        let has = |severity: &Severity| self.severities[*severity as usize] > 0;
+        let open = self.open as usize;
+        let is_state_here = filter.is_open.is_none_or(|is_open| if is_open { open > 0 } else { open < self.len() });
+        if !is_state_here || filter.severities.is_some_and(|any| !any.iter().any(has)) {
+            return None;
+        }
+        let Some((wanted, hash)) = filter.name.zip(hash) else { return Some(None) };
+        let at = self.number_of(wanted, hash).filter(|at| self.names[*at].1 > 0)?;
         Some(Some(at as u16))
     }
 
-    /// Records that a filter admits, the latest first.
-    pub(super) fn select<'a>(&'a self, filter: &'a Filter<'_>) -> impl Iterator<Item = &'a Arc<AnomalyRecord>> {
-        let named = self.name_of(filter);
+    /// Records that a filter admits, the latest first; `hash` is that of the filter's name.
+    pub(super) fn select<'a>(
+        &'a self,
+        filter: &'a Filter<'_>,
+        hash: Option<u64>,
+    ) -> impl Iterator<Item = &'a Arc<AnomalyRecord>> {
+        let named = self.name_of(filter, hash);
         let within = if named.is_some() { self.within(filter) } else { 0..0 };
         let name = named.flatten();
         within.rev().filter(move |at| admits(self.briefs[*at], name, filter)).map(|at| &self.records[at])
     }
 
     /// How many records a filter admits.
-    pub(super) fn count(&self, filter: &Filter<'_>) -> usize {
-        let Some(name) = self.name_of(filter) else { return 0 };
+    pub(super) fn count(&self, filter: &Filter<'_>, hash: Option<u64>) -> usize {
+        let Some(name) = self.name_of(filter, hash) else { return 0 };
         let within = self.within(filter);
         let is_whole = within.len() == self.len();
         match (name, filter.severities, filter.is_open) {

@@ -11,7 +11,7 @@
 //! Invariants: every record stands in one piece and among the ids, or in none; there are never more than the maximum; the
 //! ones that began earliest leave first.
 
-use super::piece::{PIECE_MAX, Piece, Place};
+use super::piece::{PIECE_MAX, Piece, Place, name_hash};
 use super::record::{AnomalyId, AnomalyRecord};
 use crate::analysis::Severity;
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +24,7 @@ const ID_PARTS: usize = 1024;
 /// The records, as readers see them.
 #[derive(Debug, Clone)]
 pub struct Records {
-    /// By the least place that each may hold; the first holds all before the second.
+    /// By the least place that each may hold; what lies before that of the next is its own.
     pieces: BTreeMap<Place, Arc<Piece>>,
     starts: Vec<Arc<HashMap<AnomalyId, i64>>>,
     len: usize,
@@ -95,8 +95,7 @@ impl Records {
 
     /// The piece that a place belongs to, with its key.
     fn piece_of(&self, place: &Place) -> Option<(Place, &Arc<Piece>)> {
-        let at = self.pieces.range(..=place).next_back().or_else(|| self.pieces.first_key_value());
-        at.map(|(key, piece)| (*key, piece))
+        self.pieces.range(..=place).next_back().map(|(key, piece)| (*key, piece))
     }
 
     /// Every record, earliest first.
@@ -107,10 +106,8 @@ impl Records {
     /// Pieces that may hold something of a filter's times, the latest first.
     fn pieces_of(&self, filter: &Filter<'_>) -> impl Iterator<Item = &Arc<Piece>> {
         let (first, last) = ((filter.began_ms.0, AnomalyId::MIN), (filter.began_ms.1, AnomalyId::MAX));
-        // The first piece may hold what is before its key.
         let before = self.pieces.range(..=last).rev().map(|(_, piece)| piece);
-        let none_before = self.pieces.first_key_value().filter(|(key, _)| **key > last).map(|(_, piece)| piece);
-        before.chain(none_before).take_while(move |piece| piece.last().is_some_and(|place| place >= first))
+        before.take_while(move |piece| piece.last().is_some_and(|place| place >= first))
     }
 
     /// Records that a filter and `also` admit, newest first.
@@ -119,13 +116,34 @@ impl Records {
         filter: &'a Filter<'_>,
         also: impl Fn(&AnomalyRecord) -> bool + 'a,
     ) -> impl Iterator<Item = &'a Arc<AnomalyRecord>> {
-        let pieces = self.pieces_of(filter);
-        pieces.flat_map(|piece| piece.select(filter)).filter(move |record| also(record))
+        let (pieces, hash) = (self.pieces_of(filter), filter.name.map(name_hash));
+        pieces.flat_map(move |piece| piece.select(filter, hash)).filter(move |record| also(record))
+    }
+
+    /// So many records that a filter admits, newest first, after passing over so many.
+    pub fn page<'a>(&'a self, filter: &'a Filter<'_>, skip: usize, limit: usize) -> Vec<&'a Arc<AnomalyRecord>> {
+        let (mut page, mut skip, hash) = (Vec::new(), skip, filter.name.map(name_hash));
+        for piece in self.pieces_of(filter) {
+            if skip > 0 {
+                let admitted = piece.count(filter, hash);
+                if admitted <= skip {
+                    skip -= admitted;
+                    continue;
+                }
+            }
+            page.extend(piece.select(filter, hash).skip(skip).take(limit - page.len()));
+            skip = 0;
+            if page.len() == limit {
+                break;
+            }
+        }
+        page
     }
 
     /// How many records a filter admits.
     pub fn count(&self, filter: &Filter<'_>) -> usize {
-        self.pieces_of(filter).map(|piece| piece.count(filter)).sum()
+        let hash = filter.name.map(name_hash);
+        self.pieces_of(filter).map(|piece| piece.count(filter, hash)).sum()
     }
 
     /// Counts of all records, seen from `now_ms`.
@@ -156,7 +174,15 @@ impl Records {
             self.remove(id);
         }
         Arc::make_mut(&mut self.starts[part(id)]).insert(id, place.0);
-        let key = self.piece_of(&place).map_or(place, |(key, _)| key);
+        let key = match self.piece_of(&place) {
+            Some((key, _)) => key,
+            // It comes before all others: the first piece takes it, and begins with it from now on.
+            None => {
+                let first = self.pieces.pop_first().map(|(_, piece)| piece);
+                self.pieces.insert(place, first.unwrap_or_default());
+                place
+            }
+        };
         let piece = Arc::make_mut(self.pieces.entry(key).or_default());
         self.len += usize::from(piece.put(record));
         if piece.len() > PIECE_MAX
@@ -323,6 +349,12 @@ mod tests {
                         let found: Vec<AnomalyId> = records.select(&filter, |_| true).map(|record| record.id).collect();
                         assert_eq!(found, expected, "{filter:?}");
                         assert_eq!(records.count(&filter), expected.len(), "{filter:?}");
+                        for (skip, limit) in [(0, 10), (700, 3), (5000, 5)] {
+                            let page: Vec<AnomalyId> =
+                                records.page(&filter, skip, limit).into_iter().map(|record| record.id).collect();
+                            let wanted: Vec<AnomalyId> = expected.iter().skip(skip).take(limit).copied().collect();
+                            assert_eq!(page, wanted, "{skip} {filter:?}");
+                        }
                     }
                 }
             }

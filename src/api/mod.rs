@@ -11,6 +11,7 @@ pub mod guard;
 pub mod health;
 pub mod metrics_page;
 pub mod openapi;
+mod pieces;
 mod process;
 pub mod prometheus;
 pub mod rest;

@@ -5,20 +5,42 @@
 use super::client::{Answer, Client, server_at, url_of};
 use super::settings::load;
 use super::{CliError, Global};
+use crate::config::{CA_VARIABLE, Http};
 use clap::Args;
 use serde_json::Value;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Most items that the server gives at a time.
 const PAGE: usize = 1000;
 
-/// Which server is asked.
+/// Which server is asked, and whom it may be.
 #[derive(Debug, Args)]
 pub(super) struct ServerFlag {
     /// Server to ask, such as http://127.0.0.1:8080 [default: the configured http.listen]
     #[arg(long, alias = "url", value_name = "URL", global = true)]
     server: Option<String>,
+    /// Certificates to trust when it speaks HTTPS, as PEM [default: INFRAWATCH_CA_FILE, else those of the system]
+    #[arg(long, value_name = "FILE", global = true)]
+    ca_file: Option<PathBuf>,
+}
+
+/// A server that may be asked.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// Its address, without a slash at its end.
+    pub(super) url: String,
+    /// Whether it was named, and not only configured.
+    pub(super) is_named: bool,
+    trusted: Option<PathBuf>,
+}
+
+impl Place {
+    /// A client for it whose every request may take so long.
+    pub(super) fn client(&self, timeout: Duration) -> Result<Client, CliError> {
+        Client::of(&self.url, timeout, self.trusted.as_deref())
+    }
 }
 
 /// A server that is asked.
@@ -31,11 +53,37 @@ pub(super) struct Asked {
 impl ServerFlag {
     /// The server of the flag, or of the settings.
     pub(super) fn open(&self, global: &Global) -> Result<Asked, CliError> {
-        let url = match &self.server {
-            Some(server) => url_of(server),
-            None => server_at(load(global, Vec::new())?.config.http.listen)?,
-        };
-        Ok(Asked { url, client: Client::new(TIMEOUT) })
+        let place = self.place(global)?;
+        Ok(Asked { client: place.client(TIMEOUT)?, url: place.url })
+    }
+
+    /// The server of the flag, or of the settings, which are read only where they are needed.
+    pub(super) fn place(&self, global: &Global) -> Result<Place, CliError> {
+        match &self.server {
+            Some(server) => Ok(self.named(server)),
+            None => self.place_of(&load(global, Vec::new())?.config.http),
+        }
+    }
+
+    /// The same by settings that were read already.
+    pub(super) fn place_of(&self, http: &Http) -> Result<Place, CliError> {
+        match &self.server {
+            Some(server) => Ok(self.named(server)),
+            // Our own certificate is trusted where nothing else is said: it may be signed by itself.
+            None => {
+                let trusted = self.trusted().or_else(|| http.tls_cert_file.clone());
+                Ok(Place { url: server_at(http)?, is_named: false, trusted })
+            }
+        }
+    }
+
+    fn named(&self, server: &str) -> Place {
+        Place { url: url_of(server), is_named: true, trusted: self.trusted() }
+    }
+
+    fn trusted(&self) -> Option<PathBuf> {
+        let variable = || std::env::var_os(CA_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+        self.ca_file.clone().or_else(variable)
     }
 }
 

@@ -3,10 +3,14 @@
 //! Not here: what is asked (see the commands).
 
 use super::CliError;
-use crate::config::{Listen, TOKEN_VARIABLE};
+use crate::config::{Http, TOKEN_VARIABLE};
+use crate::http_client::tls_for;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
+use ureq::tls::{RootCerts, TlsConfig};
 
 /// A status and a body.
 #[derive(Debug)]
@@ -23,10 +27,20 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client whose every request may take so long.
+    /// A client of plain HTTP whose every request may take so long.
     pub(super) fn new(timeout: Duration) -> Self {
+        Self::over(timeout, TlsConfig::builder().root_certs(RootCerts::Specific(Arc::default())).build())
+    }
+
+    /// A client for the server of a URL, over HTTPS where that says so, trusting the certificates of a file or the system's.
+    pub(super) fn of(url: &str, timeout: Duration, trusted: Option<&Path>) -> Result<Self, CliError> {
+        let tls = tls_for(url, trusted).map_err(|error| CliError::Failed(error.to_string()))?;
+        Ok(Self::over(timeout, tls))
+    }
+
+    fn over(timeout: Duration, tls: TlsConfig) -> Self {
         // A proxy of the environment would be asked for a loopback address of its own.
-        let settings = ureq::Agent::config_builder().proxy(None).timeout_global(Some(timeout));
+        let settings = ureq::Agent::config_builder().proxy(None).timeout_global(Some(timeout)).tls_config(tls);
         let agent = settings.http_status_as_error(false).build().new_agent();
         let token = std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.is_empty());
         Self { agent, authorization: token.map(|token| format!("Bearer {token}")) }
@@ -98,25 +112,37 @@ pub(super) fn url_of(server: &str) -> String {
     url.trim_end_matches('/').to_owned()
 }
 
-/// The address at which a server with this setting is reached from its own machine.
-pub(super) fn server_at(listen: Listen) -> Result<String, CliError> {
-    let addr = listen.addr().filter(|addr| addr.port() != 0);
+/// The address at which a server with these settings is reached from its own machine.
+pub(super) fn server_at(http: &Http) -> Result<String, CliError> {
+    let addr = http.listen.addr().filter(|addr| addr.port() != 0);
     let addr = addr.ok_or_else(|| CliError::Failed("http.listen names no port: say --server URL".to_owned()))?;
     let ip = match addr.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    Ok(format!("http://{}", SocketAddr::new(ip, addr.port())))
+    let scheme = if http.tls_cert_file.is_some() { "https" } else { "http" };
+    Ok(format!("{scheme}://{}", SocketAddr::new(ip, addr.port())))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Config, Listen};
+
+    fn at(listen: Listen) -> Http {
+        Http { listen, ..Config::default().http }
+    }
+
+    #[test]
+    fn a_server_with_a_certificate_is_asked_by_https() {
+        let http = Http { tls_cert_file: Some("a.pem".into()), ..at(Listen::At("0.0.0.0:80".parse().unwrap())) };
+        assert_eq!(server_at(&http).unwrap(), "https://127.0.0.1:80");
+    }
 
     #[test]
     fn a_server_that_listens_everywhere_is_asked_on_loopback() {
-        let of = |text: &str| server_at(Listen::At(text.parse().unwrap())).unwrap();
+        let of = |text: &str| server_at(&at(Listen::At(text.parse().unwrap()))).unwrap();
         assert_eq!(of("0.0.0.0:80"), "http://127.0.0.1:80");
         assert_eq!(of("[::]:80"), "http://[::1]:80");
         assert_eq!(of("10.0.0.1:80"), "http://10.0.0.1:80");
@@ -125,7 +151,7 @@ mod tests {
     #[test]
     fn without_a_port_the_server_has_to_be_named() {
         for listen in [Listen::Off, Listen::At("127.0.0.1:0".parse().unwrap())] {
-            assert!(server_at(listen).unwrap_err().to_string().contains("--server"));
+            assert!(server_at(&at(listen)).unwrap_err().to_string().contains("--server"));
         }
     }
 

@@ -8,7 +8,8 @@
 //! counted once: ingested, duplicate or rejected. Rejected rows are told with their lines; the exit code is 1 only when
 //! nothing of a file could be taken.
 
-use super::client::{Client, server_at, url_of};
+use super::ask::ServerFlag;
+use super::client::Client;
 use super::output::Rows;
 use super::settings::{flag, load};
 use super::{CliError, Global};
@@ -45,9 +46,8 @@ pub(super) struct Collect {
     /// Files to take in: CSV with a header, a JSON array or NDJSON
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Server to send to, such as http://127.0.0.1:8080 [default: the configured http.listen]
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
+    #[command(flatten)]
+    server: ServerFlag,
     /// Directory to open when no server answers [default: ./infrawatch-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
@@ -85,26 +85,23 @@ impl Collect {
 
     /// The server if one answers, else the store itself; says which.
     fn target(&self, global: &Global, config: &Config) -> Result<Target, CliError> {
-        let server = match &self.server {
-            Some(server) => Some(url_of(server)),
-            None => server_at(config.http.listen).ok(),
-        };
+        let place = self.server.place_of(&config.http).ok();
         let say = |text: String| {
             if !global.quiet {
                 eprintln!("{text}");
             }
         };
-        let silence = match &server {
-            Some(url) => match Client::new(PROBE_TIMEOUT).get(&format!("{url}/-/healthy")) {
+        let silence = match &place {
+            Some(place) => match place.client(PROBE_TIMEOUT)?.get(&format!("{}/-/healthy", place.url)) {
                 Ok(_) => {
-                    say(format!("sending to {url}"));
-                    return Ok(Target::Server { url: url.clone(), client: Client::new(PUSH_TIMEOUT) });
+                    say(format!("sending to {}", place.url));
+                    return Ok(Target::Server { url: place.url.clone(), client: place.client(PUSH_TIMEOUT)? });
                 }
-                Err(what) => format!("no server answers at {url} ({what})"),
+                Err(what) => format!("no server answers at {} ({what})", place.url),
             },
             None => "no server is configured".to_owned(),
         };
-        if self.server.is_some() && self.data_dir.is_none() {
+        if place.is_some_and(|place| place.is_named) && self.data_dir.is_none() {
             return Err(CliError::Failed(format!("{silence}; --data-dir would open a store without one")));
         }
         let dir = config.storage.data_dir.display();

@@ -4,8 +4,7 @@
 //!
 //! Invariant: a file is whole or it is not there: it is written beside its name and renamed.
 
-use super::client::{Client, server_at, url_of};
-use super::settings::load;
+use super::ask::ServerFlag;
 use super::{CliError, Format, FormatWord, Global};
 use clap::Args;
 use std::fs::{self, File};
@@ -27,9 +26,8 @@ pub(super) struct Export {
     /// Last time [default: the newest sample]
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
-    /// Server to ask, such as http://127.0.0.1:8080 [default: the configured http.listen]
-    #[arg(long, alias = "url", value_name = "URL")]
-    server: Option<String>,
+    #[command(flatten)]
+    server: ServerFlag,
 }
 
 impl Export {
@@ -44,17 +42,15 @@ impl Export {
             }
             _ => "csv",
         };
-        let server = match &self.server {
-            Some(server) => url_of(server),
-            None => server_at(load(global, Vec::new())?.config.http.listen)?,
-        };
+        let place = self.server.place(global)?;
+        let (server, client) = (&place.url, place.client(TIMEOUT)?);
         let mut parameters: Vec<(&str, String)> = self.matchers.iter().map(|text| ("match", text.clone())).collect();
         parameters.push(("format", format.to_owned()));
         parameters.extend(self.from.iter().map(|time| ("start", time.clone())));
         parameters.extend(self.to.iter().map(|time| ("end", time.clone())));
         let url = format!("{server}/api/v1/export");
         let fetch = |out: &mut dyn Write| {
-            let fetched = Client::new(TIMEOUT).download(&url, &parameters, out);
+            let fetched = client.download(&url, &parameters, out);
             fetched.map_err(|what| CliError::Failed(format!("no export from {server}: {what}")))
         };
         let Some(path) = &global.output else { return fetch(&mut io::stdout().lock()) };

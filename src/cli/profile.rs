@@ -2,10 +2,9 @@
 //!
 //! Not here: what is told from the values (see `analysis::series_profile`).
 
-use super::client::{Client, server_at, url_of};
+use super::ask::ServerFlag;
 use super::named::SeriesOfRows;
 use super::output::write_text;
-use super::settings::load;
 use super::{CliError, Format, Global};
 use crate::analysis::detectors::Samples;
 use crate::analysis::series_profile::SeriesProfile;
@@ -24,9 +23,8 @@ pub(super) struct Profile {
     /// A file of samples, as `detect` takes them, or the name of a metric that a server has
     #[arg(value_name = "FILE|METRIC")]
     what: String,
-    /// Address of the server [default: the configured HTTP address]
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
+    #[command(flatten)]
+    server: ServerFlag,
     /// Name of the metric, for a file
     #[arg(long, value_name = "NAME", default_value = "value")]
     metric: String,
@@ -100,13 +98,11 @@ impl Profile {
 
     /// The stored samples of a metric of a server.
     fn of_server(&self, global: &Global) -> Result<Vec<Named>, CliError> {
-        let server = match &self.server {
-            Some(server) => url_of(server),
-            None => server_at(load(global, Vec::new())?.config.http.listen)?,
-        };
+        let place = self.server.place(global)?;
+        let server = &place.url;
         let url = format!("{server}/api/v1/metrics/{}", self.what);
         let failed = |why: String| CliError::Failed(format!("{} is no file, and {server}: {why}", self.what));
-        let answer = Client::new(TIMEOUT).get_with(&url, &[]).map_err(failed)?;
+        let answer = place.client(TIMEOUT)?.get_with(&url, &[]).map_err(failed)?;
         let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
         if answer.status != 200 {
             let said = body["error"].as_str().unwrap_or("no answer that can be read").to_owned();

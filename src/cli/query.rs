@@ -2,9 +2,8 @@
 //!
 //! Not here: evaluation (the server's).
 
-use super::client::{Client, server_at, url_of};
+use super::ask::ServerFlag;
 use super::output::{Rows, write_text};
-use super::settings::load;
 use super::{CliError, Format, Global};
 use crate::clock;
 use clap::Args;
@@ -34,9 +33,8 @@ pub(super) struct Query {
     /// From one instant to the next, such as 30s [default: a sixtieth of the range]
     #[arg(long, value_name = "DURATION", requires = "start")]
     step: Option<String>,
-    /// Server to ask, such as http://127.0.0.1:8080 [default: the configured http.listen]
-    #[arg(long, alias = "url", value_name = "URL")]
-    server: Option<String>,
+    #[command(flatten)]
+    server: ServerFlag,
 }
 
 /// A page of the API and its parameters.
@@ -44,13 +42,11 @@ type Page = (&'static str, Vec<(&'static str, String)>);
 
 impl Query {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
-        let server = match &self.server {
-            Some(server) => url_of(server),
-            None => server_at(load(global, Vec::new())?.config.http.listen)?,
-        };
+        let place = self.server.place(global)?;
+        let server = &place.url;
         let (path, parameters) = self.request(clock::now_ms())?;
         let url = format!("{server}/prometheus/api/v1/{path}");
-        let answer = Client::new(TIMEOUT).get_with(&url, &parameters);
+        let answer = place.client(TIMEOUT)?.get_with(&url, &parameters);
         let answer = answer.map_err(|what| CliError::Failed(format!("no answer from {server}: {what}")))?;
         let body: Value = serde_json::from_str(&answer.body)
             .map_err(|_| CliError::Failed(format!("{url} answered {} and no JSON", answer.status)))?;

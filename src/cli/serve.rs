@@ -24,10 +24,10 @@ pub(super) struct Serve {
     /// How long samples are kept, such as 30d; 0 keeps all of them [default: 30d]
     #[arg(long, value_name = "DURATION")]
     retention: Option<String>,
-    /// Prometheus asked for the samples of models trained on request [default: our own store]
+    /// Prometheus asked for the samples of models trained on request, in place of our own store [default: none]
     #[arg(long, value_name = "URL")]
     prometheus_url: Option<String>,
-    /// Directory of models trained on request [default: inside the data directory]
+    /// Directory of models trained on request, in place of one in the data directory [default: none]
     #[arg(long, value_name = "DIR")]
     model_dir: Option<String>,
 }

@@ -2,7 +2,7 @@
 //!
 //! Not here: the copying (see `storage`).
 
-use super::client::{Client, server_at, url_of};
+use super::ask::{Place, ServerFlag};
 use super::output::Rows;
 use super::settings::{flag, load};
 use super::{CliError, Global};
@@ -24,9 +24,8 @@ pub(super) struct Snapshot {
     /// Directory to make, on the machine of the server
     #[arg(value_name = "DIR")]
     dir: PathBuf,
-    /// Server to ask, on this machine [default: the configured http.listen]
-    #[arg(long, alias = "url", value_name = "URL")]
-    server: Option<String>,
+    #[command(flatten)]
+    server: ServerFlag,
     /// Directory of the store, when no server runs on it [default: ./infrawatch-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
@@ -39,9 +38,9 @@ impl Snapshot {
         let dir = std::path::absolute(&self.dir)
             .map_err(|error| CliError::Failed(format!("{}: {error}", self.dir.display())))?;
         let (status, body) = match self.server_that_answers(&config)? {
-            Some(url) => {
-                let client = Client::new(TIMEOUT);
-                let answer = client.post_json(&format!("{url}{}", path(&dir)), "").map_err(CliError::Failed)?;
+            Some(place) => {
+                let url = format!("{}{}", place.url, path(&dir));
+                let answer = place.client(TIMEOUT)?.post_json(&url, "").map_err(CliError::Failed)?;
                 (answer.status, answer.body)
             }
             None => offline(global, &config, &dir)?,
@@ -56,15 +55,12 @@ impl Snapshot {
     }
 
     /// The server to ask; none when the store is to be opened without one.
-    fn server_that_answers(&self, config: &Config) -> Result<Option<String>, CliError> {
-        let server = match &self.server {
-            Some(server) => Some(url_of(server)),
-            None => server_at(config.http.listen).ok(),
-        };
-        let Some(url) = server else { return Ok(None) };
-        match Client::new(PROBE_TIMEOUT).get(&format!("{url}/-/healthy")) {
-            Ok(_) => Ok(Some(url)),
-            Err(what) if self.server.is_some() => Err(CliError::Failed(format!("no server answers at {url} ({what})"))),
+    fn server_that_answers(&self, config: &Config) -> Result<Option<Place>, CliError> {
+        let Ok(place) = self.server.place_of(&config.http) else { return Ok(None) };
+        let url = &place.url;
+        match place.client(PROBE_TIMEOUT)?.get(&format!("{url}/-/healthy")) {
+            Ok(_) => Ok(Some(place)),
+            Err(what) if place.is_named => Err(CliError::Failed(format!("no server answers at {url} ({what})"))),
             Err(_) => Ok(None),
         }
     }

@@ -18,6 +18,9 @@ pub const CONFIG_VARIABLE: &str = "INFRAWATCH_CONFIG";
 /// The variable that holds the token by which commands say who asks.
 pub const TOKEN_VARIABLE: &str = "INFRAWATCH_TOKEN";
 
+/// The variable that names the certificates that commands trust.
+pub const CA_VARIABLE: &str = "INFRAWATCH_CA_FILE";
+
 const PREFIX: &str = "INFRAWATCH_";
 
 /// A setting given on the command line.
@@ -159,8 +162,11 @@ fn retention(config: &Config) -> Option<ConfigError> {
 /// Variables that look like ours and are not. Only near misses are named: an orchestrator that runs a service called
 /// infrawatch sets a dozen variables such as `INFRAWATCH_SERVICE_HOST` of its own.
 fn mistyped_variables(sources: &Sources) -> Vec<String> {
-    let known: Vec<String> =
-        KEYS.iter().map(Key::variable).chain([CONFIG_VARIABLE, TOKEN_VARIABLE].map(str::to_owned)).collect();
+    let known: Vec<String> = KEYS
+        .iter()
+        .map(Key::variable)
+        .chain([CONFIG_VARIABLE, TOKEN_VARIABLE, CA_VARIABLE].map(str::to_owned))
+        .collect();
     let ours = sources.environment.keys().filter(|name| name.starts_with(PREFIX) && !known.contains(name));
     let near = |name: &str| {
         let rest = known.iter().map(|name| &name[PREFIX.len()..]);

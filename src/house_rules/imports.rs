@@ -39,6 +39,11 @@ const API: &[&str] = &[
     "rules",
 ];
 
+const INGEST: &[&str] = &["protocols", "storage::series", "shard", "series_file", "metric_metadata", "listed_file"];
+
+const CLI: &[&str] =
+    &["logging", "http_client", "query", "analysis", "storage", "protocols", "series_file", "synthetic", "plot"];
+
 /// The most exact name of a file's module counts: `cli::serve` before `cli`. Paths into other crates start with the
 /// crate's name, so `storage::series` is identity only.
 const ROOMS: &[Room] = &[
@@ -57,7 +62,8 @@ const ROOMS: &[Room] = &[
     room("snmp_counters", &[], false),
     room("service_counters", &[], false),
     room("self_metrics", &["snmp_counters", "service_counters"], true),
-    room("access", &[], true),
+    room("listed_file", &[], false),
+    room("access", &["listed_file"], true),
     room("metric_metadata", &[], false),
     room("change_events", &[], false),
     room("analysis", &["nearest", "foundation", "autoencoder"], false),
@@ -65,21 +71,22 @@ const ROOMS: &[Room] = &[
     room("synthetic", &[], false),
     room("anomaly", &["analysis", "frame_log", "storage::series"], true),
     room("shard", &["storage", "analysis", "anomaly::run", "anomaly::notice", "metric_metadata"], true),
-    room("ingest", &["protocols", "storage::series", "shard", "series_file", "metric_metadata"], true),
+    room("ingest", INGEST, true),
     room("query", &["shard::questions", "storage"], true),
-    room("pull", &["query", "analysis", "storage"], true),
-    room("watch", &["pull", "query", "analysis"], true),
+    room("pull", &["http_client", "query", "analysis", "storage"], true),
+    room("watch", &["listed_file", "pull", "query", "analysis"], true),
     room("windowed", &["analysis", "anomaly::run", "storage"], true),
     room("alert", &["analysis", "anomaly", "frame_log", "yaml", "storage::series", "storage::label_index"], true),
     room("yaml", &[], false),
     room("go_template", &["config"], false),
     // What it writes, and what an expression comes to, is handed in by the server.
     room("rules", &["query", "alert", "go_template", "yaml", "storage::sample"], true),
+    room("http_client", &[], false),
     room("http_server", &[], true),
     room("api", API, true),
     room("plot", &[], false),
     room("dashboard", &[], false),
-    room("cli", &["logging", "query", "analysis", "storage", "protocols", "series_file", "synthetic", "plot"], true),
+    room("cli", CLI, true),
     room("cli::serve", &["logging", "server"], true),
     // What a settings file names is looked at as well.
     room("cli::config", &["access", "rules", "query"], true),

@@ -5,6 +5,7 @@
 //! Invariant: values that are no finite numbers are left out; a series has its times in order.
 
 use super::trained::TrainingSeries;
+use crate::http_client::tls_for;
 use crate::query::{self, Answer, Cancel, QueryError, QueryLimits, RangeTimes, Room};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -137,7 +138,9 @@ fn remote(base: &str, promql: &str, times: RangeTimes, timeout: Duration) -> Res
         ("end", seconds(times.end_ms)),
         ("step", seconds(times.step_ms)),
     ];
+    let tls = tls_for(base, None).map_err(|error| failed(error.to_string()))?;
     let settings = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false);
+    let settings = settings.tls_config(tls);
     let agent = settings.build().new_agent();
     let asked = agent.get(&url).query_pairs(pairs.iter().map(|(name, value)| (*name, value.as_str()))).call();
     let mut answer = asked.map_err(|error| failed(error.to_string()))?;

@@ -2,8 +2,8 @@
 //!
 //! Not here: what they answer (see `api`, `ingest`).
 
-use super::{Running, cores};
 use super::settings::{body_limits, model_settings, query_limits};
+use super::{Running, cores};
 use crate::access::Guard;
 use crate::api::prometheus::{self, PrometheusApi};
 use crate::api::rest::{self, RestApi};

@@ -11,8 +11,9 @@
 //! Not here: judging (see `runner`); the same in YAML (see `config import`).
 
 use crate::analysis::detectors::{Options, PeriodType, find};
+use crate::listed_file::{self, FileError, Mistake};
 use serde::Deserialize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::Spanned;
 
 /// Expressions of one file.
@@ -42,29 +43,6 @@ pub struct WatchedMetric {
     pub detector: String,
     /// The one, or all that vote.
     pub detectors: Vec<WatchedDetector>,
-}
-
-/// Why a file cannot be taken.
-#[derive(Debug, thiserror::Error)]
-pub enum WatchError {
-    /// It cannot be read.
-    #[error("cannot read watched expressions from {}: {source}", path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's own answer.
-        source: std::io::Error,
-    },
-    /// It makes no sense.
-    #[error("{}:{line}: {what}", path.display())]
-    Wrong {
-        /// The file.
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-        /// What is wrong there.
-        what: String,
-    },
 }
 
 #[derive(Deserialize)]
@@ -117,21 +95,13 @@ impl From<Period> for PeriodType {
 ///
 /// # Errors
 /// When it cannot be read or has a mistake, with its line.
-pub fn read(path: &Path) -> Result<Vec<WatchedMetric>, WatchError> {
-    let text =
-        std::fs::read_to_string(path).map_err(|source| WatchError::Unreadable { path: path.to_path_buf(), source })?;
-    parse(&text).map_err(|(at, what)| {
-        let line = 1 + text.as_bytes()[..at.min(text.len())].iter().filter(|byte| **byte == b'\n').count();
-        WatchError::Wrong { path: path.to_path_buf(), line, what }
-    })
+pub fn read(path: &Path) -> Result<Vec<WatchedMetric>, FileError> {
+    listed_file::read("watched expressions", path, parse)
 }
 
 /// The error says where in the text.
-pub(super) fn parse(text: &str) -> Result<Vec<WatchedMetric>, (usize, String)> {
-    let written: Written = toml::from_str(text).map_err(|error| {
-        let what = error.message().lines().next().unwrap_or("not toml").to_owned();
-        (error.span().map_or(0, |span| span.start), what)
-    })?;
+pub(super) fn parse(text: &str) -> Result<Vec<WatchedMetric>, Mistake> {
+    let written: Written = listed_file::shape(text)?;
     let mut metrics: Vec<WatchedMetric> = Vec::new();
     for one in written.metric {
         let at = one.span().start;

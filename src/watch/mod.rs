@@ -10,5 +10,5 @@ mod file;
 mod runner;
 
 pub use board::{WatchBoard, Watched};
-pub use file::{WatchError, WatchedDetector, WatchedMetric, read};
+pub use file::{WatchedDetector, WatchedMetric, read};
 pub use runner::Runner;

@@ -161,7 +161,8 @@ fn certificate(folder: &Path, name: &str) -> [PathBuf; 2] {
     let [cert, key] = ["cert", "key"].map(|part| folder.join(format!("{name}-{part}.pem")));
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout"])
+        .args(["-subj", &format!("/CN={name}"), "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=CA:FALSE", "-keyout"])
         .arg(&key)
         .arg("-out")
         .arg(&cert)
@@ -195,6 +196,61 @@ fn https_is_spoken_and_a_new_certificate_is_taken_without_a_restart() {
     std::fs::copy(&other_key, &key).unwrap();
     assert!(reload().starts_with("changed: "));
     assert!(trusts(&other_cert) && !trusts(&trusted));
+    server.stop();
+}
+
+/// A command for a server that speaks HTTPS; what it says, or its complaint.
+fn command(arguments: &[&str], variables: &[(&str, &str)]) -> Result<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+    let output = command.args(arguments).env_clear().envs(variables.iter().copied()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+#[test]
+fn every_command_asks_over_https_with_a_token_and_trusts_whom_it_should() {
+    let folder = TempDir::new().unwrap();
+    let [cert, key] = certificate(folder.path(), "server");
+    let [other, _] = certificate(folder.path(), "other");
+    let users = folder.path().join("users.toml");
+    let token = add_user(&users, "root", "admin");
+    let text = |path: &Path| path.to_str().unwrap().to_owned();
+    let (cert, key, other, users) = (text(&cert), text(&key), text(&other), text(&users));
+    let server = Server::start_with_settings(&[
+        ("INFRAWATCH_HTTP_TLS_CERT_FILE", &cert),
+        ("INFRAWATCH_HTTP_TLS_KEY_FILE", &key),
+        ("INFRAWATCH_ACCESS_USERS_FILE", &users),
+    ]);
+    let url = server.url("").replace("http://127.0.0.1", "https://localhost");
+    let (csv, snapshot) = (folder.path().join("a.csv"), text(&folder.path().join("copy")));
+    let rows: String = (0..50).map(|at| format!("{},{}\n", 1_700_000_000 + at * 60, at)).collect();
+    std::fs::write(&csv, format!("timestamp,value\n{rows}")).unwrap();
+    let csv = text(&csv);
+    let commands: [&[&str]; 9] = [
+        &["health"],
+        &["collect", &csv, "--metric", "cpu"],
+        &["query", "cpu", "--time", "1700000000"],
+        &["export", "--match", "cpu"],
+        &["profile", "cpu"],
+        &["alert", "list"],
+        &["maintenance", "list"],
+        &["snmp", "devices"],
+        &["snapshot", &snapshot],
+    ];
+    let trusted = [("INFRAWATCH_TOKEN", &*token), ("INFRAWATCH_CA_FILE", &*cert)];
+    for arguments in commands {
+        let asked = |more: &[&str], variables: &[(&str, &str)]| {
+            command(&[arguments, &["--server", &url], more].concat(), variables)
+        };
+        let said = asked(&[], &trusted);
+        assert!(said.is_ok(), "{arguments:?}: {said:?}");
+        let stranger = asked(&["--ca-file", &other], &trusted);
+        assert!(stranger.is_err(), "{arguments:?}: a certificate of nobody's is trusted");
+        if arguments[0] != "health" {
+            let nobody = asked(&["--ca-file", &cert], &[]);
+            assert!(nobody.is_err(), "{arguments:?}: no token is needed");
+        }
+    }
     server.stop();
 }
 

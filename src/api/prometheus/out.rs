@@ -7,15 +7,13 @@
 //! that has made the answer wait for longer than a query may take; an answer that was not finished ends its connection
 //! with an error, so that nobody takes it for whole.
 
+use crate::api::pieces::{self, Piece};
 use crate::clock;
 use crate::query::Keeping;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use hyper::body::Frame;
 use std::ops::{Deref, DerefMut};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -34,13 +32,6 @@ pub(super) enum Begun {
     Whole(Bytes),
     /// The pieces of a long one.
     Pieces(mpsc::Receiver<Piece>),
-}
-
-/// A part of an answer, or the mark that it is whole.
-#[derive(Debug)]
-pub(super) enum Piece {
-    Text(Bytes),
-    End,
 }
 
 /// A text under way.
@@ -123,7 +114,7 @@ impl Out {
         if let Some(keeping) = &mut self.keeping {
             keeping.add(&text);
         }
-        self.send(Piece::Text(text));
+        self.send(Piece::Bytes(text));
     }
 
     fn send(&mut self, piece: Piece) {
@@ -156,37 +147,7 @@ impl Out {
 pub(super) fn response<G: Send + Unpin + 'static>(begun: Begun, guard: G) -> Response {
     let body = match begun {
         Begun::Whole(text) => Body::from(text),
-        Begun::Pieces(pieces) => Body::new(PieceBody { pieces, is_whole: false, _guard: guard }),
+        Begun::Pieces(pieces) => pieces::body(pieces, guard),
     };
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
-}
-
-/// The answer ended before it was whole.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer was cut off")]
-struct CutOff;
-
-struct PieceBody<G> {
-    pieces: mpsc::Receiver<Piece>,
-    is_whole: bool,
-    _guard: G,
-}
-
-impl<G: Unpin> hyper::body::Body for PieceBody<G> {
-    type Data = Bytes;
-    type Error = CutOff;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        if self.is_whole {
-            return Poll::Ready(None);
-        }
-        self.pieces.poll_recv(context).map(|piece| match piece {
-            Some(Piece::Text(text)) => Some(Ok(Frame::data(text))),
-            Some(Piece::End) => {
-                self.is_whole = true;
-                None
-            }
-            None => Some(Err(CutOff)),
-        })
-    }
 }

@@ -51,8 +51,8 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
         let severities = Some(&severities[..]).filter(|any| !any.is_empty());
         let filter = Filter { name: name.as_deref(), severities, is_open, began_ms };
         if sets.is_empty() {
-            let shown = records.select(&filter, |_| true).skip(page.skip).take(page.limit);
-            let items = shown.map(|record| Anomaly::of(record, &alerts)).collect();
+            let shown = records.page(&filter, page.skip, page.limit);
+            let items = shown.into_iter().map(|record| Anomaly::of(record, &alerts)).collect();
             return Text::of(&List { total: records.count(&filter), items });
         }
         let mut total = 0;

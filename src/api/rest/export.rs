@@ -18,17 +18,15 @@
 use super::Shared;
 use super::answer::ApiError;
 use super::parameters::Parameters;
-use axum::body::{Body, Bytes};
+use crate::api::pieces::{self, Piece};
+use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
-use hyper::body::Frame;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Write};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 use storage::label_index::Matcher;
 use storage::sample::{Samples, is_stale};
@@ -47,9 +45,6 @@ const STALL: Duration = Duration::from_secs(30);
 const SERIES_SLICE: usize = 16;
 /// Columns that every file has.
 const COLUMNS: [&str; 3] = ["timestamp", "value", "name"];
-
-/// A piece of the answer, or that it is whole.
-type Piece = Option<Bytes>;
 
 /// What the answer is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,8 +100,7 @@ pub(super) async fn export(State(shared): State<Arc<Shared>>, uri: Uri) -> Resul
             Ok(()) => {}
         }
     });
-    let body = Body::new(PieceBody { pieces, is_whole: false });
-    Ok(([(header::CONTENT_TYPE, format.content_type())], body).into_response())
+    Ok(([(header::CONTENT_TYPE, format.content_type())], pieces::body(pieces, ())).into_response())
 }
 
 /// What was asked for.
@@ -220,7 +214,7 @@ impl Out {
     /// Hands over what is left, and the mark that it is all.
     fn finish(mut self) -> io::Result<()> {
         self.flush()?;
-        self.send(None)
+        self.send(Piece::End)
     }
 }
 
@@ -235,7 +229,7 @@ impl Write for Out {
 
     fn flush(&mut self) -> io::Result<()> {
         let piece = std::mem::replace(&mut self.bytes, Vec::with_capacity(PIECE_BYTES + 1024));
-        self.send(Some(Bytes::from(piece)))
+        self.send(Piece::Bytes(Bytes::from(piece)))
     }
 }
 
@@ -260,35 +254,6 @@ fn field(text: &str, out: &mut String) {
     out.push('"');
     out.push_str(&text.replace('"', "\"\""));
     out.push('"');
-}
-
-/// The answer ended before it was whole.
-#[derive(Debug, thiserror::Error)]
-#[error("the answer was cut off")]
-struct CutOff;
-
-struct PieceBody {
-    pieces: mpsc::Receiver<Piece>,
-    is_whole: bool,
-}
-
-impl hyper::body::Body for PieceBody {
-    type Data = Bytes;
-    type Error = CutOff;
-
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        if self.is_whole {
-            return Poll::Ready(None);
-        }
-        self.pieces.poll_recv(context).map(|piece| match piece {
-            Some(Some(text)) => Some(Ok(Frame::data(text))),
-            Some(None) => {
-                self.is_whole = true;
-                None
-            }
-            None => Some(Err(CutOff)),
-        })
-    }
 }
 
 #[cfg(test)]

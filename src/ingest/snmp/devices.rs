@@ -22,6 +22,7 @@
 //! Invariants: a secret is never part of an error or a log line; one mistake refuses the whole file, so that no device
 //! goes missing silently.
 
+use crate::listed_file;
 use protocols::snmp::usm::{AuthProtocol, KeyExtension, PrivacyProtocol, User, UserError};
 use protocols::snmp::{Credentials, Version};
 use serde::{Deserialize, Serialize};
@@ -126,11 +127,8 @@ pub fn read_devices(
     environment: &BTreeMap<String, String>,
     users: &mut Users,
 ) -> Result<Vec<DeviceSettings>, DevicesError> {
-    // The parser's own message would quote the line, and with it a password.
-    let file: File = toml::from_str(text).map_err(|error| {
-        let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-        DevicesError::Syntax(format!("line {line}: {}", error.message()))
-    })?;
+    let file: File = listed_file::shape(text)
+        .map_err(|(at, what)| DevicesError::Syntax(format!("line {}: {what}", listed_file::line_of(text, at))))?;
     let mut names = HashSet::new();
     let mut devices = Vec::with_capacity(file.device.len());
     for (at, written) in file.device.into_iter().enumerate() {

@@ -16,6 +16,7 @@
 //! Invariant: one mistake refuses all profiles, so that nothing goes missing silently.
 
 use super::mib::{MibError, Mibs};
+use crate::listed_file;
 use protocols::snmp::Oid;
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -136,10 +137,8 @@ impl Profiles {
     /// # Errors
     /// With the first mistake.
     pub(super) fn add(&mut self, text: &str, mibs: &Mibs) -> Result<(), ProfileError> {
-        let file: File = toml::from_str(text).map_err(|error| {
-            let line = error.span().map_or(1, |span| 1 + text[..span.start.min(text.len())].matches('\n').count());
-            ProfileError::Syntax { line, what: error.message().to_owned() }
-        })?;
+        let file: File = listed_file::shape(text)
+            .map_err(|(at, what)| ProfileError::Syntax { line: listed_file::line_of(text, at), what })?;
         let mut scalars: HashSet<Oid> = self.scalars.iter().map(|scalar| scalar.oid.clone()).collect();
         for written in file.profile {
             let fault = |what: String| ProfileError::Profile { profile: written.name.clone(), what };
