@@ -10,10 +10,11 @@ use infrawatch::analysis::Severity;
 use infrawatch::anomaly::Filter;
 use infrawatch::anomaly::book::{self, Book, Settings};
 use infrawatch::anomaly::run::{AnomalyKind, AnomalyRun, Peak, Side};
+use infrawatch::clock;
 use std::hint::black_box;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use storage::series::KeyBuilder;
 
 /// The server's allocator, so that bytes are the server's bytes.
@@ -62,7 +63,7 @@ fn percentiles(what: &str, book: &Book, filter: &Filter<'_>) {
     let rounds = if measures() { QUESTIONS } else { 2 };
     let mut took: Vec<Duration> = (0..rounds)
         .map(|_| {
-            let began = Instant::now();
+            let began = clock::monotonic();
             black_box(ask(book, filter));
             began.elapsed()
         })
@@ -97,7 +98,7 @@ fn all_questions(title: &str, book: &Book, last_ms: i64) {
 
 /// Tells the book so many runs and waits until readers see them.
 fn fill(book: &Book, runs: &Sender<AnomalyRun>, count: u64, last_ms: i64) {
-    let began = Instant::now();
+    let began = clock::monotonic();
     for number in 0..count {
         runs.send(run(number, last_ms, count)).expect("the book is open");
     }

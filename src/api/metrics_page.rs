@@ -29,13 +29,16 @@ use storage::Store;
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// A queue, what waits in it, and how much may.
+pub type Waiting = (&'static str, (usize, usize));
+
 /// How much waits in each queue, and the most that may.
 #[derive(Clone)]
 pub struct Queues {
     /// Batches of each shard.
     pub shards: Arc<dyn Fn() -> Vec<(usize, usize)> + Send + Sync>,
     /// The others, by name.
-    pub others: Arc<dyn Fn() -> Vec<(&'static str, (usize, usize))> + Send + Sync>,
+    pub others: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
 }
 
 impl std::fmt::Debug for Queues {
