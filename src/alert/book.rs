@@ -11,8 +11,7 @@ use super::incident::{Correlation, Incident, IncidentId, Topology};
 use super::ledger::{AlertCounts, Ledger, Settings};
 use super::log;
 use super::maintenance::Window;
-use super::notification::Notification;
-use super::notify::{Notifiers, Outcome};
+use super::notify::{self, Notifiers, Outcome};
 use super::record::{Alert, Fingerprint, Said};
 use super::routing::Routing;
 use super::signal::{Signal, alert_labels};
@@ -310,7 +309,7 @@ impl Keeper {
         for notification in notifications {
             let outcome = if self.ledger.settings.dry_run {
                 self.would_notify += 1;
-                Some(would_tell(notification))
+                Some(notify::would_tell(notification))
             } else {
                 self.notifiers.send(notification)
             };
@@ -482,18 +481,6 @@ impl Keeper {
         }
         *shown = failing;
     }
-}
-
-/// What becomes of a notification while settings are only tried out.
-fn would_tell(notification: Notification) -> Outcome {
-    let receiver: Arc<str> = format!("{} (dry run)", notification.to.name).into();
-    tracing::warn!(
-        reason = notification.reason.as_str(),
-        "would tell {}: {}",
-        notification.to.name,
-        notification.title()
-    );
-    Outcome { receiver, fresh: notification.fresh, error: None, retries: 0 }
 }
 
 fn has_room(known: usize) -> Result<(), BookError> {

@@ -143,6 +143,18 @@ impl Notifiers {
     }
 }
 
+/// What becomes of a notification while settings are only tried out.
+pub(super) fn would_tell(notification: Notification) -> Outcome {
+    let receiver: Arc<str> = format!("{} (dry run)", notification.to.name).into();
+    tracing::warn!(
+        reason = notification.reason.as_str(),
+        "would tell {}: {}",
+        notification.to.name,
+        notification.title()
+    );
+    Outcome { receiver, fresh: notification.fresh, error: None, retries: 0 }
+}
+
 fn run(taken: &Taken<Notification>, told: &Sender<Outcome>, since: &AtomicI64, stop: &AtomicBool) {
     let http = Http::new();
     for notification in taken {
