@@ -55,6 +55,7 @@
 //! - `yaml`: files of others as trees whose parts know their lines. `go_template`: texts with placeholders as rules have them.
 //! - [`query`]: PromQL over `storage::Store`.
 //! - [`alert`]: what people are told, and when they are not. [`rules`]: Prometheus' rule files, evaluated here.
+//! - [`forecasts`]: what stored series will do next, kept up to date, and the rules that watch it.
 //! - [`pull`]: models trained on request on the answer of an expression.
 //! - [`watch`]: expressions that are evaluated again and again and judged by named detectors.
 //! - [`windowed`]: chosen series judged window by window.
@@ -73,6 +74,7 @@ pub mod change_events;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod forecasts;
 mod frame_log;
 mod go_template;
 pub mod http_client;

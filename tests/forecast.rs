@@ -1,8 +1,13 @@
-//! `infrawatch forecast FILE` as its users meet it: columns, notations of time, exit codes, and the figures that count.
+//! `infrawatch forecast FILE` as its users meet it: columns, notations of time, exit codes, and the figures that count; and
+//! forecasts of the running server (`served`).
 //!
 //! Not here: how good forecasts are (see `docs/forecast.md`), the engine's own promises (see `src/analysis/forecast`).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "forecast/served.rs"]
+mod served;
+mod support;
 
 use std::fmt::Write as _;
 use std::process::{Command, Output};

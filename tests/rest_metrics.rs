@@ -284,9 +284,12 @@ fn a_forecast_has_a_band_and_says_when_the_limit_is_reached() {
             "lower_bound",
             "method",
             "predicted_values",
+            "sawtooth",
             "seasons",
             "sla_risk_score",
+            "sla_time_share",
             "timestamps",
+            "trend",
             "trend_per_day",
             "upper_bound"
         ]
@@ -324,9 +327,86 @@ fn a_forecast_has_a_band_and_says_when_the_limit_is_reached() {
         ("direction", json!("up")),
         ("step", json!("0")),
         ("surprise", json!(1)),
+        ("method", json!("oracle")),
+        ("upper_threshold", json!("high")),
     ] {
         refused(ask(&server, path, &json!({field: value})), 400, Some(field));
     }
+    server.stop();
+}
+
+#[test]
+fn limits_that_will_be_broken_are_reported_with_the_first_crossing_of_the_band() {
+    let server = filled();
+    let path = "/api/v1/forecast/disk%2Fused_bytes";
+    let newest = 1e6 + 1e3 * (SAMPLES - 1) as f64;
+    let body = json!({"horizon": 48, "upper_threshold": newest + 144_000.0, "lower_threshold": 0});
+    let breach = asked(&server, path, &body)["series"][0]["breach"].clone();
+    assert_eq!(keys(&breach), ["alerts", "breach_time", "forecast", "will_breach"]);
+    assert_eq!(breach["will_breach"], true);
+    let [alert] = &breach["alerts"].as_array().unwrap()[..] else { panic!("{breach}") };
+    assert_eq!(keys(alert), ["confidence", "predicted_at", "predicted_value", "threshold", "type"]);
+    assert_eq!((&alert["type"], &alert["confidence"]), (&json!("upper_threshold_predicted"), &json!("high")));
+    assert_eq!(alert["predicted_at"], breach["breach_time"]);
+    let path_keys = ["lower_bound", "method", "predicted_values", "timestamps", "upper_bound"];
+    assert_eq!(keys(&breach["forecast"]), path_keys);
+    // Half a day is left.
+    let at = breach["breach_time"].as_str().unwrap();
+    let place = breach["forecast"]["timestamps"].as_array().unwrap().iter().position(|time| time == at).unwrap();
+    assert!((10..=13).contains(&place), "{at}");
+    // 0 is a limit like any other.
+    let none = asked(&server, path, &json!({"horizon": 48, "lower_threshold": 0}))["series"][0]["breach"].clone();
+    assert_eq!((&none["will_breach"], &none["breach_time"]), (&json!(false), &Value::Null));
+    let all = asked(&server, path, &json!({"horizon": 48, "upper_threshold": 0}))["series"][0]["breach"].clone();
+    assert_eq!((&all["will_breach"], &all["alerts"][0]["threshold"]), (&json!(true), &json!(0.0)));
+    server.stop();
+}
+
+#[test]
+fn values_of_the_request_are_forecast_whatever_the_notation_of_their_times() {
+    let server = Server::start();
+    let path = "/api/v1/forecast/mine";
+    // 5 minutes apart, one a step: a step of the samples, not an hour, goes on.
+    let seconds: Vec<i64> = (0..120).map(|i| START_S + 300 * i).collect();
+    let texts: Vec<String> = (0..120).map(time).collect();
+    let values: Vec<f64> = (0..120).map(|i| 10.0 + f64::from(i)).collect();
+    let body = |times: Value| json!({"timestamps": times, "values": values, "horizon": 4, "method": "linear_trend"});
+    let (numbers, texts) = (asked(&server, path, &body(json!(seconds))), asked(&server, path, &body(json!(texts))));
+    assert_eq!(numbers, texts);
+    let series = &numbers["series"][0];
+    assert_eq!((&series["method"], &series["labels"]), (&json!("linear_trend"), &json!({})));
+    assert_eq!(series["timestamps"], json!([time(120), time(121), time(122), time(123)]));
+    // The line through the newest hundred, and two of their standard deviations: of 0..100 that is sqrt(9999 / 12).
+    let two_deviations = 2.0 * (9999.0f64 / 12.0).sqrt();
+    for (i, (key, off)) in
+        [("lower_bound", -two_deviations), ("predicted_values", 0.0), ("upper_bound", two_deviations)]
+            .iter()
+            .enumerate()
+    {
+        let found = series[key][3].as_f64().unwrap();
+        assert!((found - (133.0 + off)).abs() < 1e-6, "{i}: {found}");
+    }
+    // Too few values for a trend that bends: the line stands in, and says so.
+    let few = json!({"timestamps": [0, 60, 120], "values": [1, 2, 3], "horizon": 2, "method": "prophet"});
+    let few = asked(&server, path, &few)["series"][0].clone();
+    assert_eq!(few["method"], "linear_trend");
+    assert!((few["predicted_values"][1].as_f64().unwrap() - 5.0).abs() < 1e-9, "{few}");
+    let seasonal: Vec<f64> = (0..24 * 14).map(|hour| 50.0 + 9.0 * (f64::from(hour) / 3.82).sin()).collect();
+    let hours: Vec<i64> = (0..24 * 14).map(|hour| START_S + 3600 * hour).collect();
+    let prophet = json!({"timestamps": hours, "values": seasonal, "method": "prophet"});
+    let prophet = asked(&server, path, &prophet)["series"][0]["method"].clone();
+    assert!(prophet.as_str().unwrap().starts_with("piecewise"), "{prophet}");
+    for (field, body) in [
+        ("values", json!({"timestamps": [1, 2]})),
+        ("timestamps", json!({"values": [1, 2]})),
+        ("values", json!({"timestamps": [1, 2], "values": [1]})),
+        ("values", json!({"timestamps": [1, 2], "values": [1, "x"]})),
+        ("timestamps", json!({"timestamps": [1, "soon"], "values": [1, 2]})),
+        ("step", json!({"timestamps": [1, 2], "values": [1, 2], "step": "1h"})),
+    ] {
+        refused(ask(&server, path, &body), 400, Some(field));
+    }
+    refused(ask(&server, path, &json!({"timestamps": [1], "values": [1]})), 422, None);
     server.stop();
 }
 
@@ -338,7 +418,8 @@ fn capacity_lists_what_has_a_limit_with_the_fewest_days_left_first() {
     let found = get_json(&server.url("/api/v1/capacity"), &[("match", "{__name__=\"disk_used_percent\"}")]);
     assert_eq!(found["total"], 2, "{found}");
     let [fast, slow] = &found["items"].as_array().unwrap()[..] else { panic!("{found}") };
-    assert_eq!(keys(fast), ["current", "days_to_exhaustion", "exhaustion", "labels", "limit", "metric_name"]);
+    let known = ["current", "days_to_exhaustion", "exhaustion", "labels", "limit", "metric_name"];
+    assert_eq!(keys(fast), [&known[..], &["sawtooth", "sla_risk_score", "trend"]].concat());
     assert_eq!((&fast["labels"]["host"], &fast["limit"]), (&json!("fast"), &json!(95.0)));
     let (soon, late) = (fast["days_to_exhaustion"].as_f64().unwrap(), slow["days_to_exhaustion"].as_f64().unwrap());
     assert!((soon - 9.0).abs() < 1.0 && (late - 77.0).abs() < 6.0, "{soon} {late}");

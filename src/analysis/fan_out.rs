@@ -7,7 +7,7 @@
 use crossbeam_channel::Sender;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// The threads `analysis-N`.
+/// The threads `analysis-N`, or those of another name.
 #[derive(Debug)]
 pub struct FanOut(ThreadPool);
 
@@ -17,7 +17,15 @@ impl FanOut {
     /// # Errors
     /// When the system gives no threads; in words.
     pub fn new(threads: usize) -> Result<Self, String> {
-        let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(|number| format!("analysis-{number}"));
+        Self::named("analysis", threads)
+    }
+
+    /// The same for other work than scoring, with threads that are called `NAME-N`.
+    ///
+    /// # Errors
+    /// When the system gives no threads; in words.
+    pub fn named(name: &'static str, threads: usize) -> Result<Self, String> {
+        let pool = ThreadPoolBuilder::new().num_threads(threads).thread_name(move |number| format!("{name}-{number}"));
         pool.build().map(Self).map_err(|error| error.to_string())
     }
 

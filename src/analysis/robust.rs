@@ -2,6 +2,8 @@
 //!
 //! Not here: series; a missing value is NaN and callers leave it out or say how it is treated.
 
+use serde::{Deserialize, Serialize};
+
 /// Blocks a slope is estimated from: 8128 pairs, whose interval is as narrow as anyone needs.
 const BLOCKS_MAX: usize = 128;
 /// Half the width, in cells, of the window in which a spike is told from its neighbours.
@@ -12,7 +14,7 @@ const HAMPEL_LIMIT: f64 = 6.0;
 const MAD_TO_SIGMA: f64 = 1.4826;
 
 /// A slope with the interval it lies in.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Slope {
     pub(super) per_cell: f64,
     pub(super) lower: f64,

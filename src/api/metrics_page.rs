@@ -3,10 +3,11 @@
 //! Not here: the counting (see `self_metrics`), what the process uses (see `process`).
 
 use super::health::HealthBoard;
-use super::{alert_metrics, anomaly_metrics, process, service_metrics};
+use super::{alert_metrics, anomaly_metrics, forecast_metrics, process, service_metrics};
 use crate::access::Guard;
 use crate::alert::book::AlertBook;
 use crate::anomaly::book::Book;
+use crate::forecasts::{ForecastDesk, RuleBoard};
 use crate::metric_metadata::MetricBook;
 use crate::pull::PullGauges;
 use crate::query::Room;
@@ -76,6 +77,10 @@ pub struct MetricsPage {
     pub windowed: Arc<WindowedBoard>,
     /// Rules of files, and how they stand.
     pub rules: Arc<RuleKeeper>,
+    /// What makes forecasts.
+    pub desk: Arc<ForecastDesk>,
+    /// What predictive rules came to.
+    pub forecast_rules: Arc<RuleBoard>,
     /// Who may ask, where somebody is kept from it.
     pub guard: Option<Arc<Guard>>,
     /// What waits for the shards.
@@ -204,6 +209,7 @@ impl MetricsPage {
         service_metrics::write(self, out);
         anomaly_metrics::write(self, out);
         alert_metrics::write(&self.alerts, &self.rules, out);
+        forecast_metrics::write(self, out);
         process::write(|name, kind, help, value| {
             match kind {
                 process::Kind::Counter => out.counter(name, help),

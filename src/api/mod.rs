@@ -7,6 +7,7 @@ mod alert_metrics;
 mod anomaly_metrics;
 pub mod compress;
 pub mod conventions;
+mod forecast_metrics;
 pub mod guard;
 pub mod health;
 pub mod metrics_page;

@@ -324,6 +324,18 @@ settings! {
         training_window: Duration as Span = "7d" in "0" to "400d",
     }
 
+    /// Forecasts that are kept up to date, and rules that watch them (docs/forecast.md).
+    forecasts: Forecasts {
+        /// Memory for what is kept of forecasts; the one asked for longest ago leaves first.
+        memory: u64 as Bytes = "64MiB" in "64KiB" to "64GiB",
+        /// The file of predictive rules, read again when it changes; empty watches nothing.
+        rules_file: Option<PathBuf> as OptionalFile = "",
+        /// Series that one run of a rule looks at; further ones are the first of its next run, and counted.
+        rule_series_max: usize as Count = "10000" in "1" to "1000000",
+        /// Share of one core that rules may take; a run that needs more takes longer.
+        cpu_share: f64 as Number = "0.25" in "0.001" to "64",
+    }
+
     /// The server's own metrics, at /metrics.
     metrics: Metrics {
         /// Names for which scores and anomalies are shown, those with the greatest scores first.

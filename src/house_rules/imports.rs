@@ -37,6 +37,7 @@ const API: &[&str] = &[
     "watch",
     "windowed",
     "rules",
+    "forecasts",
 ];
 
 const INGEST: &[&str] = &["protocols", "storage::series", "shard", "series_file", "metric_metadata", "listed_file"];
@@ -76,6 +77,7 @@ const ROOMS: &[Room] = &[
     room("pull", &["http_client", "query", "analysis", "storage"], true),
     room("watch", &["listed_file", "pull", "query", "analysis"], true),
     room("windowed", &["analysis", "anomaly::run", "storage"], true),
+    room("forecasts", &["query", "analysis", "storage", "anomaly"], true),
     room("alert", &["analysis", "anomaly", "frame_log", "yaml", "storage::series", "storage::label_index"], true),
     room("yaml", &[], false),
     room("go_template", &["config"], false),

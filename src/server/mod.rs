@@ -9,6 +9,7 @@
 
 mod alerts;
 mod correlating;
+mod forecasting;
 mod reload;
 mod retraining;
 mod routes;
@@ -19,6 +20,7 @@ mod watching;
 mod windowing;
 
 use self::alerts::Alerts;
+use self::forecasting::Forecasts;
 use self::reload::Reloader;
 use self::routes::{Served, routes};
 use self::settings::{book_settings, model_settings, statsd_settings, store_settings, window_settings};
@@ -138,6 +140,7 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     let guarded = guard::guarded(routes, Access { guard, audit: Arc::new(audit) });
     ready.set(conventions::common(guarded, running.metrics.clone()));
     tokio::spawn(reloader.watch(hangup, stopped.clone()));
+    tokio::spawn(forecasting::begin(&config, &running)?.run(stopped.clone()));
     let health = routes::health(&running, stopping.clone(), started_ms);
     tokio::spawn(self_check::run(health, in_force.clone(), stopped.clone()));
     tokio::spawn(correlating::begin(&config, &running).run(stopped.clone()));
@@ -366,6 +369,8 @@ struct Running {
     windowed: Arc<WindowedBoard>,
     /// Rules of files, and how they stand.
     rules: Arc<RuleKeeper>,
+    /// What makes forecasts, and what rules came to.
+    forecasts: Forecasts,
     /// Polls devices; only in a server, not for a command over a store.
     snmp: Option<SnmpHandle>,
 }
@@ -409,6 +414,7 @@ impl Running {
         let lanes = Lanes::new(doors, pool);
         let statsd = Statsd::start(&config.statsd, statsd, &lanes, &metrics)?;
         let (store, threads) = (opened.store, opened.threads);
+        let forecasts = Forecasts::open(config, &store);
         let snmp = None;
         Ok(Self {
             store,
@@ -432,6 +438,7 @@ impl Running {
             computing: Arc::new(Semaphore::new(cores())),
             windowed: Arc::default(),
             rules,
+            forecasts,
             snmp,
         })
     }
@@ -447,6 +454,7 @@ impl Running {
     fn stop(self) -> Result<()> {
         self.snmp.map_or(Ok(()), SnmpHandle::stop)?;
         self.statsd.stop()?;
+        self.forecasts.checkpoint();
         drop(self.lanes);
         let closed = self.threads.close();
         for shard in self.shards {

@@ -11,10 +11,11 @@
 //!
 //! Cost: every candidate is fitted [`FITS`] times; `benches/forecast.rs` confirms less than 150 ms for 1000 samples.
 
-use super::HeldOutError;
 use super::combination::{Combination, combine};
+use super::forecasters::linear;
 use super::forecasters::{ALL, Family, Fit, Forecaster, Need, Past};
 use super::spread::Spread;
+use super::{HeldOutError, Method};
 use std::ops::Range;
 
 /// Windows that every candidate forecasts.
@@ -99,10 +100,13 @@ fn candidates(cells: usize, periods: usize, only: Option<&str>) -> Vec<Candidate
 
 /// Chooses for forecasts of `horizon` cells with a band at `level` (0 to 1); among those of one forecaster, if it is named.
 pub(super) fn choose(history: History<'_>, horizon: usize, level: f64, only: Option<&str>) -> Choice {
+    if only == Some(Method::LINEAR_TREND.name()) {
+        return linear_trend(history);
+    }
     let cells = history.values.len();
     let mut candidates = candidates(cells, history.periods.len(), only);
     if cells < CELLS_MIN || candidates.is_empty() {
-        return unsplit(history, level);
+        return untried(history, level, only);
     }
     let ahead = horizon.min(cells / 4).max(1);
     let origins = origins(history, ahead, WINDOWS);
@@ -112,7 +116,7 @@ pub(super) fn choose(history: History<'_>, horizon: usize, level: f64, only: Opt
     candidates.retain(|_| whole.next().unwrap_or(false));
     let paths: Vec<Vec<Vec<f64>>> = paths.drain(..).flatten().collect();
     if paths.is_empty() {
-        return unsplit(history, level);
+        return untried(history, level, only);
     }
     let families: Vec<Family> = candidates.iter().map(|candidate| candidate.forecaster.family()).collect();
     let actual: Vec<&[f64]> = origins.iter().map(|origin| &history.values[*origin..origin + ahead]).collect();
@@ -127,7 +131,23 @@ pub(super) fn choose(history: History<'_>, horizon: usize, level: f64, only: Opt
     Choice { members, spread, held_out_error: Some(HeldOutError { mase, coverage }) }
 }
 
-/// The last value, where nothing can be tried out.
+/// What is left where nothing can be tried out.
+fn untried(history: History<'_>, level: f64, only: Option<&str>) -> Choice {
+    match only {
+        // Who names a forecaster wants a trend where there is one.
+        Some(_) => linear_trend(history),
+        None => unsplit(history, level),
+    }
+}
+
+/// The line of least squares through the newest hundred values, with two standard deviations of them to either side.
+fn linear_trend(history: History<'_>) -> Choice {
+    let newest = &history.bridged[history.bridged.len().saturating_sub(linear::NEWEST)..];
+    let line = Candidate { forecaster: &linear::LinearTrend, periods: 0..0 };
+    Choice { members: vec![(line, 1.0)], spread: Spread::of_values(newest, 2.0), held_out_error: None }
+}
+
+/// The last value.
 fn unsplit(history: History<'_>, level: f64) -> Choice {
     let naive = Candidate { forecaster: ALL[0], periods: 0..0 };
     Choice { members: vec![(naive, 1.0)], spread: Spread::of_steps(history.bridged, level), held_out_error: None }

@@ -8,6 +8,7 @@
 use super::robust::{Slope, median};
 use super::sawtooth::{Reset, Sawtooth, Teeth};
 use super::{DAY_MS, ForecastError, TrendPerDay};
+use serde::{Deserialize, Serialize};
 
 /// Cells that are looked at, newest first: three weeks of minutes.
 const CELLS_MAX: i128 = 32_768;
@@ -40,7 +41,7 @@ const USUAL_STEPS_MS: [i64; 22] = [
 ];
 
 /// Values of equal distance in time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Grid {
     pub(super) step_ms: i64,
     /// Time of the last cell, in milliseconds since 1970.

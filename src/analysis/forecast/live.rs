@@ -17,7 +17,10 @@ use super::{
     DAY_MS, Direction, Exhaustion, Forecast, ForecastEngine, ForecastError, ForecastPoint, HeldOutError, RECENT_MIN,
     Season, Threshold, TrendPerDay, back_test, capacity, season, sla_risk,
 };
+use serde::{Deserialize, Serialize};
 
+/// The version of what [`LiveForecast`] is written down as; another one is not read but learned anew.
+pub const ENCODING_VERSION: u16 = 1;
 /// Share of the history after whose length in new cells it is learned anew, and the least such length.
 const FRESH: usize = 8;
 const FRESH_MIN: usize = 24;
@@ -27,9 +30,8 @@ const NEWEST: f64 = 0.05;
 const CHANGED: f64 = 3.0;
 
 /// What is remembered of a series to forecast it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LiveForecast {
-    engine: ForecastEngine,
     /// Without its values.
     grid: Grid,
     cells: usize,
@@ -79,7 +81,6 @@ impl ForecastEngine {
         let fits = members.iter().filter_map(|(member, weight)| Some((member.fit(history, cells)?, *weight)));
         let upside_down: Vec<f64> = bridged.iter().map(|value| -value).collect();
         let live = LiveForecast {
-            engine: *self,
             cells,
             learned_cells: cells,
             newest: bridged[cells - 1],
@@ -131,6 +132,13 @@ impl LiveForecast {
         self.cells - self.learned_cells > fresh || self.error > CHANGED
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        let fits: usize = self.members.iter().map(|(fit, _)| fit.bytes()).sum();
+        let teeth = self.teeth.iter().flatten().map(|teeth| 2 * size_of::<(f64, f64)>() * teeth.peaks.len());
+        size_of::<Self>() + fits + self.spread.bytes() + teeth.sum::<usize>()
+    }
+
     /// The time of the newest sample, in milliseconds since 1970.
     pub fn last_ms(&self) -> i64 {
         self.grid.last_ms
@@ -151,7 +159,7 @@ impl LiveForecast {
     /// # Errors
     /// When a setting is out of its range.
     pub fn forecast(&self, horizon: usize, threshold: Option<Threshold>) -> Result<Forecast, ForecastError> {
-        ForecastEngine { horizon, threshold, ..self.engine }.check_settings()?;
+        ForecastEngine { horizon, threshold, ..ForecastEngine::default() }.check_settings()?;
         self.grid.time_ms(horizon)?;
         let outlook = self.outlook(horizon);
         let per_day = |per_cell: f64| self.grid.unscaled_difference(per_cell * DAY_MS / self.grid.step_ms as f64);

@@ -35,10 +35,11 @@ mod tests;
 
 pub use breach::{Breach, Limits, Side};
 pub use capacity::{Direction, Exhaustion, Threshold};
-pub use live::LiveForecast;
+pub use live::{ENCODING_VERSION, LiveForecast};
 pub use sawtooth::{Reset, Sawtooth};
 
 use super::robust;
+use serde::{Deserialize, Serialize};
 
 const DAY_MS: f64 = 86_400_000.0;
 /// Steps ahead that can be asked for: more than eleven years of hours.
@@ -90,12 +91,17 @@ pub fn most_of(name: &str, unit: Option<&str>) -> Option<f64> {
 pub struct Method(&'static str);
 
 impl Method {
-    /// The one of that name.
+    /// A straight line through the newest hundred values with a band of two standard deviations of them, whatever the
+    /// level: what the documents' predictive alerts fall back to, and what a method that cannot be fitted falls back to here.
+    pub const LINEAR_TREND: Self = Self("linear_trend");
+
+    /// The one of that name; `prophet` is `piecewise`, which is made in its manner.
     pub fn named(name: &str) -> Option<Self> {
-        Self::all().find(|method| method.0 == name)
+        let name = if name == "prophet" { "piecewise" } else { name };
+        Self::all().chain([Self::LINEAR_TREND]).find(|method| method.0 == name)
     }
 
-    /// Every one, simplest first.
+    /// Every one that the combination chooses from, simplest first.
     pub fn all() -> impl Iterator<Item = Self> {
         forecasters::ALL.into_iter().map(|forecaster| Self(forecaster.name()))
     }
@@ -169,7 +175,7 @@ pub struct TrendPerDay {
 }
 
 /// A period that was found.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Season {
     /// Milliseconds.
     pub period_ms: i64,
@@ -178,7 +184,7 @@ pub struct Season {
 }
 
 /// How good forecasts of parts of the past were that had been held out.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct HeldOutError {
     /// Mean absolute error over that of repeating the last cycle (Hyndman and Koehler 2006); less than 1 is better.
     pub mase: f64,

@@ -8,6 +8,7 @@
 //! Invariant: a spike, which rises as suddenly as it falls, is no reset.
 
 use super::robust::{Slope, median, quantile, theil_sen};
+use serde::{Deserialize, Serialize};
 
 /// Resets that make a pattern.
 const RESETS_MIN: usize = 3;
@@ -22,7 +23,7 @@ const REGULAR: f64 = 0.15;
 const ON_SCHEDULE: f64 = 0.04;
 
 /// What sets a series back, as far as its times and levels tell.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Reset {
     /// It happens at equal distances in time: a job on a schedule, such as rotation, retention or a backup.
     Scheduled,
@@ -61,7 +62,7 @@ impl Sawtooth {
 }
 
 /// The teeth of a series, in cells and the values of the grid.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Teeth {
     /// Cell and value of the last value before each reset.
     pub(super) peaks: Vec<(f64, f64)>,

@@ -8,6 +8,7 @@
 //! Invariant: the usual size never falls with the horizon; the band holds the forecast.
 
 use super::robust::{normal_cdf, normal_quantile, quantile};
+use serde::{Deserialize, Serialize};
 
 /// Quantiles that stand for paths where nothing could be held out.
 const MADE_UP_PATHS: usize = 19;
@@ -17,14 +18,15 @@ const CHOSEN: f64 = 1.04;
 const MEAN_ABSOLUTE: f64 = 0.797_884_560_802_865_4;
 
 /// Sizes and shapes of errors.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Spread {
     /// Horizon in cells and the usual size of an error there, both rising.
     knots: Vec<(f64, f64)>,
     /// Power of the horizon by which errors grow beyond the last knot.
     growth: f64,
-    /// Errors over their usual size, one path a window, from horizon 1 on.
-    paths: Vec<Vec<f64>>,
+    /// Errors over their usual size, one path a window, from horizon 1 on; in half the digits, as they are most of what a
+    /// kept forecast takes.
+    paths: Vec<Vec<f32>>,
     low: f64,
     high: f64,
 }
@@ -34,13 +36,14 @@ impl Spread {
     pub(super) fn of_errors(errors: &[Vec<f64>], independent: f64, level: f64) -> Self {
         let knots = knots(errors);
         let mut spread = Self { growth: growth(&knots), knots, paths: Vec::new(), low: 0.0, high: 0.0 };
-        spread.paths = errors.iter().map(|path| spread.shape(path)).collect();
-        let mut pooled: Vec<f64> = spread.paths.iter().flatten().copied().collect();
+        let paths: Vec<Vec<f64>> = errors.iter().map(|path| spread.shape(path)).collect();
+        let mut pooled: Vec<f64> = paths.iter().flatten().copied().collect();
         pooled.sort_unstable_by(f64::total_cmp);
         let tail = (1.0 - level) / 2.0;
-        let widening = widening(independent * telling(&spread.paths));
+        let widening = widening(independent * telling(&paths));
         spread.low = widening * quantile(&pooled, tail).min(0.0);
         spread.high = widening * quantile(&pooled, 1.0 - tail).max(0.0);
+        spread.paths = paths.iter().map(|path| path.iter().map(|error| *error as f32).collect()).collect();
         spread
     }
 
@@ -48,10 +51,20 @@ impl Spread {
     pub(super) fn of_steps(bridged: &[f64], level: f64) -> Self {
         let steps = bridged.windows(2).map(|pair| (pair[1] - pair[0]).abs());
         let size = steps.sum::<f64>() / (bridged.len().saturating_sub(1).max(1)) as f64;
-        let path = |i: usize| vec![normal_quantile(i as f64 / (MADE_UP_PATHS + 1) as f64) / MEAN_ABSOLUTE];
+        let path = |i: usize| vec![(normal_quantile(i as f64 / (MADE_UP_PATHS + 1) as f64) / MEAN_ABSOLUTE) as f32];
         let edge = normal_quantile(0.5 + level / 2.0) / MEAN_ABSOLUTE * widening(bridged.len() as f64 - 1.0);
         let paths = (1..=MADE_UP_PATHS).map(path).collect();
         Self { knots: vec![(1.0, size)], growth: 0.5, paths, low: -edge, high: edge }
+    }
+
+    /// A band of `deviations` standard deviations of values to either side, as wide at every horizon.
+    pub(super) fn of_values(values: &[f64], deviations: f64) -> Self {
+        let count = values.len().max(1) as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
+        let path = |i: usize| vec![normal_quantile(i as f64 / (MADE_UP_PATHS + 1) as f64) as f32];
+        let paths = (1..=MADE_UP_PATHS).map(path).collect();
+        Self { knots: vec![(1.0, deviation)], growth: 0.0, paths, low: -deviations, high: deviations }
     }
 
     /// The usual size of an error at this horizon.
@@ -78,8 +91,8 @@ impl Spread {
     /// the limit, smoothed over by Silverman's bandwidth (1986), says how likely reaching it is.
     pub(super) fn reaches(&self, forecast: &[f64], limit: f64) -> f64 {
         let sizes: Vec<f64> = (1..=forecast.len()).map(|ahead| self.size(ahead)).collect();
-        let highest = |path: &Vec<f64>| {
-            let error = |i: usize| path.get(i).or(path.last()).copied().unwrap_or(0.0);
+        let highest = |path: &Vec<f32>| {
+            let error = |i: usize| path.get(i).or(path.last()).copied().map_or(0.0, f64::from);
             let values = forecast.iter().zip(&sizes).enumerate().map(|(i, (value, size))| value + size * error(i));
             values.fold(f64::NEG_INFINITY, f64::max) - limit
         };
@@ -99,10 +112,16 @@ impl Spread {
         let mut beyond = 0usize;
         for (i, value) in forecast.iter().enumerate() {
             let size = self.size(i + 1);
-            let error = |path: &Vec<f64>| path.get(i).or(path.last()).copied().unwrap_or(0.0);
+            let error = |path: &Vec<f32>| path.get(i).or(path.last()).copied().map_or(0.0, f64::from);
             beyond += self.paths.iter().filter(|path| value + size * error(path) >= limit).count();
         }
         beyond as f64 / (self.paths.len() * forecast.len()).max(1) as f64
+    }
+
+    /// About how many bytes of memory it takes beside itself.
+    pub(super) fn bytes(&self) -> usize {
+        let paths: usize = self.paths.iter().map(|path| size_of::<Vec<f32>>() + 4 * path.len()).sum();
+        paths + 16 * self.knots.len()
     }
 
     /// The mirror image: where what was above is below.

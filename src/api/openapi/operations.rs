@@ -196,6 +196,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "200 CapacityList",
     ),
     get(
+        "/api/v1/forecast_rules",
+        "analysis",
+        "Predictive rules, how their last run went, and the series they hold for.",
+        "skip limit",
+        "200 ForecastRuleList",
+    ),
+    get(
         "/api/v1/stream",
         "live",
         "Samples, scores and anomalies of chosen series as they come, as server-sent events.",

@@ -47,14 +47,22 @@ DetectAsked << start: time_in, end: time_in, match: matchers, ensemble: majority
 Detected = metric: string, total_points: integer, anomalies_detected: integer, max_severity: none|low|medium|high|critical, duration_ms: integer, series: [DetectedSeries]
 DetectedSeries = labels: labels, anomalies: [Anomaly], results: [DetectedPoint]
 DetectedPoint = timestamp: time, value: number?, combined_score: number, individual_scores: {number?}, is_anomaly: boolean, confidence: low|medium|high, agreeing_detectors: [string], contributions: {number}, counterfactual: string?
-ForecastAsked << horizon: integer, level: number, step: duration, capacity_threshold: number, direction: above|below, match: matchers
+ForecastAsked << horizon: integer, level: number, step: duration, capacity_threshold: number, direction: above|below, upper_threshold: number, lower_threshold: number, method: string, timestamps: [time_in], values: [number?], match: matchers
 Forecast = metric: string, series: [ForecastSeries], skipped*: [Skipped]
 Skipped = labels: labels, error: string
-ForecastSeries = labels: labels, method: string, timestamps: [time], predicted_values: [number?], lower_bound: [number?], upper_bound: [number?], trend_per_day: number?, seasons: [Season], days_to_exhaustion: number?, exhaustion: Exhaustion?, sla_risk_score: number?, held_out_error: HeldOutError?
+ForecastSeries = labels: labels, method: string, timestamps: [time], predicted_values: [number?], lower_bound: [number?], upper_bound: [number?], trend_per_day: number?, trend: Trend, seasons: [Season], sawtooth: Sawtooth?, days_to_exhaustion: number?, exhaustion: Exhaustion?, sla_risk_score: number?, sla_time_share: number?, held_out_error: HeldOutError?, breach*: Breaches
 Exhaustion = earliest: time, likely: time?, latest: time?, probability: number
 HeldOutError = mase: number?, coverage: number?
+Trend = slope: number?, lower: number?, upper: number?
+Sawtooth = resets: integer, cycle_s: number, reset_by: scheduled|at_level|after_rise|irregular, reset_value: number?, floor: number?, peak: number?, floor_per_day: Trend, peak_per_day: Trend, is_leak: boolean
+Breaches = will_breach: boolean, breach_time: time?, alerts: [Breach], forecast: BreachPath
+Breach = type: upper_threshold_predicted|lower_threshold_predicted, threshold: number, predicted_value: number?, predicted_at: time, confidence: medium|high
+BreachPath = timestamps: [time], predicted_values: [number?], lower_bound: [number?], upper_bound: [number?], method: string
+ForecastRuleList = total: integer, items: [ForecastRule]
+ForecastRule = name: string, match: string, threshold: number, direction: above|below, within_s: number, every_s: number, clear_after_s: number, probability: number, severity: low|medium|high|critical, last_run: time?, runs: integer, matched: integer, queued: integer, error: string?, predictions: [Expected]
+Expected = metric_name: string, labels: labels, since: time, current: number?, probability: number?, confidence: medium|high?, predicted_at: time?, predicted_value: number?, lower_bound: number?, upper_bound: number?, method: string?
 CapacityList = total: integer, items: [Capacity]
-Capacity = metric_name: string, labels: labels, limit: number, days_to_exhaustion: number?, exhaustion: Exhaustion?, current: number?
+Capacity = metric_name: string, labels: labels, limit: number, days_to_exhaustion: number?, exhaustion: Exhaustion?, current: number?, sla_risk_score: number?, trend: Trend, sawtooth: Sawtooth?
 Alert = fingerprint: hex, name: string, labels: labels, annotations: labels, severity: info|warning|critical, state: active|acknowledged|resolved|suppressed, starts_at: time, ends_at: time?, updated_at: time, count: integer, value: number?, score: number, summary: string, anomaly_id: string?, incident_id: string?, acknowledged_by: string?, suppressed_by: [string], history: [Change]
 Change = time: time, what: string
 AlertList = total: integer, items: [Alert]

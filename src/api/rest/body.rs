@@ -18,9 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// All bytes of a body.
 pub(super) async fn bytes(body: Body) -> Result<axum::body::Bytes, ApiError> {
-    let read = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, BODY_BYTES_MAX)).await;
+    bytes_within(body, BODY_BYTES_MAX).await
+}
+
+/// The same with another limit.
+async fn bytes_within(body: Body, bytes_max: usize) -> Result<axum::body::Bytes, ApiError> {
+    let read = tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, bytes_max)).await;
     let read = read.map_err(|_| ApiError::bad("the body did not arrive in time"))?;
-    read.map_err(|_| ApiError::too_large(BODY_BYTES_MAX))
+    read.map_err(|_| ApiError::too_large(bytes_max))
 }
 
 /// The fields of a body that were not taken yet.
@@ -31,6 +36,11 @@ impl Fields {
     /// Reads a body; an empty one has no fields.
     pub(super) async fn read(body: Body) -> Result<Self, ApiError> {
         Self::parse(&bytes(body).await?)
+    }
+
+    /// The same of a body that may be as long as this, because samples stand in it.
+    pub(super) async fn read_within(body: Body, bytes_max: usize) -> Result<Self, ApiError> {
+        Self::parse(&bytes_within(body, bytes_max).await?)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, ApiError> {
@@ -126,6 +136,15 @@ impl Fields {
                 labels.into_iter().map(label).collect::<Option<_>>().ok_or_else(wrong)
             }
             Some(_) => Err(wrong()),
+        }
+    }
+
+    /// A list.
+    pub(super) fn array(&mut self, name: &str) -> Result<Option<Vec<Value>>, ApiError> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Array(items)) => Ok(Some(items)),
+            Some(_) => Err(ApiError::field(name, "expected an array")),
         }
     }
 

@@ -7,11 +7,12 @@
 
 use super::Shared;
 use super::answer::{ApiError, Text};
-use super::forecast::{Exhaustion, kept_forecast};
+use super::forecast_shapes::{Exhaustion, Sawtooth, Trend};
 use super::parameters::{Page, Parameters};
 use super::run::{check, run};
 use super::shapes::{Labels, List};
 use crate::analysis::forecast::{Direction, ForecastEngine, Threshold, most_of};
+use crate::forecasts::NoForecast;
 use crate::query::Cancel;
 use axum::extract::State;
 use axum::http::Uri;
@@ -36,6 +37,10 @@ struct Item<'a> {
     days_to_exhaustion: Option<f64>,
     exhaustion: Option<Exhaustion>,
     current: f64,
+    /// Probability, 0 to 1, that the limit is reached within the coming week.
+    sla_risk_score: f64,
+    trend: Trend,
+    sawtooth: Option<Sawtooth>,
 }
 
 /// Lists series by the days they have left; those that never reach their limit come last.
@@ -100,14 +105,22 @@ fn items<'a>(
     for (one, threshold) in found {
         check(cancel)?;
         let engine = ForecastEngine { threshold: Some(*threshold), ..ForecastEngine::default() };
-        let Ok((forecast, current)) = kept_forecast(shared, one, engine, None, &mut samples)? else { continue };
+        let made = match shared.api.desk.of(one, engine, None, &mut samples) {
+            Ok(made) => made,
+            Err(NoForecast::Series(_)) => continue,
+            Err(NoForecast::Store(error)) => return Err(error.into()),
+        };
+        let forecast = made.forecast;
         items.push(Item {
             metric_name: series::label(&one.key, NAME_LABEL).unwrap_or(""),
             labels: Labels(&one.key),
             limit: threshold.value,
             days_to_exhaustion: forecast.days_to_exhaustion,
             exhaustion: forecast.exhaustion.map(Exhaustion::of),
-            current,
+            current: made.current,
+            sla_risk_score: forecast.sla_risk,
+            trend: Trend::of(forecast.trend),
+            sawtooth: forecast.sawtooth.as_ref().map(Sawtooth::of),
         });
     }
     Ok(items)

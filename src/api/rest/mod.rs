@@ -26,7 +26,8 @@ mod detect_named;
 mod events;
 mod export;
 mod forecast;
-mod kept_forecasts;
+mod forecast_rules;
+mod forecast_shapes;
 mod live;
 mod live_cursor;
 mod metric;
@@ -45,6 +46,7 @@ use crate::alert::book::AlertBook;
 use crate::analysis;
 use crate::anomaly::book::Book;
 use crate::change_events::ChangeEvents;
+use crate::forecasts::{ForecastDesk, RuleBoard};
 use crate::ingest::snmp::SnmpControl;
 use crate::pull::{ModelShelf, PullGauges, Source};
 use crate::query::QueryLimits;
@@ -82,6 +84,10 @@ pub struct RestApi {
     pub source: Source,
     /// What they last said.
     pub gauges: Arc<PullGauges>,
+    /// What makes forecasts.
+    pub desk: Arc<ForecastDesk>,
+    /// What predictive rules came to.
+    pub forecast_rules: Arc<RuleBoard>,
     /// A way to what polls devices by SNMP, where something does.
     pub snmp: Option<SnmpControl>,
     /// How samples are judged.
@@ -108,15 +114,12 @@ struct Shared {
     exports: Arc<Semaphore>,
     /// One permit for each live stream.
     streams: Arc<Semaphore>,
-    /// Forecasts to go on from.
-    forecasts: kept_forecasts::KeptForecasts,
 }
 
 /// The routes to be mounted under `/api/v1`, and those at the root; a request that computes takes one of the permits.
 pub fn routers(api: RestApi, permits: Arc<Semaphore>) -> (Router, Router) {
     let (streams, exports) = (Arc::new(Semaphore::new(api.streams_max)), Arc::new(Semaphore::new(EXPORTS)));
-    let forecasts = kept_forecasts::KeptForecasts::default();
-    let shared = Arc::new(Shared { api, permits, exports, streams, forecasts });
+    let shared = Arc::new(Shared { api, permits, exports, streams });
     let root = Router::new().route("/train", post(pull::train)).route("/predict", get(pull::predict));
     let under = Router::new()
         .route("/metrics", get(metrics::list))
@@ -128,6 +131,7 @@ pub fn routers(api: RestApi, permits: Arc<Semaphore>) -> (Router, Router) {
         .route("/detect/{name}", post(detect::detect))
         .route("/forecast/{name}", post(forecast::show))
         .route("/capacity", get(capacity::list))
+        .route("/forecast_rules", get(forecast_rules::list))
         .route("/anomalies", get(anomalies::list).post(anomaly_post::post))
         .route("/anomalies/stats", get(anomalies::stats))
         .route("/anomalies/{id}", get(anomalies::one))

@@ -110,6 +110,12 @@ fn lags(periods: &[usize]) -> Vec<usize> {
 }
 
 impl Autoregression {
+    /// About how many bytes of memory it takes beside itself.
+    pub(in super::super) fn bytes(&self) -> usize {
+        let profiles: usize = self.profiles.iter().map(|profile| 32 + 8 * profile.values.len()).sum();
+        profiles + 8 * (self.newest.len() + self.weights.len() + self.lags.len())
+    }
+
     /// The values expected in the next `horizon` cells.
     pub(in super::super) fn path(&self, horizon: usize) -> Vec<f64> {
         let known = self.newest.len();

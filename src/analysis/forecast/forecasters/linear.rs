@@ -9,10 +9,12 @@ use super::smooth::Gains;
 use super::{Family, Fit, Forecaster, Need, Past, Smooth};
 
 /// Values that least squares looks at: more bend more often than they steady.
-const NEWEST: usize = 100;
+pub(in super::super) const NEWEST: usize = 100;
 
 /// Least squares through the newest [`NEWEST`] values.
 pub(super) struct Linear;
+/// The same without any season, under the name of the documents; not among those that are chosen from.
+pub(in super::super) struct LinearTrend;
 /// The Theil-Sen line (Sen 1968).
 pub(super) struct RobustLinear;
 /// The Theil-Sen line of the newest third.
@@ -36,6 +38,24 @@ impl Forecaster for Linear {
         let newest = &parts.rest[parts.rest.len().saturating_sub(NEWEST)..];
         let (end, slope) = least_squares(newest)?;
         Some(on_top(parts, end, slope, newest.len()))
+    }
+}
+
+impl Forecaster for LinearTrend {
+    fn name(&self) -> &'static str {
+        "linear_trend"
+    }
+
+    fn family(&self) -> Family {
+        Family::Line
+    }
+
+    fn season(&self) -> Need {
+        Need::NoSeason
+    }
+
+    fn fit(&self, past: &Past<'_>) -> Option<Fit> {
+        Linear.fit(past)
     }
 }
 

@@ -14,7 +14,7 @@ mod smooth;
 
 mod autoregression;
 mod holt_winters;
-mod linear;
+pub(super) mod linear;
 mod logarithm;
 mod mstl;
 mod naive;
@@ -134,6 +134,16 @@ impl Fit {
             Self::Auto(auto) => auto.path(horizon),
             Self::Pretrained(recent) => recent.path(horizon),
             Self::Log(fit, zero) => fit.path(horizon).into_iter().map(|log| zero + log.min(LOG_MAX).exp()).collect(),
+        }
+    }
+
+    /// About how many bytes of memory it takes beside itself.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Smooth(smooth) => smooth.bytes(),
+            Self::Auto(auto) => auto.bytes(),
+            Self::Log(fit, _) => size_of::<Self>() + fit.bytes(),
+            Self::Pretrained(recent) => recent.bytes(),
         }
     }
 

@@ -58,6 +58,11 @@ impl Forecaster for Pretrained {
 }
 
 impl Recent {
+    /// About how many bytes of memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        size_of::<Self>() + 8 * (self.values.len() + self.expected.len())
+    }
+
     /// What is expected in the next cells; the newest value where nothing can be said.
     pub(super) fn path(&self, horizon: usize) -> Vec<f64> {
         match self.expected.get(self.age..self.age + horizon) {

@@ -54,6 +54,11 @@ impl Smooth {
         Self { level, slope, profiles: profiles.to_vec(), slots, gains, error: 0.0, zero: None }
     }
 
+    /// About how many bytes of memory it takes beside itself.
+    pub(in super::super) fn bytes(&self) -> usize {
+        self.profiles.iter().map(|profile| 32 + 8 * profile.values.len()).sum()
+    }
+
     /// The season in the cell `ahead` steps after the last, counted from 1.
     fn season_at(&self, ahead: usize) -> f64 {
         let slots = self.profiles.iter().zip(&self.slots);

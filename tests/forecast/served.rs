@@ -1,0 +1,176 @@
+//! Forecasts of the running server: rules that watch them, what outlives a restart, and what clients of Prometheus see.
+//!
+//! Not here: a single forecast over REST (see `tests/rest_metrics.rs`).
+
+use crate::support::eventually;
+use crate::support::http::{get_json, post};
+use crate::support::server::Server;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::LazyLock;
+use tempfile::TempDir;
+
+/// A midnight at least five days ago: alerts are only raised of what is not long over.
+static START_S: LazyLock<i64> = LazyLock::new(|| (infrawatch::clock::now_ms() / 86_400_000 - 5) * 86_400);
+const STEP_S: i64 = 300;
+const A_DAY: i64 = 288;
+const SECONDS: u64 = 120;
+
+/// A little noise, the same in every run.
+fn noise(i: i64) -> f64 {
+    ((i as u64).wrapping_mul(6_364_136_223_846_793_005) >> 40) as f64 / 1e8
+}
+
+/// Pushes samples `from..to`, one every five minutes.
+fn push(server: &Server, name: &str, host: &str, value: impl Fn(i64) -> f64, (from, to): (i64, i64)) {
+    let mut body = "[".to_owned();
+    for i in from..to {
+        let separator = if i == from { "" } else { "," };
+        let (at, value) = (*START_S + i * STEP_S, value(i));
+        let labels = format!("{{\"host\":\"{host}\"}}");
+        let _ =
+            write!(body, "{separator}{{\"name\":\"{name}\",\"timestamp\":{at},\"value\":{value},\"labels\":{labels}}}");
+    }
+    body.push(']');
+    let answer = post(&server.url("/api/v1/metrics"), &[], body.as_bytes()).unwrap();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+/// A server with these rules, and further settings under `[forecasts]`.
+fn server(folder: &Path, rules: &str, more: &str) -> Server {
+    let (file, config) = (folder.join("rules.toml"), folder.join("infrawatch.toml"));
+    std::fs::write(&file, rules).unwrap();
+    let text =
+        format!("[forecasts]\nrules_file = {file:?}\n{more}\n[alerts]\nmax_age = \"365d\"\nresolve_after = \"0\"\n");
+    std::fs::write(&config, text).unwrap();
+    Server::start_with(&["--statsd-listen", "off", "--config", config.to_str().unwrap()])
+}
+
+const FULL_SOON: &str = r#"
+[[rule]]
+name = "full_soon"
+match = '{__name__="disk_used_percent"}'
+threshold = 90
+within = "24h"
+every = "1s"
+clear_after = "0"
+severity = "high"
+"#;
+
+fn rule(server: &Server) -> Value {
+    get_json(&server.url("/api/v1/forecast_rules"), &[])["items"][0].clone()
+}
+
+/// What the rule holds for, as soon as that are so many series.
+fn predictions(server: &Server, count: usize) -> Vec<Value> {
+    eventually(&format!("the rule holds for {count} series"), SECONDS, || {
+        let rule = rule(server);
+        let known = rule["predictions"].as_array()?.clone();
+        (rule["runs"].as_u64()? > 0 && known.len() == count && known.iter().all(|one| one["method"].is_string()))
+            .then_some(known)
+    })
+}
+
+fn anomalies(server: &Server, state: &str) -> Vec<Value> {
+    let list = get_json(&server.url("/api/v1/anomalies"), &[("state", state), ("limit", "100")]);
+    let told = list["items"].as_array().unwrap().iter();
+    told.filter(|one| one["labels"]["forecast_rule"] == "full_soon").cloned().collect()
+}
+
+/// A disk that is at 70 % after three days and 24 % a day further on.
+fn filling(i: i64) -> f64 {
+    70.0 - 24.0 * (3.0 - i as f64 / A_DAY as f64) + noise(i)
+}
+
+#[test]
+fn a_disk_that_will_be_full_is_told_once_as_a_drift_that_becomes_an_alert_and_ends() {
+    let folder = TempDir::new().unwrap();
+    let served = server(folder.path(), FULL_SOON, "");
+    push(&served, "disk_used_percent", "fast", filling, (0, 3 * A_DAY));
+    push(&served, "disk_used_percent", "slow", |i| 30.0 + noise(i), (0, 3 * A_DAY));
+    push(&served, "load", "fast", filling, (0, 3 * A_DAY));
+    let [told] = &predictions(&served, 1)[..] else { panic!() };
+    assert_eq!((&told["metric_name"], &told["labels"]), (&json!("disk_used_percent"), &json!({"host": "fast"})));
+    assert_eq!(told["confidence"], "high", "{told}");
+    assert!(told["probability"].as_f64().unwrap() > 0.9 && told["method"].as_str().unwrap().len() > 3, "{told}");
+    // 20 % are left, at 24 % a day: 20 hours.
+    let at: jiff::Timestamp = told["predicted_at"].as_str().unwrap().parse().unwrap();
+    let hours = (at.as_second() - *START_S - 3 * 86_400) as f64 / 3600.0;
+    assert!((hours - 20.0).abs() < 1.5, "{told}");
+
+    let anomaly = eventually("the prediction is an anomaly", SECONDS, || anomalies(&served, "open").pop());
+    assert_eq!(
+        (&anomaly["kind"], &anomaly["severity"], &anomaly["direction"]),
+        (&json!("drift"), &json!("high"), &json!("above"))
+    );
+    let summary = anomaly["summary"].as_str().unwrap();
+    assert!(
+        summary.starts_with("disk_used_percent is at 7") && summary.contains("predicted to reach 90 at"),
+        "{summary}"
+    );
+    let alert = eventually("the anomaly is an alert", SECONDS, || {
+        let list = get_json(&served.url("/api/v1/alerts"), &[("match", "{forecast_rule=\"full_soon\"}")]);
+        list["items"].as_array()?.first().cloned()
+    });
+    assert_eq!((&alert["anomaly_id"], &alert["labels"]["host"]), (&anomaly["id"], &json!("fast")));
+    let of = |name: &str| served.figure(&format!("infrawatch_forecast_rule_{name}{{rule=\"full_soon\"}}"));
+    assert!(of("runs_total") >= 1.0 && of("series_looked_at_total") >= 2.0);
+    assert_eq!((of("holds"), of("series_matched"), of("series_beyond_limit_total")), (1.0, 2.0, 0.0));
+    assert!(of("last_run_timestamp_seconds") > 1.7e9);
+
+    // After a restart it is the same anomaly, forecast from what was kept.
+    let served = served.stop().restart();
+    predictions(&served, 1);
+    assert!(served.figure("infrawatch_forecasts_restored_total") >= 2.0);
+    assert_eq!(served.figure("infrawatch_forecasts_learned_total"), 0.0);
+    assert_eq!(anomalies(&served, "all").len(), 1);
+    assert_eq!(anomalies(&served, "open")[0]["id"], anomaly["id"]);
+
+    // Somebody cleans up.
+    push(&served, "disk_used_percent", "fast", |i| 20.0 + noise(i), (3 * A_DAY, 4 * A_DAY));
+    push(&served, "disk_used_percent", "slow", |i| 30.0 + noise(i), (3 * A_DAY, 4 * A_DAY));
+    predictions(&served, 0);
+    let closed = eventually("the anomaly is closed", SECONDS, || anomalies(&served, "closed").pop());
+    assert_eq!(closed["id"], anomaly["id"]);
+    assert_eq!(anomalies(&served, "all").len(), 1);
+    served.stop();
+}
+
+#[test]
+fn series_beyond_the_limit_of_a_run_are_counted_and_come_first_in_the_next() {
+    let folder = TempDir::new().unwrap();
+    let served = server(folder.path(), FULL_SOON, "rule_series_max = 1");
+    for host in ["a", "b", "c"] {
+        push(&served, "disk_used_percent", host, filling, (0, 2 * A_DAY));
+    }
+    push(&served, "disk_used_percent", "few", |i| 50.0 + i as f64, (2 * A_DAY - 1, 2 * A_DAY));
+    // At 46 % and 24 % a day none is full within a day; the next samples are at 80 %.
+    for host in ["a", "b", "c"] {
+        push(&served, "disk_used_percent", host, |i| 34.0 + filling(i), (2 * A_DAY, 2 * A_DAY + 12));
+    }
+    predictions(&served, 3);
+    let of = |name: &str| served.figure(&format!("infrawatch_forecast_rule_{name}{{rule=\"full_soon\"}}"));
+    eventually("the short series was looked at", SECONDS, || (of("series_failed_total") >= 1.0).then_some(()));
+    assert!(of("series_beyond_limit_total") >= 9.0);
+    assert_eq!(rule(&served)["matched"], 4);
+    served.stop();
+}
+
+#[test]
+fn rules_are_read_again_when_their_file_changes_and_a_mistake_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let served = server(folder.path(), FULL_SOON, "");
+    push(&served, "disk_used_percent", "a", filling, (0, 3 * A_DAY));
+    predictions(&served, 1);
+    let file = folder.path().join("rules.toml");
+    std::fs::write(&file, FULL_SOON.replace("threshold = 90", "threshold = \"much\"")).unwrap();
+    std::fs::write(&file, FULL_SOON.replace("threshold = 90", "threshold = 99")).unwrap();
+    eventually("the new rule is in force", SECONDS, || (rule(&served)["threshold"] == 99.0).then_some(()));
+    predictions(&served, 0);
+    std::fs::write(&file, "[[rule]]\nname = 1\n").unwrap();
+    let runs = rule(&served)["runs"].as_u64().unwrap();
+    eventually("the rule before goes on", SECONDS, || (rule(&served)["runs"].as_u64()? > runs + 2).then_some(()));
+    assert_eq!(rule(&served)["threshold"], 99.0);
+    served.stop();
+}
