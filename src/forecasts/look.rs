@@ -30,7 +30,7 @@ pub(super) enum Seen {
 }
 
 /// The step in which a rule forecasts.
-fn step_ms(within_ms: i64) -> i64 {
+pub(super) fn step_ms(within_ms: i64) -> i64 {
     STEPS_MS.into_iter().find(|step_ms| step_ms.saturating_mul(STEPS) >= within_ms).unwrap_or(STEPS_MS[8])
 }
 

@@ -16,6 +16,8 @@ mod history;
 mod shelf;
 mod state_file;
 
+mod computed;
+
 mod board;
 mod look;
 mod rule_file;

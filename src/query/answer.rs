@@ -169,7 +169,8 @@ impl Prepared {
     pub fn is_small(&self) -> bool {
         let series: usize = self.found.iter().map(select::Found::series).sum();
         let instants: usize = self.plan.leaves.iter().map(|leaf| leaf.grid.count).sum();
-        let is_plain = !self.plan.has_subquery && !self.plan.leaves.is_empty();
+        let is_read = !self.found.iter().any(select::Found::is_computed);
+        let is_plain = is_read && !self.plan.has_subquery && !self.plan.leaves.is_empty();
         let is_short = self.found.iter().all(|found| found.span_ms() <= SMALL_SPAN_MS);
         is_plain && is_short && series <= SMALL_SERIES && instants.saturating_mul(series.max(1)) <= SMALL_VALUES
     }

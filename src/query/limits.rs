@@ -5,11 +5,13 @@
 //! Invariant: everything that loops over series or steps asks [`Budget::check`] between slices, so that a cancelled
 //! query ends within one slice.
 
+use super::computed::Computes;
 use super::error::QueryError;
 use super::notes::Notebook;
 use super::room::Share;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use storage::label_index::Matcher;
 
 /// Which edge of a range or of the lookback window belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -108,6 +110,11 @@ impl<'a> Budget<'a> {
     /// The budget of a query beside others.
     pub(crate) fn sharing(limits: &'a QueryLimits, cancel: &'a Cancel, share: &'a Share) -> Self {
         Self::with(limits, cancel, Some(share))
+    }
+
+    /// What computes the series that matchers choose, if they are not stored.
+    pub(crate) fn computes(&self, matchers: &[Matcher]) -> Option<&'a dyn Computes> {
+        self.share.and_then(Share::computes).filter(|computes| computes.claims(matchers))
     }
 
     fn with(limits: &'a QueryLimits, cancel: &'a Cancel, share: Option<&'a Share>) -> Self {

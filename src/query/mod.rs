@@ -14,6 +14,7 @@
 //! Not here: HTTP (see `api::prometheus`), a clock (times are arguments), threads (only `fan_out` shares work out).
 //! Deliberately absent: native histograms and the experimental functions of Prometheus 3, refused by name.
 
+mod computed;
 mod error;
 mod grid;
 mod labels;
@@ -58,6 +59,7 @@ mod tests;
 pub use answer::{
     Answer, AnswerColumns, AnswerSeries, Answered, Prepared, RangeTimes, check_rule, instant, is_absent, range,
 };
+pub use computed::{ComputedSeries, Computes};
 pub use error::QueryError;
 pub use kept::{Asked, Keeping, KeptAnswers};
 pub use labels::Labels;

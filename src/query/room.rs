@@ -1,4 +1,5 @@
-//! Room in memory for what all queries in flight hold, together.
+//! What all queries share: room in memory for what those in flight hold together, answers that are kept, and what computes
+//! series that are not stored.
 //!
 //! A query takes room before it fills it and gives it back as it goes on; what it still has when its [`Share`] is
 //! dropped goes back then. A query does not wait for room with a share in its hands: queries that each hold a part and
@@ -8,10 +9,11 @@
 //!
 //! Invariant: the room taken is the sum of all shares, however queries end.
 
+use super::computed::Computes;
 use super::error::QueryError;
 use super::kept::KeptAnswers;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// The room, and what happens in it.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub struct Room {
     in_flight: AtomicU64,
     crowded_out: AtomicU64,
     kept: KeptAnswers,
+    computes: OnceLock<Arc<dyn Computes>>,
 }
 
 impl Room {
@@ -33,7 +36,13 @@ impl Room {
     pub fn with_answers(bytes_max: u64, kept_bytes_max: usize) -> Arc<Self> {
         let zero = || AtomicU64::new(0);
         let kept = KeptAnswers::new(kept_bytes_max);
-        Arc::new(Self { bytes_max, bytes: zero(), in_flight: zero(), crowded_out: zero(), kept })
+        let computes = OnceLock::new();
+        Arc::new(Self { bytes_max, bytes: zero(), in_flight: zero(), crowded_out: zero(), kept, computes })
+    }
+
+    /// Lets all queries choose what is computed beside what is stored; only the first to be given counts.
+    pub fn compute_by(&self, computes: Arc<dyn Computes>) {
+        self.computes.get_or_init(|| computes);
     }
 
     /// Answers given before.
@@ -71,6 +80,11 @@ pub struct Share {
 }
 
 impl Share {
+    /// What computes series, if something does.
+    pub(super) fn computes(&self) -> Option<&dyn Computes> {
+        self.room.computes.get().map(|computes| &**computes)
+    }
+
     /// Takes room.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! Not here: what the leaves compute.
 
 use super::aggregate::Fold;
+use super::computed::ComputedSeries;
 use super::error::QueryError;
 use super::instant::look;
 use super::labels::Labels;
@@ -31,6 +32,9 @@ const RUN_SPAN_MS: i64 = 6 * 3_600_000;
 const SAMPLE_BYTES: usize = 2 * size_of::<(i64, f64)>();
 /// What a series takes besides its values: its place in lists, and labels that it has for itself.
 const SERIES_BYTES: u64 = 64;
+/// Values that are computed for a window, and for a leaf with windows altogether.
+const WINDOW_VALUES: i64 = 30;
+const COMPUTED_MAX: i64 = 50_000;
 /// Runs whose folds are held beside each other before they are joined.
 const RUNS_AT_ONCE: usize = 64;
 
@@ -56,12 +60,19 @@ impl Filled {
 pub(crate) struct Found {
     reading: Reading,
     series: Vec<SelectedSeries>,
+    /// Whether they are computed and not read.
+    is_computed: bool,
 }
 
 impl Found {
     /// How many series there are.
     pub(crate) fn series(&self) -> usize {
         self.series.len()
+    }
+
+    /// Whether finding them is work that was not done yet.
+    pub(crate) fn is_computed(&self) -> bool {
+        self.is_computed
     }
 
     /// How long a time they are read over.
@@ -81,6 +92,9 @@ pub(crate) fn find(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Ve
         budget.check()?;
         let (from_ms, to_ms) = reading.times;
         let matchers: &[Matcher] = &plan.leaves[reading.leaves[0]].matchers;
+        if budget.computes(matchers).is_some() {
+            return Ok(Found { reading, series: Vec::new(), is_computed: true });
+        }
         let series = store.find(matchers, from_ms, to_ms, &|| budget.check().is_err())?;
         let max = budget.limits.max_series;
         if series.len() > max {
@@ -89,7 +103,7 @@ pub(crate) fn find(plan: &Plan, store: &Store, budget: &Budget<'_>) -> Result<Ve
                 series.len()
             )));
         }
-        let found = Found { reading, series };
+        let found = Found { reading, series, is_computed: false };
         budget.take_bytes(found.bytes())?;
         Ok(found)
     };
@@ -108,6 +122,11 @@ pub(crate) fn fill(
         budget.check()?;
         let (from_ms, to_ms) = one.reading.times;
         let leaves: Vec<&Leaf> = one.reading.leaves.iter().map(|&leaf| &plan.leaves[leaf]).collect();
+        if one.is_computed {
+            let results = fill_computed(&leaves, one.reading.times, budget)?;
+            one.reading.leaves.iter().zip(results).for_each(|(&leaf, result)| filled[leaf] = Some(result));
+            continue;
+        }
         let runs = runs(&one.series, to_ms.saturating_sub(from_ms));
         let read = |run: &&[SelectedSeries], each: &mut Each<'_>| {
             let refs: Vec<SeriesRef> = run.iter().map(|one| one.series).collect();
@@ -126,6 +145,34 @@ pub(crate) fn fill(
         }
     }
     Ok(filled.into_iter().map(|one| one.expect("every leaf belongs to one reading")).collect())
+}
+
+/// Computes series that are not stored, and lets every leaf work on each.
+fn fill_computed(leaves: &[&Leaf], times: (i64, i64), budget: &Budget<'_>) -> Result<Vec<Filled>, QueryError> {
+    let matchers = &leaves[0].matchers;
+    let mut instants: Vec<i64> = leaves.iter().flat_map(|leaf| instants_of(leaf)).collect();
+    instants.sort_unstable();
+    instants.dedup();
+    let found = match budget.computes(matchers) {
+        Some(computes) => computes.compute(matchers, &instants, &|| budget.check().is_err())?,
+        None => Vec::new(),
+    };
+    let read = |one: &ComputedSeries, each: &mut Each<'_>| {
+        each(&Labels::from_key(one.key.clone()), &Pieces { chunks: &[], loose: &one.samples })
+    };
+    fill_leaves(leaves, times, &found, read, budget)
+}
+
+/// The times at which a leaf needs values: its instants, or thirty in each of its windows.
+fn instants_of(leaf: &Leaf) -> Vec<i64> {
+    match &leaf.work {
+        LeafWork::Instant { lookback, .. } => leaf.grid.times().map(|time_ms| lookback.shift.look(time_ms)).collect(),
+        LeafWork::Range { span, .. } | LeafWork::Raw { span } => {
+            let (from_ms, to_ms) = leaf.times();
+            let apart_ms = (span.range_ms / WINDOW_VALUES).max((to_ms - from_ms) / COMPUTED_MAX).max(1);
+            (0..=(to_ms - from_ms) / apart_ms).map(|i| from_ms + i * apart_ms).collect()
+        }
+    }
 }
 
 /// Cuts series, which stand by partition and id, into runs within a partition.

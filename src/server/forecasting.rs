@@ -10,7 +10,7 @@ use super::settings::query_limits;
 use crate::clock;
 use crate::config::Config;
 use crate::forecasts::{Allowance, ForecastDesk, PredictiveRule, RuleBoard, RuleError, Runner, read};
-use crate::query;
+use crate::query::{self, Room};
 use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,12 +33,13 @@ pub(super) struct Forecasts {
 
 impl Forecasts {
     /// Over a store, with what was kept before the last start.
-    pub(super) fn open(config: &Config, store: &Store) -> Self {
+    pub(super) fn open(config: &Config, store: &Store, room: &Room) -> Self {
         let desk = Arc::new(ForecastDesk::new(store.clone(), config.forecasts.memory as usize));
         let state = config.storage.data_dir.join("forecasts.state");
         if let Err(error) = desk.read(&state) {
             tracing::warn!(%error, "forecasts are learned anew");
         }
+        room.compute_by(desk.clone());
         Self { desk, board: Arc::default(), state }
     }
 

@@ -414,7 +414,7 @@ impl Running {
         let lanes = Lanes::new(doors, pool);
         let statsd = Statsd::start(&config.statsd, statsd, &lanes, &metrics)?;
         let (store, threads) = (opened.store, opened.threads);
-        let forecasts = Forecasts::open(config, &store);
+        let forecasts = Forecasts::open(config, &store, &room);
         let snmp = None;
         Ok(Self {
             store,

@@ -3,7 +3,7 @@
 //! Not here: a single forecast over REST (see `tests/rest_metrics.rs`).
 
 use crate::support::eventually;
-use crate::support::http::{get_json, post};
+use crate::support::http::{get, get_json, post};
 use crate::support::server::Server;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -172,5 +172,60 @@ fn rules_are_read_again_when_their_file_changes_and_a_mistake_changes_nothing() 
     let runs = rule(&served)["runs"].as_u64().unwrap();
     eventually("the rule before goes on", SECONDS, || (rule(&served)["runs"].as_u64()? > runs + 2).then_some(()));
     assert_eq!(rule(&served)["threshold"], 99.0);
+    served.stop();
+}
+
+/// The columns of a range query, by their labels without the name.
+fn range(server: &Server, query: &str, (start, end): (i64, i64), step_s: i64) -> Vec<(Value, Vec<(i64, f64)>)> {
+    let (start, end, step) = (start.to_string(), end.to_string(), step_s.to_string());
+    let parameters = [("query", query), ("start", &start), ("end", &end), ("step", &step)];
+    let answer = get_json(&server.url("/prometheus/api/v1/query_range"), &parameters);
+    let series = answer["data"]["result"].as_array().unwrap().iter();
+    let value = |pair: &Value| (pair[0].as_i64().unwrap(), pair[1].as_str().unwrap().parse().unwrap());
+    series.map(|one| (one["metric"].clone(), one["values"].as_array().unwrap().iter().map(value).collect())).collect()
+}
+
+#[test]
+fn clients_of_prometheus_draw_forecasts_into_the_future_with_their_band() {
+    let served = Server::start();
+    push(&served, "disk_used_percent", "fast", filling, (0, 3 * A_DAY));
+    push(&served, "disk_used_percent", "slow", |i| 30.0 + noise(i), (0, 3 * A_DAY));
+    let newest_s = *START_S + (3 * A_DAY - 1) * STEP_S;
+    let times = (newest_s - 3600, newest_s + 86_400);
+    let drawn = |name: &str, matchers: &str| {
+        let found = range(&served, &format!("{name}{{for=\"disk_used_percent\",{matchers}}}"), times, 600);
+        let [(labels, values)] = &found[..] else { panic!("{name}: {found:?}") };
+        assert_eq!(labels["__name__"], name);
+        assert_eq!((&labels["for"], &labels["host"]), (&json!("disk_used_percent"), &json!("fast")));
+        values.clone()
+    };
+    let middle = drawn("yhat", "host=\"fast\"");
+    let (lower, upper) = (drawn("yhat_lower", "host=~\"f.*\""), drawn("yhat_upper", "host!=\"slow\""));
+    let wide = drawn("yhat_upper", "host=\"fast\",level=\"99\"");
+    // Nothing is said of the past, and every step of the query after it has a value.
+    assert!(middle.iter().all(|(time_s, _)| *time_s > newest_s), "{middle:?}");
+    assert!((140..=144).contains(&middle.len()), "{}", middle.len());
+    for (((time_s, value), (_, lower)), ((_, upper), (_, wide))) in
+        middle.iter().zip(&lower).zip(upper.iter().zip(&wide))
+    {
+        assert!(lower <= value && value <= upper && upper <= wide, "{lower} {value} {upper} {wide}");
+        let expected = 70.0 + 24.0 * (time_s - newest_s) as f64 / 86_400.0;
+        assert!((value - expected).abs() < 1.5, "{time_s}: {value} {expected}");
+    }
+    // They are series like any other: when does the worst disk reach 90 %?
+    let both = range(&served, "max(yhat{for=\"disk_used_percent\"}) > 90", times, 600);
+    let first = both[0].1[0].0 - newest_s;
+    assert!((19 * 3600..=21 * 3600).contains(&first), "{first}");
+    let most = "max_over_time(yhat{for=\"disk_used_percent\",host=\"fast\"}[1d])";
+    let end = range(&served, most, (newest_s + 86_400, newest_s + 86_400), 600);
+    assert!((end[0].1[0].1 - 94.0).abs() < 1.5, "{end:?}");
+    // What cannot be said is said so, and what others have stored under the name is not hidden.
+    let asked = |query: &str| get(&served.url("/prometheus/api/v1/query"), &[("query", query)]).unwrap();
+    let nameless = asked("yhat{host=\"fast\"}");
+    assert!(nameless.status == 400 && nameless.body.contains("name the metric"), "{}", nameless.body);
+    assert_eq!(asked("yhat{for=\"disk_used_percent\",level=\"much\"}").status, 400);
+    push(&served, "yhat", "other", |i| i as f64, (0, 10));
+    let stored = range(&served, "yhat", (*START_S, *START_S + 3000), 300);
+    assert_eq!((stored.len(), stored[0].1.len()), (1, 11));
     served.stop();
 }
