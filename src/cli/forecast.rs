@@ -9,10 +9,10 @@ use super::output::{Rows, csv_cell, write_text};
 use super::settings::load;
 use super::{CliError, Format, Global, forecast_words};
 use crate::analysis::forecast::{
-    Direction, Forecast as Outcome, ForecastEngine, ForecastError, Limits, Method, Threshold, most_of,
+    Direction, Envelope, Forecast as Outcome, ForecastEngine, ForecastError, Limits, Method, Threshold, most_of,
 };
 use crate::analysis::pretrained::use_model;
-use crate::plot::{Chart, FanPoint};
+use crate::plot::{Chart, EnvelopePoint, FanPoint};
 use crate::series_file::{self, FileRow, SeriesFile, TimeNotation};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
@@ -213,9 +213,10 @@ impl Forecast {
                 "predicted_values": column(&|i| json!(points[i].forecast)),
                 "lower_bound": column(&|i| json!(points[i].lower)),
                 "upper_bound": column(&|i| json!(points[i].upper)),
-                "trend_per_day": outcome.trend.slope, "seasons": seasons.collect::<Value>(),
+                "trend_per_day": outcome.trend.slope, "trend": forecast_words::trend_report(outcome.trend), "seasons": seasons.collect::<Value>(),
                 "days_to_exhaustion": outcome.days_to_exhaustion, "exhaustion": exhaustion,
-                "sla_risk_score": outcome.sla_risk, "held_out_error": error,
+                "sla_risk_score": outcome.sla_risk, "sla_time_share": outcome.time_beyond, "held_out_error": error,
+                "sawtooth": outcome.sawtooth.as_ref().map(forecast_words::sawtooth_report),
             });
             if self.upper_threshold.is_some() || self.lower_threshold.is_some() {
                 object["breach"] = forecast_words::breach_report(outcome, self.limits(), time);
@@ -283,7 +284,11 @@ impl Forecast {
             lower: p.lower,
             upper: p.upper,
         };
+        let edge = |p: Envelope| EnvelopePoint { time_ms: p.time_ms, floor: p.floor, peak: p.peak };
         let mut description = format!("Trend {}. Seasonality: {}.", trend(outcome, self.level), seasonality(outcome));
+        if let Some(saw) = &outcome.sawtooth {
+            let _ = write!(description, " Sawtooth: {}.", forecast_words::sawtooth(saw, significant, span));
+        }
         if self.capacity_threshold.is_some() {
             let (days, risk) = (days_to_exhaustion(series, outcome), self.sla_risk(outcome));
             let _ = write!(description, " Days to exhaustion: {days}. SLA risk: {risk}.");
@@ -293,6 +298,7 @@ impl Forecast {
             description,
             values,
             forecast: outcome.points.iter().map(fan).collect(),
+            envelope: outcome.sawtooth.iter().flat_map(|saw| saw.envelope).map(edge).collect(),
             limit: self.capacity_threshold,
             ..Chart::default()
         }

@@ -2,7 +2,7 @@
 //!
 //! Not here: how either is found (see `analysis::forecast`).
 
-use crate::analysis::forecast::{Breach, Forecast, Limits, Reset, Sawtooth, Side};
+use crate::analysis::forecast::{Breach, Forecast, Limits, Reset, Sawtooth, Side, TrendPerDay};
 use serde_json::{Value, json};
 
 /// How a series rises and is set back, and what that means; `significant` writes numbers and `span` lengths of time.
@@ -21,6 +21,21 @@ pub(super) fn sawtooth(saw: &Sawtooth, significant: fn(f64) -> String, span: fn(
     };
     let every = span(saw.cycle_ms as f64);
     format!("set back {} times, about every {every}, {by}; {meaning}", saw.resets)
+}
+
+/// A slope with its interval, as the API has it.
+pub(super) fn trend_report(trend: TrendPerDay) -> Value {
+    json!({"slope": trend.slope, "lower": trend.lower, "upper": trend.upper})
+}
+
+/// How a series rises and is set back, as the API has it.
+pub(super) fn sawtooth_report(saw: &Sawtooth) -> Value {
+    json!({
+        "resets": saw.resets, "cycle_s": saw.cycle_ms as f64 / 1000.0, "reset_by": saw.reset.as_str(),
+        "reset_value": saw.reset.value(),
+        "floor": saw.floor, "peak": saw.peak, "floor_per_day": trend_report(saw.floor_per_day),
+        "peak_per_day": trend_report(saw.peak_per_day), "is_leak": saw.is_leak(),
+    })
 }
 
 /// A sentence for each limit that will be broken; `unit` is written after its value and `time` writes times.

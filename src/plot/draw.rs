@@ -23,6 +23,7 @@ svg{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif}
 .value{fill:none;stroke:#0072b2;stroke-width:1.5;stroke-linejoin:round;stroke-linecap:round}.dot{fill:#0072b2}
 .band{fill:#0072b2;fill-opacity:.15}.fan{fill:#d55e00;fill-opacity:.18}
 .ahead{fill:none;stroke:#d55e00;stroke-width:1.8;stroke-linejoin:round}
+.envelope{fill:none;stroke:#009e73;stroke-width:1.5;stroke-dasharray:2 3}
 .limit{stroke:#b91c1c;stroke-width:1.5;stroke-dasharray:7 5}.limit-text{fill:#b91c1c;font-weight:600}
 .now{stroke:#9ca3af;stroke-width:1;stroke-dasharray:2 4}
 .mark{stroke:#ffffff;stroke-width:1.5}
@@ -31,7 +32,7 @@ svg{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif}
 .back{fill:#0f172a}.title{fill:#f3f4f6}.text{fill:#cbd5e1}.faint{fill:#94a3b8}
 .grid{stroke:#1e293b}.axis{stroke:#475569}.now{stroke:#64748b}
 .value{stroke:#5ab4f0}.dot,.band{fill:#5ab4f0}.fan{fill:#ff9a4d}.ahead{stroke:#ff9a4d}
-.limit{stroke:#f87171}.limit-text{fill:#f87171}.mark{stroke:#0f172a}
+.envelope{stroke:#34d399}.limit{stroke:#f87171}.limit-text{fill:#f87171}.mark{stroke:#0f172a}
 .high{fill:#ff7a33}.critical{fill:#ff5fa8}
 }";
 
@@ -64,6 +65,7 @@ impl Picture<'_> {
         self.axes(out)?;
         self.band(out)?;
         self.fan(out)?;
+        self.envelope(out)?;
         self.limit(out)?;
         self.values(out)?;
         self.marks(out)?;
@@ -108,6 +110,9 @@ impl Picture<'_> {
         if !self.chart.forecast.is_empty() {
             let fan = "<rect class=\"fan\" y=\"-6\" width=\"20\" height=\"12\" rx=\"2\"/><path class=\"ahead\" d=\"M0 0H20\"/>";
             entry(out, fan, "forecast and its band")?;
+        }
+        if !self.chart.envelope.is_empty() {
+            entry(out, "<path class=\"envelope\" d=\"M0 0H20\"/>", "floors and peaks")?;
         }
         if self.chart.limit.is_some() {
             entry(out, "<path class=\"limit\" d=\"M0 0H20\"/>", "limit")?;
@@ -169,6 +174,23 @@ impl Picture<'_> {
         }
         for line in lines(&edge(|point| point.value)) {
             writeln!(out, "<path class=\"ahead\" d=\"{}\"/>", self.path(line.iter(), 'M'))?;
+        }
+        Ok(())
+    }
+
+    /// The lines of floors and peaks, as far as the picture shows their time.
+    fn envelope(&self, out: &mut String) -> std::fmt::Result {
+        for level in [|point: &super::EnvelopePoint| point.floor, |point: &super::EnvelopePoint| point.peak] {
+            for pair in self.chart.envelope.windows(2) {
+                let (from, to) = ((pair[0].time_ms, level(&pair[0])), (pair[1].time_ms, level(&pair[1])));
+                let span = (to.0 - from.0).max(1) as f64;
+                let at = |time_ms: i64| (time_ms, from.1 + (to.1 - from.1) * (time_ms - from.0) as f64 / span);
+                let (first, last) = (from.0.max(self.frame.from_ms), to.0.min(self.frame.to_ms));
+                if first < last {
+                    let line = [at(first), at(last)];
+                    writeln!(out, "<path class=\"envelope\" d=\"{}\"/>", self.path(line.iter(), 'M'))?;
+                }
+            }
         }
         Ok(())
     }

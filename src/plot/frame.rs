@@ -43,6 +43,11 @@ impl Frame {
         if frame.from_ms > frame.to_ms {
             (frame.from_ms, frame.to_ms) = (0, 1);
         }
+        let shown = frame.from_ms..=frame.to_ms;
+        for point in chart.envelope.iter().filter(|point| shown.contains(&point.time_ms)) {
+            frame.include(point.floor);
+            frame.include(point.peak);
+        }
         if frame.low > frame.high {
             (frame.low, frame.high) = (0.0, 1.0);
         }

@@ -26,6 +26,8 @@ pub struct Chart {
     pub band: Vec<BandPoint>,
     /// What is expected next.
     pub forecast: Vec<FanPoint>,
+    /// Between which lines it rises and is set back.
+    pub envelope: Vec<EnvelopePoint>,
     /// A line to stay on one side of.
     pub limit: Option<f64>,
     /// What is unusual.
@@ -54,6 +56,17 @@ pub struct FanPoint {
     pub lower: f64,
     /// Upper edge of its band.
     pub upper: f64,
+}
+
+/// Where a series that rises and is set back lies at a time; straight lines join them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EnvelopePoint {
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    /// The level it is set back to.
+    pub floor: f64,
+    /// The level it reaches before.
+    pub peak: f64,
 }
 
 /// Something unusual.

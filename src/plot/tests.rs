@@ -10,6 +10,9 @@ fn chart() -> Chart {
         values: (0..100).map(|i| (i * 60_000, value(i))).collect(),
         band: (0..100).map(|i| BandPoint { time_ms: i * 60_000, lower: 48.0, upper: 52.0 }).collect(),
         forecast: (100..120).map(|i| FanPoint { time_ms: i * 60_000, value: 50.0, lower: 48.0, upper: 52.0 }).collect(),
+        envelope: [(0, 48.5), (7_140_000, 49.5)]
+            .map(|(time_ms, floor)| EnvelopePoint { time_ms, floor, peak: 52.5 })
+            .to_vec(),
         limit: Some(53.0),
         marks: MarkSeverity::ALL
             .map(|severity| Mark { time_ms: 600_000, value: 51.0, severity, text: "odd".to_owned() })
@@ -20,11 +23,13 @@ fn chart() -> Chart {
 #[test]
 fn every_layer_is_there_and_only_what_was_given() {
     let svg = chart().to_svg();
-    for class in ["value", "band", "fan", "ahead", "limit", "mark low", "mark medium", "mark high", "mark critical"] {
+    for class in
+        ["value", "band", "fan", "ahead", "envelope", "limit", "mark low", "mark medium", "mark high", "mark critical"]
+    {
         assert!(svg.contains(&format!("class=\"{class}\"")), "{class}");
     }
     let bare = Chart { values: chart().values, ..Chart::default() }.to_svg();
-    for class in ["band", "fan", "ahead", "limit", "mark low"] {
+    for class in ["band", "fan", "ahead", "envelope", "limit", "mark low"] {
         assert!(!bare.contains(&format!("class=\"{class}\"")), "{class}");
     }
 }

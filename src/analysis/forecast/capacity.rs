@@ -5,7 +5,7 @@
 //! Times are real ones: a cell lasts as long as the samples are apart, whatever that is.
 
 use super::outlook::Outlook;
-use super::robust::{normal_cdf, quantile};
+use super::robust::normal_cdf;
 use super::sawtooth::Teeth;
 
 /// How far beyond the history, in lengths of it, a limit is looked for: further than that no trend can be trusted.
@@ -71,9 +71,7 @@ pub(super) fn crossings(outlook: &Outlook, limit: f64, history_cells: usize, hor
 /// The likely time is that of the peaks' line; the others are those of the slope's edges and of the usual scatter of peaks.
 pub(super) fn crossings_of_peaks(teeth: &Teeth, limit: f64, history_cells: usize) -> Option<Crossings> {
     let cells = history_cells.saturating_mul(HISTORIES_AHEAD).min(CELLS_MAX) as f64;
-    let mut scatter = teeth.scatter();
-    scatter.sort_unstable_by(f64::total_cmp);
-    let (below, above) = (quantile(&scatter, 0.1).min(0.0), quantile(&scatter, 0.9).max(0.0));
+    let (below, above) = teeth.usual_scatter();
     let slope = teeth.slope();
     let (lower, upper) = if slope == 0.0 { (0.0, 0.0) } else { (teeth.peak_slope.lower, teeth.peak_slope.upper) };
     let now = teeth.peak_at(history_cells, 0.0);

@@ -6,7 +6,7 @@
 //! no sum of them can overflow; a cell without a sample is NaN.
 
 use super::robust::{Slope, median};
-use super::sawtooth::{Reset, Sawtooth, Teeth};
+use super::sawtooth::{Envelope, Reset, Sawtooth, Teeth};
 use super::{DAY_MS, ForecastError, TrendPerDay};
 use serde::{Deserialize, Serialize};
 
@@ -116,10 +116,25 @@ impl Grid {
     }
 
     /// Teeth in the unit of the samples; `sign` is -1 where they were found upside down.
-    pub(super) fn sawtooth(&self, teeth: &Teeth, sign: f64) -> Sawtooth {
+    /// The envelope reaches from the first of them to the end of a horizon, both counted in cells.
+    pub(super) fn sawtooth(&self, teeth: &Teeth, sign: f64, (cells, horizon): (usize, usize)) -> Sawtooth {
         let per_day = |slope: Slope| {
             let per_day = |slope: f64| self.unscaled_difference(slope * DAY_MS / self.step_ms as f64);
             TrendPerDay { slope: per_day(slope.per_cell), lower: per_day(slope.lower), upper: per_day(slope.upper) }
+        };
+        let now = (cells - 1) as f64;
+        let first = teeth.peaks.first().map_or(now, |(cell, _)| *cell);
+        let (below, above) = teeth.usual_scatter();
+        let edge = |ahead: f64| {
+            let peak = teeth.peak_at(cells, ahead);
+            let value = |value: f64| self.unscaled(sign * value);
+            Envelope {
+                time_ms: self.last_ms.saturating_add((ahead * self.step_ms as f64).round() as i64),
+                floor: value(teeth.floor_at(now + ahead)),
+                peak: value(peak),
+                peak_near: value(peak + above),
+                peak_far: value(peak + below),
+            }
         };
         let value = |points: &[(f64, f64)]| points.last().map_or(0.0, |(_, value)| self.unscaled(sign * value));
         Sawtooth {
@@ -134,6 +149,7 @@ impl Grid {
             peak: value(&teeth.peaks),
             floor_per_day: per_day(teeth.floor_slope),
             peak_per_day: per_day(teeth.peak_slope),
+            envelope: [first - now, horizon as f64].map(edge),
         }
     }
 

@@ -15,7 +15,7 @@ use super::sawtooth::Teeth;
 use super::spread::Spread;
 use super::{
     DAY_MS, Direction, Exhaustion, Forecast, ForecastEngine, ForecastError, ForecastPoint, HeldOutError, RECENT_MIN,
-    Season, Threshold, TrendPerDay, back_test, capacity, season, sla_risk,
+    Season, Threshold, TrendPerDay, back_test, capacity, saw_paths, season, sla_risk,
 };
 use serde::{Deserialize, Serialize};
 
@@ -121,8 +121,13 @@ impl LiveForecast {
         let size = self.spread.size(1).max(1e-9);
         self.error += NEWEST * (((value - expected).abs() / size).min(100.0) - self.error);
         self.members.iter_mut().for_each(|(fit, _)| fit.observe(value));
-        self.newest = value;
         self.cells = self.cells.saturating_add(ahead);
+        for (teeth, sign) in self.teeth.iter_mut().zip([1.0, -1.0]) {
+            if let Some(teeth) = teeth {
+                teeth.observe(sign * self.newest, sign * value, self.cells, ahead);
+            }
+        }
+        self.newest = value;
         self.grid.last_ms = time_ms;
     }
 
@@ -165,6 +170,7 @@ impl LiveForecast {
         let per_day = |per_cell: f64| self.grid.unscaled_difference(per_cell * DAY_MS / self.grid.step_ms as f64);
         let is_below = threshold.is_some_and(|threshold| threshold.direction == Direction::Below);
         let (teeth, sign) = (&self.teeth[usize::from(is_below)], if is_below { -1.0 } else { 1.0 });
+        let cells = (self.cells, horizon);
         let mut forecast = Forecast {
             method: self.method.clone(),
             step_ms: self.grid.step_ms,
@@ -179,7 +185,7 @@ impl LiveForecast {
             exhaustion: None,
             sla_risk: 0.0,
             time_beyond: 0.0,
-            sawtooth: teeth.as_ref().map(|teeth| self.grid.sawtooth(teeth, sign)),
+            sawtooth: teeth.as_ref().map(|teeth| self.grid.sawtooth(teeth, sign, cells)),
             held_out_error: self.held_out_error,
         };
         if let Some(threshold) = threshold {
@@ -224,8 +230,9 @@ impl LiveForecast {
         }
         let (risk, found) = match teeth {
             Some(teeth) => {
-                let risk = sla_risk::of_peaks(teeth, limit, cells, horizon);
-                (risk, capacity::crossings_of_peaks(teeth, limit, cells))
+                let reached = saw_paths::reached(teeth, limit, (cells, newest), horizon);
+                forecast.time_beyond = reached.share;
+                (reached.risk, capacity::crossings_of_peaks(teeth, limit, cells))
             }
             None => {
                 let risk = sla_risk::sla_risk(&outlook, limit, horizon);

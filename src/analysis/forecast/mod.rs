@@ -24,6 +24,7 @@ mod outlook;
 
 mod breach;
 mod capacity;
+mod saw_paths;
 mod sawtooth;
 mod sla_risk;
 
@@ -36,7 +37,7 @@ mod tests;
 pub use breach::{Breach, Limits, Side};
 pub use capacity::{Direction, Exhaustion, Threshold};
 pub use live::{ENCODING_VERSION, LiveForecast};
-pub use sawtooth::{Reset, Sawtooth};
+pub use sawtooth::{Envelope, Reset, Sawtooth};
 
 use super::robust;
 use serde::{Deserialize, Serialize};

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 
 /// Resets that make a pattern.
 const RESETS_MIN: usize = 3;
+/// Teeth that are remembered of a series that is kept up to date.
+const TEETH_MAX: usize = 512;
 /// Cells that a tooth has at least: shorter ones are a season, or noise.
 const CYCLE_MIN: f64 = 6.0;
 /// A reset falls by so many robust standard deviations of steps, and by this share of the usual range at least.
@@ -35,6 +37,26 @@ pub enum Reset {
     Irregular,
 }
 
+impl Reset {
+    /// The word for it in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::AtLevel(_) => "at_level",
+            Self::AfterRise(_) => "after_rise",
+            Self::Irregular => "irregular",
+        }
+    }
+
+    /// The level or the rise, where that is what sets it back.
+    pub fn value(self) -> Option<f64> {
+        match self {
+            Self::AtLevel(value) | Self::AfterRise(value) => Some(value),
+            Self::Scheduled | Self::Irregular => None,
+        }
+    }
+}
+
 /// A series that rises and is set back.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sawtooth {
@@ -52,6 +74,23 @@ pub struct Sawtooth {
     pub floor_per_day: super::TrendPerDay,
     /// How fast the peaks rise, a day, with their interval.
     pub peak_per_day: super::TrendPerDay,
+    /// The lines of floors and peaks, at the first reset and at the end of the horizon.
+    pub envelope: [Envelope; 2],
+}
+
+/// Where floors and peaks lie at a time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Envelope {
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    /// The level it is set back to.
+    pub floor: f64,
+    /// The level it reaches before.
+    pub peak: f64,
+    /// The level that one peak in ten goes beyond.
+    pub peak_near: f64,
+    /// The level that nine peaks in ten reach.
+    pub peak_far: f64,
 }
 
 impl Sawtooth {
@@ -72,6 +111,8 @@ pub(super) struct Teeth {
     pub(super) floor_slope: Slope,
     pub(super) cycle: f64,
     pub(super) reset: Reset,
+    /// What counts as a reset.
+    fall_min: f64,
 }
 
 impl Teeth {
@@ -113,7 +154,7 @@ impl Teeth {
             return None;
         }
         let (peak_slope, floor_slope) = (slope(&peaks, level), slope(&floors, level));
-        Some(Self { peaks, floors, peak_slope, floor_slope, cycle, reset })
+        Some(Self { peaks, floors, peak_slope, floor_slope, cycle, reset, fall_min })
     }
 
     /// The peak expected `ahead` cells after the last of `cells`, and by how much more or less peaks usually are.
@@ -131,6 +172,40 @@ impl Teeth {
     /// The slope of the peaks a cell; none where it has no clear direction.
     pub(super) fn slope(&self) -> f64 {
         if self.peak_slope.is_clear() { self.peak_slope.per_cell } else { 0.0 }
+    }
+
+    /// Takes in the value of the newest of `cells`, which comes so many after the one before: a reset is a tooth more. Its
+    /// lines stay as they were learned.
+    pub(super) fn observe(&mut self, before: f64, value: f64, cells: usize, ahead: usize) {
+        if before - value < self.fall_min {
+            return;
+        }
+        let cell = (cells - 1) as f64;
+        if self.peaks.len() >= TEETH_MAX {
+            self.peaks.remove(0);
+            self.floors.remove(0);
+        }
+        self.peaks.push((cell - ahead as f64, before));
+        self.floors.push((cell, value));
+    }
+
+    /// The level to which it is set back in a cell.
+    pub(super) fn floor_at(&self, cell: f64) -> f64 {
+        let slope = if self.floor_slope.is_clear() { self.floor_slope.per_cell } else { 0.0 };
+        let carried = self.floors.iter().map(|(at, floor)| floor + slope * (cell - at));
+        median(&mut carried.collect::<Vec<_>>())
+    }
+
+    /// How far below and above their line peaks usually lie: nine in ten are above the one, one in ten above the other.
+    pub(super) fn usual_scatter(&self) -> (f64, f64) {
+        let mut scatter = self.scatter();
+        scatter.sort_unstable_by(f64::total_cmp);
+        (quantile(&scatter, 0.1).min(0.0), quantile(&scatter, 0.9).max(0.0))
+    }
+
+    /// The cell in the middle of the peaks' line.
+    pub(super) fn middle_cell(&self) -> f64 {
+        self.middle().0
     }
 
     /// A point in the middle of the peaks' line: the median cell, and the median of the peaks carried there.

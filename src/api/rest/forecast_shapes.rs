@@ -3,7 +3,7 @@
 //! Not here: how any of it is found (see `analysis::forecast`).
 
 use super::shapes::Time;
-use crate::analysis::forecast::{self, Forecast, Limits, Reset, TrendPerDay};
+use crate::analysis::forecast::{self, Forecast, Limits, TrendPerDay};
 use serde::Serialize;
 
 /// When a limit is reached.
@@ -54,26 +54,36 @@ pub(super) struct Sawtooth {
     floor_per_day: Trend,
     peak_per_day: Trend,
     is_leak: bool,
+    /// The lines of floors and peaks, at the first reset and at the end of the horizon.
+    envelope: [Envelope; 2],
+}
+
+#[derive(Debug, Serialize)]
+struct Envelope {
+    timestamp: Time,
+    floor: f64,
+    peak: f64,
+}
+
+impl Envelope {
+    fn of(edge: forecast::Envelope) -> Self {
+        Self { timestamp: Time(edge.time_ms), floor: edge.floor, peak: edge.peak }
+    }
 }
 
 impl Sawtooth {
     pub(super) fn of(saw: &forecast::Sawtooth) -> Self {
-        let (reset_by, reset_value) = match saw.reset {
-            Reset::Scheduled => ("scheduled", None),
-            Reset::AtLevel(level) => ("at_level", Some(level)),
-            Reset::AfterRise(rise) => ("after_rise", Some(rise)),
-            Reset::Irregular => ("irregular", None),
-        };
         Self {
             resets: saw.resets,
             cycle_s: saw.cycle_ms as f64 / 1000.0,
-            reset_by,
-            reset_value,
+            reset_by: saw.reset.as_str(),
+            reset_value: saw.reset.value(),
             floor: saw.floor,
             peak: saw.peak,
             floor_per_day: Trend::of(saw.floor_per_day),
             peak_per_day: Trend::of(saw.peak_per_day),
             is_leak: saw.is_leak(),
+            envelope: saw.envelope.map(Envelope::of),
         }
     }
 }
