@@ -27,6 +27,7 @@ mod models;
 mod profile;
 mod query;
 mod repair;
+mod report;
 mod selftest;
 mod serve;
 mod snapshot;
@@ -123,6 +124,8 @@ enum Command {
     Profile(profile::Profile),
     /// Say what the series of a file will do next, and when they reach a limit
     Forecast(forecast::Forecast),
+    /// Report on a running server, or a store: which series run full, and when
+    Report(report::ReportCommand),
     /// Take the samples of CSV or JSON files in
     Collect(collect::Collect),
     /// Write CSV files of seeded metrics with known anomalies
@@ -189,6 +192,7 @@ fn run(line: &CommandLine) -> Result<(), CliError> {
         Command::Calibrate(calibrate) => calibrate.run(&line.global),
         Command::Profile(profile) => profile.run(&line.global),
         Command::Forecast(forecast) => forecast.run(&line.global),
+        Command::Report(report) => report.run(&line.global),
         Command::Collect(collect) => collect.run(&line.global),
         Command::Generate(generate) => generate.run(&line.global),
         Command::Query(query) => query.run(&line.global),

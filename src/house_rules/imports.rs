@@ -96,6 +96,7 @@ const ROOMS: &[Room] = &[
     room("cli::import", &["watch", "yaml"], true),
     room("cli::snmp", &["logging", "ingest::snmp", "protocols", "storage"], true),
     room("cli::collect", &["logging", "series_file", "server"], true),
+    room("cli::report", &["logging", "server"], true),
     room("cli::snapshot", &["logging", "server"], true),
     room("service_manager", &[], false),
     room("server", EVERYTHING, true),

@@ -10,6 +10,7 @@
 mod alerts;
 mod correlating;
 mod forecasting;
+mod local;
 mod reload;
 mod retraining;
 mod routes;
@@ -21,6 +22,7 @@ mod windowing;
 
 use self::alerts::Alerts;
 use self::forecasting::Forecasts;
+pub use self::local::Local;
 use self::reload::Reloader;
 use self::routes::{Served, routes};
 use self::settings::{book_settings, model_settings, statsd_settings, store_settings, window_settings};
@@ -35,7 +37,7 @@ use crate::api::{admin, conventions};
 use crate::change_events::ChangeEvents;
 use crate::clock;
 use crate::config::{self, Config, Loaded, Sources};
-use crate::http_server::{self, Certificate, Peer, Ready, Tls};
+use crate::http_server::{self, Certificate, Ready, Tls};
 use crate::ingest::snmp::{self, SnmpHandle, SnmpSettings};
 use crate::ingest::statsd_listener::{self, StatsdHandle};
 use crate::ingest::statsd_stream::{self, PieceSender};
@@ -51,8 +53,6 @@ use crate::shard::{self, BatchPool, Peers, ScoringContext, ShardHandle};
 use crate::watch::WatchBoard;
 use crate::windowed::WindowedBoard;
 use anyhow::{Context, Result, anyhow};
-use axum::Router;
-use axum::body::Body;
 use crossbeam_channel::Sender;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::net::SocketAddr;
@@ -63,10 +63,6 @@ use storage::{Store, StoreThreads};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
-use tower::ServiceExt;
-
-/// The largest answer a command takes from routes of its own.
-const LOCAL_ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// The signal of a write beyond the limit on the size of files, on Linux.
 const SIGXFSZ: i32 = 25;
@@ -240,52 +236,6 @@ fn announce(
     };
     let (tcp, traps) = (also("statsd_tcp", statsd_tcp), also("snmp_traps", snmp_traps));
     eprintln!("ready http={} statsd={}{tcp}{traps}", text(http), text(statsd));
-}
-
-/// The routes of a server over a store that a command opens itself, without any listener.
-#[derive(Debug)]
-pub struct Local {
-    runtime: tokio::runtime::Runtime,
-    routes: Router,
-    running: Running,
-}
-
-impl Local {
-    /// Opens the store of the settings.
-    ///
-    /// # Errors
-    /// When the data directory cannot be opened or is in use.
-    pub fn open(config: &Config) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let running = Running::start(config, StatsdSockets::default())?;
-        let routes = routes(config, &running, Arc::default(), clock::now_ms(), None);
-        Ok(Self { runtime, routes, running })
-    }
-
-    /// POST of a body; the status and the body of the answer.
-    ///
-    /// # Errors
-    /// When the path is none, or the answer does not end.
-    pub fn post(&self, path: &str, body: String) -> Result<(u16, String)> {
-        let peer = Peer(SocketAddr::from(([127, 0, 0, 1], 0)));
-        let request = axum::http::Request::post(path).extension(peer).body(Body::from(body))?;
-        self.runtime.block_on(async {
-            let answer = self.routes.clone().oneshot(request).await?;
-            let status = answer.status().as_u16();
-            let body = axum::body::to_bytes(answer.into_body(), LOCAL_ANSWER_BYTES_MAX).await?;
-            Ok((status, String::from_utf8_lossy(&body).into_owned()))
-        })
-    }
-
-    /// Writes a checkpoint and closes the store.
-    ///
-    /// # Errors
-    /// When the checkpoint cannot be written; what was acknowledged is kept all the same.
-    pub fn close(self) -> Result<()> {
-        // The routes hold a way to the shards, which end only when nobody can send to them.
-        drop(self.routes);
-        self.running.stop()
-    }
 }
 
 /// The threads that gather StatsD.

@@ -8,6 +8,7 @@ use crate::support::server::Server;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::Command;
 use std::sync::LazyLock;
 use tempfile::TempDir;
 
@@ -228,4 +229,50 @@ fn clients_of_prometheus_draw_forecasts_into_the_future_with_their_band() {
     let stored = range(&served, "yhat", (*START_S, *START_S + 3000), 300);
     assert_eq!((stored.len(), stored[0].1.len()), (1, 11));
     served.stop();
+}
+
+/// What a command prints.
+fn printed(arguments: &[&str], folder: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+    let output = command.args(arguments).current_dir(folder).env_clear().output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A heap that is collected whenever it has grown by 20, on a floor that rises by 4 a day.
+fn leaking(i: i64) -> f64 {
+    20.0 + 4.0 * i as f64 / A_DAY as f64 + 20.0 * (i % 96) as f64 / 96.0 + noise(i) / 10.0
+}
+
+#[test]
+fn the_report_on_capacity_lists_what_may_be_full_first_with_what_resets_it() {
+    let folder = TempDir::new().unwrap();
+    let served = Server::start();
+    push(&served, "disk_used_percent", "fast", filling, (0, 3 * A_DAY));
+    push(&served, "disk_used_percent", "slow", |i| 75.0 + i as f64 / A_DAY as f64 + noise(i), (0, 3 * A_DAY));
+    push(&served, "heap_used_percent", "leaky", leaking, (0, 5 * A_DAY));
+    push(&served, "queue_length", "a", |i| 100.0 + i as f64, (0, 3 * A_DAY));
+    let url = served.url("");
+    let arguments = ["report", "capacity", "--server", &url];
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<String>>();
+    let online = lines(&printed(&arguments, folder.path()));
+    assert!(online[0].ends_with("3 series have a limit, 3 may reach it, 1 leak."), "{online:?}");
+    assert!(online[2].starts_with("series  "), "{online:?}");
+    let order: Vec<Option<usize>> =
+        ["fast", "leaky", "slow"].iter().map(|host| online.iter().position(|line| line.contains(host))).collect();
+    assert_eq!(order, [Some(3), Some(4), Some(5)], "{online:?}");
+    assert!(online[4].contains("LEAK of ") && online[4].contains("set back every 8.0 h"), "{online:?}");
+    let json: Value = serde_json::from_str(&printed(&[&arguments[..], &["--json"]].concat(), folder.path())).unwrap();
+    assert_eq!((&json["total"], &json["items"][1]["sawtooth"]["is_leak"]), (&json!(3), &json!(true)));
+    assert_eq!(json["left_out"], json!([]));
+    let queue = ["--match", "{__name__=\"queue_length\"}", "--threshold", "2000", "--top", "1", "--format", "csv"];
+    let queue = lines(&printed(&[&arguments[..], &queue].concat(), folder.path()));
+    assert!(queue.len() == 2 && queue[1].starts_with("\"queue_length{"), "{queue:?}");
+    // The same of the store itself, once no server has it open.
+    let stopped = served.stop();
+    let dir = stopped.data_dir().to_str().unwrap();
+    let config = folder.path().join("off.toml");
+    std::fs::write(&config, "[http]\nlisten = \"off\"\n").unwrap();
+    let offline = ["--quiet", "report", "capacity", "--data-dir", dir, "--config", config.to_str().unwrap()];
+    assert_eq!(lines(&printed(&offline, folder.path()))[2..], online[2..]);
 }
