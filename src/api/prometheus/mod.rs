@@ -51,10 +51,18 @@ struct Shared {
     api: PrometheusApi,
     /// One permit per query that may run.
     permits: Arc<Semaphore>,
+    /// One permit for each of these that takes its time and is being evaluated.
+    evaluating: Arc<Semaphore>,
     /// One permit for each long answer that is being written, of which a slow client may take its time.
     writers: Arc<Semaphore>,
     /// One at a time of the queries that found no room in memory tries again.
     turns: Semaphore,
+}
+
+/// Long evaluations at a time, each of which is lent all cores while it folds: half as many as there are, so that those who
+/// write find one, however many ask.
+fn evaluated_at_once() -> usize {
+    (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1)
 }
 
 /// The routes of the API.
@@ -73,6 +81,7 @@ pub fn router(api: PrometheusApi) -> Router {
         .with_state(Arc::new(Shared {
             api,
             permits,
+            evaluating: Arc::new(Semaphore::new(evaluated_at_once())),
             writers: Arc::new(Semaphore::new(WRITERS)),
             turns: Semaphore::new(1),
         }))

@@ -7,7 +7,8 @@
 //! Not here: what is run, how its text reaches the connection (see `out`).
 //!
 //! Invariant: a permit is held until the blocking thread has evaluated, not until the answer was given up, so that queries
-//! which have timed out and are about to stop still count; a place among the writers until the answer is written. A
+//! which have timed out and are about to stop still count, and while it takes its time a second one, of which there are few,
+//! so that many heavy queries leave a core to those who write; a place among the writers until the answer is written. A
 //! query's share of the memory is held until then too.
 
 use super::Shared;
@@ -108,10 +109,12 @@ async fn attempt(
         Err(QueryError::Crowded) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
+    let evaluating = Arc::clone(&shared.evaluating).acquire_owned().await.expect("the semaphore is never closed");
     let (begin, begun) = oneshot::channel();
     let (shared, cancel, runtime) = (Arc::clone(shared), cancel.clone(), Handle::current());
     let blocking = tokio::task::spawn_blocking(move || {
         let reply = rest(&shared, (&cancel, &share))?;
+        drop(evaluating);
         // Whoever takes a long answer slowly holds a writer's place, and keeps no other from being evaluated.
         let writer = runtime.block_on(Arc::clone(&shared.writers).acquire_owned());
         drop(permit);
