@@ -2,6 +2,8 @@
 //!
 //! Not here: the counting (see `self_metrics`), what the process uses (see `process`).
 
+pub use super::service_metrics::{Queues, Waiting};
+
 use super::health::HealthBoard;
 use super::{alert_metrics, anomaly_metrics, forecast_metrics, process, service_metrics};
 use crate::access::Guard;
@@ -29,24 +31,6 @@ use storage::Store;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// A queue, what waits in it, and how much may.
-pub type Waiting = (&'static str, (usize, usize));
-
-/// How much waits in each queue, and the most that may.
-#[derive(Clone)]
-pub struct Queues {
-    /// Batches of each shard.
-    pub shards: Arc<dyn Fn() -> Vec<(usize, usize)> + Send + Sync>,
-    /// The others, by name.
-    pub others: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
-}
-
-impl std::fmt::Debug for Queues {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Queues { .. }")
-    }
-}
 
 /// What the page shows.
 #[derive(Debug, Clone)]

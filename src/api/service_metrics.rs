@@ -5,7 +5,26 @@
 use super::metrics_page::{Exposition, MetricsPage};
 use crate::anomaly::Filter;
 use crate::self_metrics::HttpCounters;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// A queue, what waits in it, and how much may.
+pub type Waiting = (&'static str, (usize, usize));
+
+/// How much waits in each queue, and the most that may.
+#[derive(Clone)]
+pub struct Queues {
+    /// Batches of each shard.
+    pub shards: Arc<dyn Fn() -> Vec<(usize, usize)> + Send + Sync>,
+    /// The others, by name.
+    pub others: Arc<dyn Fn() -> Vec<Waiting> + Send + Sync>,
+}
+
+impl std::fmt::Debug for Queues {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Queues { .. }")
+    }
+}
 
 /// Writes the lines.
 pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
