@@ -13,11 +13,12 @@ use super::log::{self, Frame, Loaded};
 use super::record::{AnomalyId, AnomalyRecord, Feedback, Source};
 use super::records::Records;
 use super::run::AnomalyRun;
+use super::tolerance::Tolerance;
 use crate::clock;
 use crate::frame_log::{FrameLog, FrameLogError};
 use crossbeam_channel::{Receiver, Sender, bounded, never, select};
 use parking_lot::RwLock;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -88,6 +89,8 @@ pub struct BookFigures {
     pub evicted: u64,
     /// Records that left because of their age.
     pub expired: u64,
+    /// Runs that were not told because people had said that the like are no anomalies.
+    pub tolerated: u64,
     /// Why the log cannot be written, while that is so.
     pub failing: Option<String>,
     /// What was found damaged at the start, in words.
@@ -105,6 +108,7 @@ struct Shown {
     expired: AtomicU64,
     /// [`Settings::retention_ms`] as it is by now.
     retention_ms: AtomicI64,
+    tolerated: AtomicU64,
 }
 
 /// A handle for readers and wishes; cheap to clone.
@@ -162,6 +166,7 @@ impl Book {
             records: shown.records.read().len() as u64,
             evicted: shown.evicted.load(Ordering::Relaxed),
             expired: shown.expired.load(Ordering::Relaxed),
+            tolerated: shown.tolerated.load(Ordering::Relaxed),
             failing: shown.failing.read().clone(),
             damage: shown.damage.clone(),
         }
@@ -214,6 +219,8 @@ struct Keeper {
     shown: Arc<Shown>,
     /// Runs from before the start that were not told since.
     unheard: BTreeSet<AnomalyId>,
+    /// What people said is none, by series.
+    tolerances: HashMap<Arc<[u8]>, Tolerance>,
     started: Instant,
     /// When writing the log anew may be tried again.
     rewrite_after: Instant,
@@ -247,11 +254,23 @@ impl Keeper {
         *shown.records.write() = Arc::new(records);
         *shown.detected.write() = Arc::new(detected);
         let started = clock::monotonic();
-        let (rewrite_after, is_unsynced) = (started, false);
-        (
-            Self { settings, newest, hearer, log, shown: shown.clone(), unheard, started, rewrite_after, is_unsynced },
-            shown,
-        )
+        let mut keeper = Self {
+            settings,
+            newest,
+            hearer,
+            log,
+            shown: shown.clone(),
+            unheard,
+            tolerances: HashMap::new(),
+            started,
+            rewrite_after: started,
+            is_unsynced: false,
+        };
+        let records = shown.records.read().clone();
+        let marked: BTreeSet<_> =
+            records.all().filter(|record| record.feedback.is_some()).map(|r| r.key.clone()).collect();
+        marked.iter().for_each(|key| keeper.learn_tolerance(key));
+        (keeper, shown)
     }
 
     fn run(mut self, mut told: Receiver<AnomalyRun>, mut wished: Receiver<(Wish, Answer)>) {
@@ -284,6 +303,12 @@ impl Keeper {
     fn take(&mut self, run: AnomalyRun) {
         let mut record = AnomalyRecord::of_run(run);
         self.unheard.remove(&record.id);
+        // What people said is no anomaly; one that is told already, and has grown beyond it, goes on.
+        let is_known = self.shown.records.read().get(record.id).is_some();
+        if !is_known && self.tolerances.get(&record.key).is_some_and(|tolerance| tolerance.covers(&record.peak)) {
+            self.shown.tolerated.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         if let Some(before) = self.shown.records.read().get(record.id) {
             record.inherit(before);
         }
@@ -292,6 +317,16 @@ impl Keeper {
         self.note(written);
         self.is_unsynced = true;
         self.put(record.into());
+    }
+
+    /// What is tolerated of a series by what people have said of its anomalies.
+    fn learn_tolerance(&mut self, key: &Arc<[u8]>) {
+        let tolerance = self.shown.records.read().tolerance(key);
+        if tolerance.is_nothing() {
+            self.tolerances.remove(key);
+        } else {
+            self.tolerances.insert(key.clone(), tolerance);
+        }
     }
 
     fn put(&mut self, record: Arc<AnomalyRecord>) {
@@ -323,6 +358,7 @@ impl Keeper {
             None => {
                 let record = Arc::new(record);
                 self.put(record.clone());
+                self.learn_tolerance(&record.key);
                 Ok(record)
             }
         }

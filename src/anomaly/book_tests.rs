@@ -148,3 +148,34 @@ fn a_log_that_cannot_be_written_refuses_wishes_keeps_runs_and_heals() {
     drop(keeper);
     assert_eq!(self::keeper(settings(folder.path()), None).1.records().len(), 1);
 }
+
+/// CAL-014.
+#[test]
+fn what_people_called_a_false_alarm_three_times_is_not_told_again() {
+    let folder = TempDir::new().unwrap();
+    let (mut keeper, book) = keeper(settings(folder.path()), None);
+    let mark = |keeper: &mut Keeper, at_ms: i64, verdict: FeedbackVerdict| {
+        let id = AnomalyId::of(&key("cpu", "a"), at_ms, Source::Infrawatch);
+        let feedback = Feedback { verdict, note: None, by: None, at_ms };
+        keeper.fulfil(Wish::Feedback(id, Some(feedback))).unwrap();
+    };
+    for at_ms in 1..=3 {
+        keeper.take(run("cpu", "a", at_ms, 0.8));
+        mark(&mut keeper, at_ms, FeedbackVerdict::FalseAlarm);
+    }
+    keeper.take(run("cpu", "a", 4, 0.8));
+    assert_eq!((book.records().len(), book.figures().tolerated), (3, 1));
+    assert!(book.records().tolerance(&key("cpu", "a")).above.is_some_and(|above| above > 0.2));
+    let mut greater = run("cpu", "a", 5, 0.8);
+    greater.peak.value = 9.0;
+    keeper.take(greater);
+    keeper.take(run("cpu", "b", 4, 0.8));
+    assert_eq!(book.records().len(), 5, "what is greater, and other series, are told");
+    drop(keeper);
+    let (mut keeper, book) = self::keeper(settings(folder.path()), None);
+    keeper.take(run("cpu", "a", 6, 0.8));
+    assert_eq!((book.records().len(), book.figures().tolerated), (5, 1), "a restart forgets nothing");
+    mark(&mut keeper, 1, FeedbackVerdict::TrueAlarm);
+    keeper.take(run("cpu", "a", 7, 0.8));
+    assert_eq!(book.records().len(), 6, "a true alarm takes it back");
+}

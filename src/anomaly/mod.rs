@@ -20,6 +20,7 @@ mod record;
 mod detected;
 mod piece;
 mod records;
+pub mod tolerance;
 
 mod log;
 

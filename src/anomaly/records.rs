@@ -13,9 +13,11 @@
 
 use super::piece::{PIECE_MAX, Piece, Place, name_hash};
 use super::record::{AnomalyId, AnomalyRecord};
+use super::tolerance::Tolerance;
 use crate::analysis::Severity;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use storage::series::{self, NAME_LABEL};
 
 const DAY_MS: i64 = 86_400_000;
 /// Parts of the ids, of which a change copies one.
@@ -165,6 +167,15 @@ impl Records {
         stats.by_metric = names.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         stats.by_metric.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         stats
+    }
+
+    /// What is tolerated of a series by what people have said of its anomalies.
+    pub fn tolerance(&self, key: &[u8]) -> Tolerance {
+        let name = series::label(key, NAME_LABEL).unwrap_or("");
+        let filter = Filter { name: Some(name), ..Filter::default() };
+        let of_series: Vec<_> =
+            self.select(&filter, |record| *record.key == *key && record.feedback.is_some()).collect();
+        Tolerance::of(of_series.iter().map(|record| &***record))
     }
 
     /// Puts a record in the place of the one with its id.

@@ -23,7 +23,8 @@ Accepted = accepted: integer, rejected: integer, duplicate: integer, errors*: [a
 SeriesList = total: integer, items: [SeriesItem]
 SeriesItem = id: hex, name: string, labels: labels, kind: gauge|counter|delta?, unit: string?, last_value: number?, last_time: time?, state: string, samples: integer
 Metric = name: string, series: [MetricSeries]
-MetricSeries = labels: labels, kind: gauge|counter|delta, state: string, seasons: [Season], points: [Point], anomalies: [Anomaly]
+Tolerated = above: number?, below: number?
+MetricSeries = labels: labels, kind: gauge|counter|delta, state: string, seasons: [Season], tolerated: Tolerated, points: [Point], anomalies: [Anomaly]
 Season = period_s: number, strength: number?
 Point = timestamp: time, value: number?, expected: number?, lower: number?, upper: number?, score: number, is_anomaly: boolean, imputed: boolean
 Baselines = name: string, series: [Baseline]
@@ -43,7 +44,7 @@ OfMetric = metric_name: string, count: integer
 OfDay = date: string, count: integer
 NewAnomaly << metric_name!: string, labels: labels, timestamp: time_in, end: time_in, state: open|closed, value: number, expected_value: number, lower: number, upper: number, anomaly_score: number, severity: low|medium|high|critical, confidence: low|medium|high, kind: point|contextual|collective|level_shift|drift|silence|flat|static, direction: above|below, summary: string, context: any
 NewFeedback << verdict!: false_alarm|true_alarm, note: string, by: string
-DetectAsked << start: time_in, end: time_in, match: matchers, ensemble: majority|unanimous|weighted|any|seed003, threshold: number, detectors: matchers
+DetectAsked << start: time_in, end: time_in, match: matchers, ensemble: majority|unanimous|weighted|any|seed003, threshold: number, detectors: matchers, features: matchers, by: matchers
 Detected = metric: string, total_points: integer, anomalies_detected: integer, max_severity: none|low|medium|high|critical, duration_ms: integer, series: [DetectedSeries]
 DetectedSeries = labels: labels, anomalies: [Anomaly], results: [DetectedPoint]
 DetectedPoint = timestamp: time, value: number?, combined_score: number, individual_scores: {number?}, is_anomaly: boolean, confidence: low|medium|high, agreeing_detectors: [string], contributions: {number}, counterfactual: string?

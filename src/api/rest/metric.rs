@@ -36,8 +36,16 @@ struct ShownSeries<'a> {
     kind: &'static str,
     state: &'static str,
     seasons: Vec<Season>,
+    tolerated: Tolerated,
     points: Vec<Point>,
     anomalies: Vec<Anomaly<'a>>,
+}
+
+/// How far values may be off before an anomaly is told, as people's feedback has it; `null` where they said nothing.
+#[derive(Debug, Serialize)]
+struct Tolerated {
+    above: Option<f64>,
+    below: Option<f64>,
 }
 
 /// The range and step of a request.
@@ -108,7 +116,9 @@ pub(super) async fn show(
             let live = shared.api.board.of(one.series);
             let of_series = known.iter().copied().filter(|record| record.key == one.key);
             let anomalies = of_series.map(|record| Anomaly::of(record, &alerts)).collect();
+            let tolerance = records.tolerance(&one.key);
             series.push(ShownSeries {
+                tolerated: Tolerated { above: tolerance.above, below: tolerance.below },
                 labels: Labels(&one.key),
                 kind: kind_word(live.map_or_else(|| model.kind(), |live| live.kind)),
                 state: live.map_or_else(|| model.stage(), |live| live.stage).as_str(),
