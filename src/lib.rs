@@ -39,7 +39,7 @@
 //! - [`config`], [`clock`], [`self_metrics`], [`logging`]: what everyone may use.
 //! - [`access`]: users, their roles and secrets, and what each path needs.
 //! - [`metric_metadata`]: what senders say of metric families. [`snmp_counters`]: what the poller counts. [`service_counters`]: what
-//!   the HTTP service counts.
+//!   the HTTP service counts. [`scoring_counters`]: what scoring counts.
 //! - `frame_log`: files of small records that survive tears and damage.
 //! - `listed_file`: files that list things as TOML, and where a mistake in one is.
 //! - `nearest`: which name a mistyped name was probably meant to be.
@@ -49,6 +49,7 @@
 //! - [`http_client`]: HTTPS as a client, for whoever asks other servers.
 //! - [`synthetic`]: seeded metrics with known anomalies.
 //! - [`anomaly`]: runs of anomalous samples as records, kept by the thread `anomaly-book`.
+//! - [`groups`]: series of one host or service that are judged together.
 //! - [`change_events`]: what people and programs tell of deployments and other changes.
 //! - [`shard`]: the threads that own series, the batches they take, and the models they lend to be scored.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
@@ -77,6 +78,7 @@ pub mod config;
 pub mod forecasts;
 mod frame_log;
 mod go_template;
+pub mod groups;
 pub mod http_client;
 pub mod http_server;
 pub mod ingest;
@@ -88,6 +90,7 @@ pub mod plot;
 pub mod pull;
 pub mod query;
 pub mod rules;
+pub mod scoring_counters;
 pub mod self_metrics;
 pub mod series_file;
 pub mod server;

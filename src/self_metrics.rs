@@ -7,11 +7,12 @@
 //! Invariant: counters only rise while the process lives; an observation is counted as received exactly once and as
 //! exactly one of the others exactly once.
 
+pub use crate::scoring_counters::{Distribution, ScoringCounters, TIMED_MAX};
 pub use crate::service_counters::{HttpCounters, ReloadCounters, StreamCounters};
 pub use crate::snmp_counters::{SnmpCounters, TrapCounters};
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Where observations come from; a label value of every counter.
@@ -337,83 +338,6 @@ impl StatsdCounters {
         self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
-
-/// Shards whose lag can be told apart.
-const SHARDS_MAX: usize = 64;
-
-/// What scoring counts.
-#[derive(Debug)]
-pub struct ScoringCounters {
-    /// Samples scored and learned.
-    pub scored: AtomicU64,
-    /// Stored samples that were not scored because too many waited.
-    pub skipped: AtomicU64,
-    /// When that happened last, milliseconds since the epoch; 0 if it never did.
-    pub skipped_at_ms: AtomicI64,
-    /// Of each shard, the age in milliseconds of its oldest stored sample that waits to be scored.
-    pub lag_ms: [AtomicU64; SHARDS_MAX],
-    /// Of each shard, how many steps down its ladder it stands: 1 slow work waits, 2 fewer detectors judge.
-    pub steps: [AtomicU64; SHARDS_MAX],
-    /// Steps taken down.
-    pub steps_down: AtomicU64,
-    /// Steps taken up again.
-    pub steps_up: AtomicU64,
-    /// What each detector takes for a sample, in picoseconds, as measured last; then what all together take.
-    pub detector_ps: [AtomicU64; TIMED_MAX],
-    /// Series whose model was lost to a panic and is learned anew.
-    pub panics: AtomicU64,
-    /// Times a run of anomalous samples found no room at the book and was told later.
-    pub runs_waited: AtomicU64,
-    /// Runs that were never told, because too many waited.
-    pub runs_lost: AtomicU64,
-    /// Times models of a partition were written down.
-    pub saves: AtomicU64,
-    /// Times they could not be.
-    pub save_failures: AtomicU64,
-    /// Files of models that were damaged or of another version at the start.
-    pub files_refused: AtomicU64,
-}
-
-impl Default for ScoringCounters {
-    fn default() -> Self {
-        Self {
-            scored: AtomicU64::new(0),
-            skipped: AtomicU64::new(0),
-            skipped_at_ms: AtomicI64::new(0),
-            lag_ms: std::array::from_fn(|_| AtomicU64::new(0)),
-            steps: std::array::from_fn(|_| AtomicU64::new(0)),
-            steps_down: AtomicU64::new(0),
-            steps_up: AtomicU64::new(0),
-            detector_ps: std::array::from_fn(|_| AtomicU64::new(0)),
-            panics: AtomicU64::new(0),
-            runs_waited: AtomicU64::new(0),
-            runs_lost: AtomicU64::new(0),
-            saves: AtomicU64::new(0),
-            save_failures: AtomicU64::new(0),
-            files_refused: AtomicU64::new(0),
-        }
-    }
-}
-
-impl ScoringCounters {
-    /// Age in milliseconds of the oldest stored sample that waits to be scored.
-    pub fn lag_ms_max(&self) -> u64 {
-        self.lag_ms.iter().map(|lag_ms| lag_ms.load(Ordering::Relaxed)).max().unwrap_or(0)
-    }
-
-    /// The lag of every shard, in milliseconds.
-    pub fn lags_ms(&self) -> impl Iterator<Item = u64> {
-        self.lag_ms.iter().map(|lag_ms| lag_ms.load(Ordering::Relaxed))
-    }
-
-    /// How many steps down the ladder the shard stands that is the furthest down.
-    pub fn step_max(&self) -> u64 {
-        self.steps.iter().map(|step| step.load(Ordering::Relaxed)).max().unwrap_or(0)
-    }
-}
-
-/// Detectors whose time is told by itself, and all together.
-pub const TIMED_MAX: usize = 7;
 
 /// What is counted of the series of remote write senders that are known again by their bytes.
 #[derive(Debug, Default)]

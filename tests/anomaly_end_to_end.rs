@@ -67,6 +67,16 @@ fn a_spike_is_one_anomaly_everywhere_and_a_restart_keeps_it() {
     assert!(ensemble.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap() >= 0.59, "{ensemble}");
 
     assert_eq!(scraped(&server, "anomaly_detection_latency_seconds").len(), 7, "six detectors and all together");
+    let page = get(&server.url("/metrics"), &[]).unwrap().body;
+    for histogram in ["infrawatch_detection_latency_seconds", "infrawatch_inference_seconds", "infrawatch_score"] {
+        assert!(page.contains(&format!("# TYPE {histogram} histogram")), "{histogram}");
+    }
+    let scored =
+        |line: &&str| line.starts_with("infrawatch_score_count ") || line.starts_with("infrawatch_calibration_drift ");
+    assert_eq!(page.lines().filter(scored).count(), 2);
+    assert!(server.figure("infrawatch_score_count") >= 2.0, "two series had samples");
+    let judged = "infrawatch_inference_seconds_count{model=\"ensemble\"}";
+    assert!(server.figure(judged) >= (2 * HISTORY) as f64, "every sample was judged");
 
     push(&server, HISTORY + 1..HISTORY + 60);
     let closed = anomaly(&server, "closed");
@@ -178,5 +188,48 @@ fn a_creep_a_line_and_a_zero_are_told_by_their_kinds_and_a_value_is_judged_by_it
         assert_eq!(answer.status, 400, "{}", answer.body);
         assert!(answer.body.contains(&format!("\"field\":\"{field}\"")), "{}", answer.body);
     }
+    server.stop();
+}
+
+/// ENS-012, CTX-005: a group that a setting names is judged together while its samples are stored.
+#[test]
+fn a_host_whose_metrics_are_odd_together_is_told_as_one_anomaly() {
+    let settings = [("INFRAWATCH_GROUPS_BY", "host"), ("INFRAWATCH_GROUPS_METRICS", "cpu,memory,latency")];
+    let server = Server::start_with_settings(&settings);
+    let spread = [3.0, 1.0, 20.0];
+    let push = |range: std::ops::Range<i64>| {
+        let item = |host: &str, at: usize, i: i64| {
+            let of_host = if host == "calm" { 40_000 } else { 0 };
+            let away = match (host, i) {
+                ("odd", 2900) => 14.0,
+                // Summed, so that extremes are as rare as in nature.
+                _ => (0..12).map(|k| value(of_host + (i * 3 + at as i64) * 12 + k + HISTORY + 1) - 50.5).sum::<f64>(),
+            };
+            let name = ["cpu", "memory", "latency"][at];
+            json!({"name": name, "labels": {"host": host}, "timestamp": START_S + i * 60, "value": 50.0 + spread[at] * away})
+        };
+        let hosts = |i: i64| ["odd", "calm"].into_iter().flat_map(move |host| (0..3).map(move |at| (host, at, i)));
+        let items: Vec<Value> = range.flat_map(hosts).map(|(host, at, i)| item(host, at, i)).collect();
+        for items in items.chunks(3000) {
+            let answer = post(&server.url("/api/v1/metrics"), &[], json!(items).to_string().as_bytes()).unwrap();
+            assert_eq!(answer.status, 200, "{}", answer.body);
+        }
+    };
+    push(0..2880);
+    eventually("both groups have seen what is stored", 60, || {
+        (server.figure("infrawatch_group_rows_total") >= 2.0 * 2870.0).then_some(())
+    });
+    push(2880..2960);
+    let told = eventually("the group is told", 60, || {
+        let list =
+            get_json(&server.url("/api/v1/anomalies"), &[("metric_name", "cpu+memory+latency"), ("limit", "100")]);
+        list["items"].as_array().unwrap().iter().find(|one| one["state"] == "closed").cloned()
+    });
+    assert_eq!((&told["labels"], &told["kind"]), (&json!({"host": "odd"}), &json!("collective")));
+    assert_eq!(told["agreeing_detectors"], json!(["mahalanobis", "isolation_forest"]), "{told}");
+    let summary = told["summary"].as_str().unwrap();
+    assert!(summary.starts_with("cpu, memory, latency are unusual together: "), "{summary}");
+    assert_eq!(server.figure("infrawatch_groups"), 2.0);
+    assert!(server.figure("infrawatch_inference_seconds_count{model=\"isolation_forest\"}") >= 5700.0);
     server.stop();
 }

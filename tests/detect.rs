@@ -185,6 +185,45 @@ fn of_ten_hosts_in_one_file_the_one_that_stands_apart_is_flagged_alone() {
     assert!(!hosts.is_empty() && hosts.iter().all(|host| *host == 7), "{hosts:?}");
 }
 
+/// ENS-012, ENS-019: with a group the forest judges rows of several series, without one it abstains and has no weight.
+#[test]
+fn series_of_one_host_are_features_of_each_other() {
+    let mut text = "timestamp,value,metric,host\n".to_owned();
+    for i in 0..800i64 {
+        let load = (i * 7919 % 101) as f64;
+        // Latency follows the load, but for one minute in which it is that of a busy host while there is none.
+        let latency = if i == 500 { 395.0 } else { 200.0 + 2.0 * load };
+        let load = if i == 500 { 1.0 } else { load };
+        let time = 1_700_000_000 + i * 60;
+        text += &format!("{time},{load},load,a\n{time},{latency},latency,a\n{time},{load},load,b\n");
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    let path = file.path().to_str().unwrap();
+    let arguments = ["detect", path, "--group-by", "host", "--format", "csv"];
+    let (csv, _, status) = infrawatch(&arguments);
+    assert_eq!(status, Some(0));
+    let mut lines = csv.lines();
+    let header: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let at = |name: &str| header.iter().position(|column| *column == name).unwrap();
+    assert_eq!(header[at("zscore")..], ["zscore", "ema", "seasonal", "isolation_forest", "agreeing"]);
+    let rows: Vec<Vec<&str>> = lines.map(|line| line.split(',').collect()).collect();
+    let forest = |row: &Vec<&str>| row[at("isolation_forest")].to_owned();
+    let b: Vec<String> = rows.iter().filter(|row| row[at("host")] == "b").map(forest).collect();
+    assert!(b.iter().all(String::is_empty), "alone in its group it has no features");
+    let latency = |row: &&Vec<&str>| row[at("metric")] == "latency";
+    let flags: Vec<usize> = rows
+        .iter()
+        .filter(latency)
+        .enumerate()
+        .filter(|(_, row)| row[at("agreeing")].contains("isolation_forest"))
+        .map(|(at, _)| at)
+        .collect();
+    assert!(flags.contains(&500) && flags.len() <= 8, "{flags:?}");
+    let (_, error, status) = infrawatch(&["detect", path, "--group-by", "rack"]);
+    assert!(status == Some(1) && error.contains("no column \"rack\""), "{error}");
+}
+
 #[test]
 fn evaluate_counts_what_is_right_and_names_what_is_missed() {
     let folder = TempDir::new().unwrap();

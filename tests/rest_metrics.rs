@@ -264,6 +264,26 @@ fn detectors_asked_for_by_name_judge_what_is_stored_and_their_shares_add_up() {
     server.stop();
 }
 
+/// ENS-012, ENS-019.
+#[test]
+fn other_metrics_of_a_host_are_features_of_a_forest_that_abstains_without_them() {
+    let server = Server::start();
+    let load = |i: i64| (i * 7919 % 101) as f64;
+    push(&server, "load", "a", |i| if i == 300 { 1.0 } else { load(i) }, 600);
+    push(&server, "latency", "a", |i| if i == 300 { 395.0 } else { 200.0 + 2.0 * load(i) }, 600);
+    let path = "/api/v1/detect/latency?all=true";
+    let told = asked(&server, path, &json!({"features": ["load"], "by": ["host"]}));
+    let results = told["series"][0]["results"].as_array().unwrap();
+    let names = ["ema", "isolation_forest", "seasonal", "zscore"];
+    assert_eq!(keys(&results[0]["individual_scores"]), names);
+    let score = |at: usize| results[at]["individual_scores"]["isolation_forest"].as_f64().unwrap();
+    assert!(score(300) >= 0.6 && (0..600).filter(|at| score(*at) >= 0.6).count() <= 6, "{}", score(300));
+    let alone = asked(&server, path, &json!({"features": ["no_such_metric"]}));
+    assert!(alone["series"][0]["results"][300]["individual_scores"]["isolation_forest"].is_null());
+    refused(ask(&server, path, &json!({"by": ["host"]})), 400, Some("by"));
+    server.stop();
+}
+
 #[test]
 fn a_forecast_has_a_band_and_says_when_the_limit_is_reached() {
     let server = filled();

@@ -3,14 +3,17 @@
 //! Three predictors run side by side and the one with the smallest mean absolute error on samples it had not seen yet is
 //! believed (prequential choice, Dawid 1984); a season has to earn its place by a clear margin.
 //!
-//! Not here: how far a value may stray (see `detect`). Slots are in UTC.
+//! Not here: how far a value may stray (see `detect`), slots (see `profile`), other seasons (see `rhythm`). Days and weeks
+//! are those of the clock that a caller reads.
 //!
 //! Invariant: values are kept relative to the first one, so an offset common to all changes nothing.
 //!
-//! Cost: two cells of the profiles, some 40 flops; 576 B for a day after two hours, 2 KiB for a week where a season is
+//! Cost: two cells of the profiles, some 40 flops; 384 B for a day after two hours, 1.4 KiB for a week where a season is
 //! believed or still may be.
 
-use super::array;
+use super::profile::{DayProfile, Lesson, WeekProfile};
+use super::rhythm::{Beat, Learned, RHYTHM_SLOTS, Rhythm};
+use super::season::{FoundSeason, Season, Stage};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const DAY_MS: i64 = 86_400_000;
@@ -24,9 +27,6 @@ const THURSDAY_MS: i64 = 3 * DAY_MS;
 /// Samples a slot remembers, in visits: a day's slot about a week, a week's slot about a month.
 const DAY_VISITS: f64 = 7.0;
 const WEEK_VISITS: f64 = 4.0;
-/// Samples a slot is an average of where it is far off for the second time: the season is learned at once there.
-const SECOND_VISITS: f64 = 2.0;
-
 /// Share of the error without a season that one with a season may have at most, to be believed: a profile of pure
 /// noise does worse than the level, by one part in twice its visits, so a fifth less error is no luck.
 const DAY_ERROR_SHARE: f64 = 0.8;
@@ -44,6 +44,11 @@ const READY_DAYS: f64 = 14.0;
 /// Time a series is watched before it gets a profile of the day: what comes and goes within it has no season.
 const DAY_PROFILE_AFTER_MS: i64 = 2 * 3_600_000;
 
+/// When a series without a season is looked at again.
+const RHYTHM_REST_MS: i64 = 28 * DAY_MS;
+/// Time in which a day must have proved itself before another period is looked for.
+const RHYTHM_AFTER_MS: i64 = 2 * DAY_MS;
+
 /// Time in which a week's profile must have proved itself, or it is given back for as long.
 const WEEK_TRIAL_MS: i64 = 28 * DAY_MS;
 
@@ -53,79 +58,12 @@ const LEVEL_SAMPLES: (f64, f64) = (256.0, 4096.0);
 /// Beyond this many mean absolute errors a value moves the level no further than one at that distance.
 const CLIP_ERRORS: f64 = 5.0;
 
-/// The season believed, and the slot a time lies in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Season {
-    /// Every day alike: quarter hours since midnight UTC.
-    Day(u16),
-    /// Every week alike: half hours since Monday 00:00 UTC.
-    Week(u16),
-}
-
-/// How far a series' model has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Stage {
-    /// Less than a day was seen: what looks unusual may be another time of day.
-    Warming,
-    /// A day was seen, and daily seasons are being learned.
-    Daily,
-    /// A week was seen, and weekly seasons are being learned.
-    Weekly,
-    /// Every season could have been found.
-    Ready,
-}
-
-impl Stage {
-    /// The word for it: warming, daily, weekly or ready.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Warming => "warming",
-            Self::Daily => "daily",
-            Self::Weekly => "weekly",
-            Self::Ready => "ready",
-        }
-    }
-}
-
-/// A season that is believed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct FoundSeason {
-    /// Length of its period in seconds.
-    pub period_s: u32,
-    /// Share of the error without a season that it takes away, 0..=1.
-    pub strength: f64,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Shape {
     Flat,
     Day,
     Week,
 }
-
-/// Slots that stand together, so that a sample finds all that is known of its slot in one place.
-const BLOCK_SLOTS: usize = 4;
-
-/// Some neighbouring slots.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-struct Block {
-    cells: [f32; BLOCK_SLOTS],
-    samples: [u8; BLOCK_SLOTS],
-    /// The day or week in which the slot was last far off, and to which side: see [`is_second`].
-    outliers: [u8; BLOCK_SLOTS],
-}
-
-/// The slots of a day or of a week.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Profile<const BLOCKS: usize> {
-    #[serde(with = "array")]
-    blocks: [Block; BLOCKS],
-}
-
-/// Quarter hours of a day.
-type DayProfile = Profile<{ DAY_SLOTS / BLOCK_SLOTS }>;
-/// Half hours of a week.
-type WeekProfile = Profile<{ WEEK_SLOTS / BLOCK_SLOTS }>;
 
 /// Learns level and season.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -134,15 +72,39 @@ pub(crate) struct Baseline {
     first_ms: i64,
     /// Since when the week is being learned, or from when it will be.
     week_ms: i64,
+    /// Looked for again on this day since 1970 where there is none.
+    rhythm: Option<Box<Rhythm>>,
+    rhythm_day: u16,
+    /// What the cells of day and week count in.
+    units: [f32; 2],
     samples: u32,
     shape: Shape,
     knows_a_day: bool,
     week_measured: bool,
     levels: [f64; 3],
     errors: [f32; 3],
-    error_samples: f32,
+    error_samples: u16,
     day: Option<Box<DayProfile>>,
     week: Option<Box<WeekProfile>>,
+}
+
+/// A moment by two clocks: days and weeks are people's, other seasons are none of theirs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    /// Milliseconds since 1970 UTC.
+    pub(crate) time_ms: i64,
+    /// The same as a clock on the wall shows it.
+    pub(crate) local_ms: i64,
+    /// Whether it shows it for the second time, as it was set back.
+    pub(crate) is_repeated: bool,
+}
+
+impl Moment {
+    /// Where clocks show UTC.
+    #[cfg(test)]
+    pub(crate) fn utc(time_ms: i64) -> Self {
+        Self { time_ms, local_ms: time_ms, is_repeated: false }
+    }
 }
 
 /// What was expected, and of which season.
@@ -159,26 +121,32 @@ pub(crate) struct Expectation {
 }
 
 impl Expectation {
-    /// Hour of the day if a season is believed.
+    /// Hour of the day, or twenty-fourth of another period, if a season is believed.
     pub(crate) fn season_hour(&self) -> Option<usize> {
-        self.season.map(|_| self.day_slot / (DAY_SLOTS / 24))
+        match self.season? {
+            Season::Day(_) | Season::Week(_) => Some(self.day_slot / (DAY_SLOTS / 24)),
+            Season::Rhythm { slot, .. } => Some(usize::from(slot) * 24 / RHYTHM_SLOTS),
+        }
     }
 }
 
 impl Baseline {
     /// Before the second sample.
-    pub(crate) fn new(time_ms: i64, value: f64) -> Self {
+    pub(crate) fn new(moment: Moment, value: f64) -> Self {
         Self {
             anchor: value,
-            first_ms: time_ms,
-            week_ms: time_ms,
+            first_ms: moment.local_ms,
+            week_ms: moment.local_ms,
+            rhythm: None,
+            rhythm_day: day_number(moment.time_ms.saturating_add(RHYTHM_AFTER_MS)),
+            units: [0.0; 2],
             samples: 0,
             shape: Shape::Flat,
             knows_a_day: false,
             week_measured: false,
             levels: [0.0; 3],
             errors: [0.0; 3],
-            error_samples: 0.0,
+            error_samples: 0,
             day: None,
             week: None,
         }
@@ -186,32 +154,38 @@ impl Baseline {
 
     /// What is usual at a time.
     #[inline]
-    pub(crate) fn expect(&self, time_ms: i64) -> Expectation {
-        let (day_slot, week_slot) = (day_slot(time_ms), week_slot(time_ms));
-        let season = match self.shape {
-            Shape::Flat => None,
-            Shape::Day => Some(Season::Day(day_slot as u16)),
-            Shape::Week => Some(Season::Week(week_slot as u16)),
-        };
+    pub(crate) fn expect(&self, moment: Moment) -> Expectation {
+        let (day_slot, week_slot) = (day_slot(moment.local_ms), week_slot(moment.local_ms));
         let [flat, day_level, week_level] = self.levels;
-        let day = day_level + self.day.as_ref().map_or(0.0, |profile| profile.at(day_slot).0);
-        let week = self.week.as_ref().map(|profile| profile.at(week_slot));
+        let [day_unit, week_unit] = self.units;
+        let day = day_level + self.day.as_ref().map_or(0.0, |profile| profile.at(day_slot, day_unit).0);
+        let week = self.week.as_ref().map(|profile| profile.at(week_slot, week_unit));
         let week = week.filter(|(_, samples)| *samples > 0).map_or(day, |(cell, _)| week_level + cell);
         let predictions = [flat, day, week];
-        Expectation { value: self.anchor + predictions[self.shape as usize], season, predictions, day_slot, week_slot }
+        let (season, predicted) = match self.shape {
+            Shape::Flat => match self.rhythm.as_ref().and_then(|rhythm| rhythm.beat(moment.time_ms)) {
+                Some(Beat { value, slot, period_s }) => (Some(Season::Rhythm { slot, period_s }), flat + value),
+                None => (None, flat),
+            },
+            Shape::Day => (Some(Season::Day(day_slot as u16)), day),
+            Shape::Week => (Some(Season::Week(week_slot as u16)), week),
+        };
+        Expectation { value: self.anchor + predicted, season, predictions, day_slot, week_slot }
     }
 
-    /// Reads what a sample of this time will need: see [`super::SeriesModel::touch`].
+    /// Reads what a sample of this time by the local clock will need: see [`super::SeriesModel::touch`].
     #[inline]
-    pub(crate) fn touch(&self, time_ms: i64) -> u64 {
-        let day = self.day.as_ref().map_or(0, |profile| profile.at(day_slot(time_ms)).1);
-        let week = self.week.as_ref().map_or(0, |profile| profile.at(week_slot(time_ms)).1);
+    pub(crate) fn touch(&self, local_ms: i64) -> u64 {
+        let day = self.day.as_ref().map_or(0, |profile| profile.at(day_slot(local_ms), 0.0).1);
+        let week = self.week.as_ref().map_or(0, |profile| profile.at(week_slot(local_ms), 0.0).1);
         self.levels[0].to_bits().wrapping_add(u64::from(day)).wrapping_add(u64::from(week))
     }
 
     /// Mean absolute error of what is believed; 0 until a day is known.
     pub(crate) fn error(&self) -> f64 {
-        f64::from(self.errors[self.shape as usize])
+        let believed =
+            if self.shape == Shape::Flat { self.rhythm.as_ref().and_then(|rhythm| rhythm.believed()) } else { None };
+        f64::from(believed.map_or(self.errors[self.shape as usize], |(_, error, _)| error))
     }
 
     /// The level all times of day have in common.
@@ -228,6 +202,7 @@ impl Baseline {
     pub(crate) fn profile_bytes(&self) -> usize {
         let day = self.day.as_ref().map_or(0, |_| size_of::<DayProfile>());
         day + self.week.as_ref().map_or(0, |_| size_of::<WeekProfile>())
+            + self.rhythm.as_ref().map_or(0, |_| size_of::<Rhythm>())
     }
 
     /// Samples learned.
@@ -235,9 +210,9 @@ impl Baseline {
         self.samples
     }
 
-    /// How far learning has come by the time of the last sample.
-    pub(crate) fn stage(&self, last_ms: i64) -> Stage {
-        match self.days(last_ms) {
+    /// How far learning has come by the time of the last sample, by the local clock.
+    pub(crate) fn stage(&self, local_ms: i64) -> Stage {
+        match self.days(local_ms) {
             days if days < 1.0 => Stage::Warming,
             days if days < 7.0 => Stage::Daily,
             days if days < READY_DAYS => Stage::Weekly,
@@ -257,7 +232,13 @@ impl Baseline {
             let strength = if flat > 0.0 { (1.0 - error / flat).clamp(0.0, 1.0) } else { 0.0 };
             is_believed.then_some(FoundSeason { period_s: (period_ms / 1000) as u32, strength })
         };
-        [of(Shape::Day, DAY_MS, day), of(Shape::Week, 7 * DAY_MS, week)].into_iter().flatten()
+        let rhythm =
+            if self.shape == Shape::Flat { self.rhythm.as_ref().and_then(|rhythm| rhythm.believed()) } else { None };
+        let rhythm = rhythm.map(|(period_s, error, flat)| {
+            let strength = if flat > 0.0 { (1.0 - f64::from(error / flat)).clamp(0.0, 1.0) } else { 0.0 };
+            FoundSeason { period_s, strength }
+        });
+        [of(Shape::Day, DAY_MS, day), of(Shape::Week, 7 * DAY_MS, week), rhythm].into_iter().flatten()
     }
 
     /// Whether a whole day was seen, so that a value outside what was seen is not just another time of day.
@@ -270,60 +251,79 @@ impl Baseline {
     #[inline]
     pub(crate) fn learn(
         &mut self,
-        time_ms: i64,
+        moment: Moment,
         (value, learned): (f64, f64),
         expectation: &Expectation,
         per_day: f64,
     ) -> bool {
         let (value, learned) = (value - self.anchor, learned - self.anchor);
         self.samples = self.samples.saturating_add(1);
-        self.furnish(time_ms);
-        let changed = self.compare(time_ms, learned, &expectation.predictions, per_day);
+        self.furnish(moment);
+        let mut changed = self.compare(moment.local_ms, learned, &expectation.predictions, per_day);
+        if let Some(rhythm) = &mut self.rhythm {
+            let away = learned - expectation.predictions[0];
+            match rhythm.learn(moment.time_ms, away, DAY_MS as f64 / per_day) {
+                Learned::GoesOn => {}
+                Learned::Changed => changed = true,
+                Learned::Ended => (self.rhythm, self.rhythm_day) = (None, day_number(moment.time_ms + RHYTHM_REST_MS)),
+            }
+        } else if self.shape == Shape::Flat && day_number(moment.time_ms) >= self.rhythm_day {
+            self.rhythm = Some(Box::new(Rhythm::sought(moment.time_ms, DAY_MS as f64 / per_day)));
+        }
         let window = per_day.clamp(LEVEL_SAMPLES.0, LEVEL_SAMPLES.1);
         let weight = 1.0 / f64::from(self.samples).min(window);
         let clip = if self.error() > 0.0 { CLIP_ERRORS * self.error() } else { f64::INFINITY };
         // A slot never visited says nothing of the level: all of the value is the slot's own.
-        let knows_day = self.day.as_ref().is_none_or(|profile| profile.at(expectation.day_slot).1 > 0);
-        let knows_week = self.week.as_ref().is_none_or(|profile| profile.at(expectation.week_slot).1 > 0);
+        let knows_day = self.day.as_ref().is_none_or(|profile| profile.at(expectation.day_slot, 0.0).1 > 0);
+        let knows_week = self.week.as_ref().is_none_or(|profile| profile.at(expectation.week_slot, 0.0).1 > 0);
         for at in 0..3 {
             if [true, knows_day, knows_week][at] {
                 self.levels[at] += weight * (learned - expectation.predictions[at]).clamp(-clip, clip);
             }
         }
-        self.learn_slots(time_ms, (value, learned), expectation, per_day);
+        // The hour that is had twice teaches once.
+        if !moment.is_repeated {
+            self.learn_slots(moment.local_ms, (value, learned), expectation, per_day);
+        }
         changed
     }
 
     /// Learns the slots of the day and of the week. A value far off is learned only as far as `learned` says, unless it
     /// is the season.
-    fn learn_slots(&mut self, time_ms: i64, (value, learned): (f64, f64), expectation: &Expectation, per_day: f64) {
+    fn learn_slots(&mut self, local_ms: i64, (value, learned): (f64, f64), expectation: &Expectation, per_day: f64) {
         let [_, day_level, week_level] = self.levels;
         if let Some(profile) = &mut self.day {
             let visits = DAY_VISITS * (per_day / DAY_SLOTS as f64).max(1.0);
-            let day = || time_ms.div_euclid(DAY_MS);
-            profile.learn(expectation.day_slot, (value, learned), day_level, visits, day);
+            let day = || local_ms.div_euclid(DAY_MS);
+            let lesson = Lesson { value, learned, level: day_level, visits };
+            profile.learn(expectation.day_slot, &lesson, &mut self.units[0], day);
         }
         if let Some(profile) = &mut self.week {
             let visits = WEEK_VISITS * (per_day * 7.0 / WEEK_SLOTS as f64).max(1.0);
-            let week = || time_ms.wrapping_add(THURSDAY_MS).div_euclid(7 * DAY_MS);
-            profile.learn(expectation.week_slot, (value, learned), week_level, visits, week);
+            let week = || local_ms.wrapping_add(THURSDAY_MS).div_euclid(7 * DAY_MS);
+            let lesson = Lesson { value, learned, level: week_level, visits };
+            profile.learn(expectation.week_slot, &lesson, &mut self.units[1], week);
         }
     }
 
     /// Makes room for what may be learned from now on, and gives back what proved useless: a series that comes and goes
     /// takes no profile, one without a season none of a week.
-    fn furnish(&mut self, time_ms: i64) {
+    fn furnish(&mut self, moment: Moment) {
+        let time_ms = moment.local_ms;
         let since = |start_ms: i64| time_ms.saturating_sub(start_ms);
         if self.day.is_none() && since(self.first_ms) >= DAY_PROFILE_AFTER_MS {
             self.day = Some(Box::default());
         }
         let wants_week = self.shape != Shape::Flat || since(self.first_ms) >= 7 * DAY_MS;
         if self.week.is_none() && wants_week && since(self.week_ms) >= 0 {
-            self.week = Some(Box::default());
+            (self.week, self.units[1]) = (Some(Box::default()), 0.0);
             (self.week_ms, self.week_measured) = (time_ms, false);
         } else if self.shape == Shape::Flat && self.week.is_some() && since(self.week_ms) >= WEEK_TRIAL_MS {
             self.week = None;
             (self.week_ms, self.week_measured) = (time_ms.saturating_add(WEEK_TRIAL_MS), false);
+        }
+        if self.shape != Shape::Flat && self.rhythm.is_some() {
+            (self.rhythm, self.rhythm_day) = (None, day_number(moment.time_ms + RHYTHM_REST_MS));
         }
     }
 
@@ -333,8 +333,8 @@ impl Baseline {
     }
 
     /// How far a value is from each of the three predictions.
-    pub(crate) fn away(&self, time_ms: i64, value: f64) -> [f64; 3] {
-        self.expect(time_ms).predictions.map(|predicted| value - self.anchor - predicted)
+    pub(crate) fn away(&self, moment: Moment, value: f64) -> [f64; 3] {
+        self.expect(moment).predictions.map(|predicted| value - self.anchor - predicted)
     }
 
     /// Moves the three levels, each by its own distance; how far what is believed moved.
@@ -358,14 +358,14 @@ impl Baseline {
         let week_passed_ms = time_ms.saturating_sub(self.week_ms);
         if self.week.is_some() && week_passed_ms >= 7 * DAY_MS && !self.week_measured {
             // From here on the week's profile predicts, so all three are measured anew, on the same samples.
-            (self.week_measured, self.error_samples) = (true, 0.0);
+            (self.week_measured, self.error_samples) = (true, 0);
         }
-        self.error_samples += 1.0;
-        let weight = 1.0 / self.error_samples.min(7.0 * per_day as f32);
+        self.error_samples = self.error_samples.saturating_add(1);
+        let weight = 1.0 / f32::from(self.error_samples).min(7.0 * per_day as f32);
         for (error, predicted) in self.errors.iter_mut().zip(predictions) {
             *error += weight * ((value - predicted).abs() as f32 - *error);
         }
-        if self.week_measured && f64::from(self.error_samples) < per_day {
+        if self.week_measured && f64::from(self.error_samples) < per_day.min(f64::from(u16::MAX)) {
             return false;
         }
         let [flat, day, week] = self.errors.map(f64::from);
@@ -386,53 +386,12 @@ impl Baseline {
     }
 }
 
-impl<const BLOCKS: usize> Default for Profile<BLOCKS> {
-    fn default() -> Self {
-        Self { blocks: [Block::default(); BLOCKS] }
-    }
-}
-
-impl<const BLOCKS: usize> Profile<BLOCKS> {
-    /// What is usual in a slot, and of how many samples that is known.
-    #[inline]
-    fn at(&self, slot: usize) -> (f64, u8) {
-        let (block, at) = (&self.blocks[slot / BLOCK_SLOTS], slot % BLOCK_SLOTS);
-        (f64::from(block.cells[at]), block.samples[at])
-    }
-
-    /// Learns a value, relative to a level, for a slot that remembers so many visits; one far off as what it is to be
-    /// learned as, unless it was so in the period before this one too.
-    #[inline]
-    fn learn(
-        &mut self,
-        slot: usize,
-        (value, learned): (f64, f64),
-        level: f64,
-        visits: f64,
-        period: impl FnOnce() -> i64,
-    ) {
-        let (block, at) = (&mut self.blocks[slot / BLOCK_SLOTS], slot % BLOCK_SLOTS);
-        let is_season = value != learned && is_second(&mut block.outliers[at], period(), value > learned);
-        let (wanted, visits) = if is_season { (value, SECOND_VISITS) } else { (learned, visits) };
-        let (cell, samples) = (&mut block.cells[at], &mut block.samples[at]);
-        *samples = samples.saturating_add(1);
-        let weight = 1.0 / f64::from(*samples).min(visits);
-        *cell += (weight * (wanted - level - f64::from(*cell))) as f32;
-    }
-}
-
 /// Bytes a baseline holds outside of itself, at most.
-pub(crate) const PROFILE_BYTES: usize = size_of::<DayProfile>() + size_of::<WeekProfile>();
+pub(crate) const PROFILE_BYTES: usize = size_of::<DayProfile>() + size_of::<WeekProfile>() + size_of::<Rhythm>();
 
-/// Whether a slot that is far off was so to the same side in the period before too: what happens at the same time in two
-/// days or weeks in a row is the season and no anomaly. Remembers that it is far off in this one.
-fn is_second(outlier: &mut u8, period: i64, is_above: bool) -> bool {
-    // Bit 7: this is the second in a row; bits 1 to 6: the period, from 1; bit 0: the side.
-    let mark = |period: i64| ((period.rem_euclid(62) + 1) << 1) as u8 | u8::from(is_above);
-    let (before, now) = (*outlier, mark(period));
-    let is_second = before & 0x7f == mark(period - 1) || before == now | 0x80;
-    *outlier = if is_second { now | 0x80 } else { now };
-    is_second
+/// Days since 1970, which fit until 2149.
+fn day_number(time_ms: i64) -> u16 {
+    time_ms.div_euclid(DAY_MS).clamp(0, i64::from(u16::MAX)) as u16
 }
 
 fn day_slot(time_ms: i64) -> usize {
@@ -453,12 +412,13 @@ mod tests {
     /// Hourly values of some days, learned.
     fn learned(days: i64, value: impl Fn(i64) -> f64) -> Baseline {
         let mut steps = StepClock::default();
-        let mut baseline = Baseline::new(0, value(0));
+        let mut baseline = Baseline::new(Moment::utc(0), value(0));
         for hour in 0..days * 24 {
             steps.observe(hour * HOUR_MS);
-            let expectation = baseline.expect(hour * HOUR_MS);
+            let moment = Moment::utc(hour * HOUR_MS);
+            let expectation = baseline.expect(moment);
             let per_day = DAY_MS as f64 / steps.step_ms();
-            baseline.learn(hour * HOUR_MS, (value(hour), value(hour)), &expectation, per_day);
+            baseline.learn(moment, (value(hour), value(hour)), &expectation, per_day);
         }
         baseline
     }
@@ -470,7 +430,7 @@ mod tests {
     #[test]
     fn a_day_is_found_within_three_and_told_with_its_slot() {
         let baseline = learned(4, |hour| if hour % 24 < 8 { 10.0 } else { 50.0 } + noise(hour));
-        let night = baseline.expect(10 * DAY_MS + 3 * HOUR_MS);
+        let night = baseline.expect(Moment::utc(10 * DAY_MS + 3 * HOUR_MS));
         assert!((night.value - 10.0).abs() < 2.0, "{night:?}");
         assert_eq!(night.season, Some(Season::Day(12)));
     }
@@ -479,7 +439,7 @@ mod tests {
     fn a_week_is_found_where_weekends_differ() {
         let baseline = learned(28, |hour| if (hour / 24 + 3) % 7 < 5 { 100.0 } else { 10.0 } + noise(hour));
         // 1970-01-03 was a Saturday.
-        let saturday = baseline.expect(30 * DAY_MS);
+        let saturday = baseline.expect(Moment::utc(30 * DAY_MS));
         assert!((saturday.value - 10.0).abs() < 5.0, "{saturday:?}");
         assert_eq!(saturday.season, Some(Season::Week(5 * 48)));
     }
@@ -493,6 +453,6 @@ mod tests {
     fn a_shift_moves_every_expectation() {
         let mut baseline = learned(3, |_| 5.0);
         baseline.shift(2.0);
-        assert_eq!(baseline.expect(0).value, 7.0);
+        assert_eq!(baseline.expect(Moment::utc(0)).value, 7.0);
     }
 }

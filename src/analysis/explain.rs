@@ -2,7 +2,8 @@
 //!
 //! Not here: any decision.
 
-use super::baseline::Season;
+use super::rhythm::RHYTHM_SLOTS;
+use super::season::Season;
 use super::{Severity, Verdict};
 use std::fmt::Write;
 
@@ -17,7 +18,7 @@ pub(super) fn sentence(verdict: &Verdict, name: &str) -> String {
     // Writing to a string cannot fail.
     let _ = write!(text, "expected {} ({} to {})", number(band.expected), number(band.lower), number(band.upper));
     if let Some(season) = verdict.season {
-        let _ = write!(text, " {}", slot(season));
+        let _ = write!(text, " {}", slot(season, if verdict.is_local { "local time" } else { "UTC" }));
     }
     if verdict.severity == Severity::None {
         return text;
@@ -53,13 +54,18 @@ pub(super) fn counterfactual(verdict: &Verdict, name: &str) -> Option<String> {
     Some(format!("{name} would have been normal at {} {bound}{share}", number(nearest)))
 }
 
-/// The slot of the season in words, in UTC.
-fn slot(season: Season) -> String {
+/// The slot of the season in words, by a clock.
+fn slot(season: Season, clock: &str) -> String {
     match season {
-        Season::Day(quarter) => format!("for {:02}:{:02} UTC", quarter / 4, quarter % 4 * 15),
+        Season::Day(quarter) => format!("for {:02}:{:02} {clock}", quarter / 4, quarter % 4 * 15),
         Season::Week(half) => {
             let day = DAYS[usize::from(half / 48) % DAYS.len()];
-            format!("for {day} {:02}:{:02} UTC", half % 48 / 2, half % 2 * 30)
+            format!("for {day} {:02}:{:02} {clock}", half % 48 / 2, half % 2 * 30)
+        }
+        Season::Rhythm { slot, period_s } => {
+            let minutes = f64::from(period_s) / 60.0;
+            let into = minutes * f64::from(slot) / RHYTHM_SLOTS as f64;
+            format!("for {} of the {} minutes in which it repeats", number(into), number(minutes))
         }
     }
 }
@@ -95,6 +101,7 @@ mod tests {
             votes: Votes::new([9.0, 0.5, 9.0, f32::NAN, f32::NAN, f32::NAN], 4.0),
             is_rare_zero: false,
             season: Some(Season::Week(6)),
+            is_local: false,
             time_ms: 0,
             rate_seconds: None,
         };
@@ -109,6 +116,10 @@ mod tests {
         assert!((sum - 0.85).abs() < 1e-12);
         let normal = Verdict { severity: Severity::None, ..verdict };
         assert_eq!(normal.counterfactual("cpu"), None);
+        let local = Verdict { is_local: true, ..normal };
+        assert!(local.sentence("cpu").ends_with("for Monday 03:00 local time"), "{}", local.sentence("cpu"));
+        let rhythm = Verdict { season: Some(Season::Rhythm { slot: 24, period_s: 5400 }), ..normal };
+        assert!(rhythm.sentence("cpu").ends_with("for 45 of the 90 minutes in which it repeats"));
     }
 
     #[test]

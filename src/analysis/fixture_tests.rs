@@ -2,7 +2,7 @@
 //!
 //! Not here: single promises of the model (see `model_tests`), rates over many series (see `cli::bench::budget`).
 
-use super::{AnomalyKind, Direction, Kind, SeriesModel, Settings, Verdict};
+use super::{AnomalyKind, Direction, Kind, LocalClock, Notice, SeriesModel, Settings, Verdict, Zone};
 
 /// A Monday, 00:00 UTC.
 const MONDAY_MS: i64 = 1_704_067_200_000;
@@ -89,4 +89,85 @@ fn no_scale_needs_a_setting_of_its_own() {
         let flagged = flags(&verdicts, 0);
         assert!(flagged.len() <= 3, "1e{exponent}: {flagged:?}");
     }
+}
+
+/// Flags that follow each other within an hour are one event.
+fn events(flags: &[i64]) -> usize {
+    usize::from(!flags.is_empty()) + flags.windows(2).filter(|pair| pair[1] - pair[0] > 12).count()
+}
+
+/// PROD-026, drift: memory that grows by a hundredth a day.
+#[test]
+fn a_hundredth_more_a_day_is_told_early_and_by_itself() {
+    let mut model = SeriesModel::new(Some(Kind::Gauge), Settings::default());
+    let mut told = Vec::new();
+    for i in 0..30 * DAY {
+        model.observe(MONDAY_MS + i * STEP_MS, 50.0 * 1.01f64.powf(i as f64 / DAY as f64) + gauss(i));
+        told.extend(model.take_notice().map(|notice| (i / DAY, notice)));
+    }
+    let [(day, Notice::Drift { per_day, .. })] = told[..] else { panic!("{told:?}") };
+    assert!(day <= 8 && (0.4..0.7).contains(&per_day), "{told:?}");
+}
+
+/// PROD-026, several modes: a batch job at two in the morning.
+#[test]
+fn a_job_at_two_in_the_morning_is_no_news_after_two_weeks() {
+    let value = |i: i64, hour: f64, _: bool| if (2.0..2.5).contains(&hour) { 80.0 } else { 20.0 } + 2.0 * gauss(i);
+    assert_eq!(flags(&days(28, value), 14), [0; 0]);
+}
+
+/// PROD-026, scale: a customer doubles the volume, around a level or with the whole of its day.
+#[test]
+fn a_volume_that_doubles_is_told_once_and_is_the_new_normal() {
+    let doubled = 20 * DAY + 150;
+    let by = |i: i64| if i >= doubled { 2.0 } else { 1.0 };
+    let flat = days(40, |i, _, _| by(i) * (1000.0 + 20.0 * gauss(i)));
+    let daily = days(40, |i, hour, _| by(i) * (10.0 * load(hour) + 20.0 * gauss(i)));
+    for (name, verdicts) in [("flat", flat), ("daily", daily)] {
+        let flagged = flags(&verdicts, 10);
+        assert!(flagged.first() == Some(&doubled) && events(&flagged) == 1, "{name}: {flagged:?}");
+        assert!(flagged.iter().all(|i| *i < doubled + DAY / 2), "{name}: {flagged:?}");
+        let after = &verdicts[(doubled + 5 * DAY) as usize];
+        let expected = after.band.map_or(0.0, |band| band.expected);
+        assert!((after.judged.unwrap_or(0.0) / expected - 1.0).abs() < 0.2, "{name}: {after:?}");
+    }
+}
+
+/// DET-015: people's hours, on the days on which clocks change.
+#[test]
+fn days_are_those_of_the_zone_also_when_its_clocks_change() {
+    let berlin = Zone::named("Europe/Berlin").unwrap();
+    let flagged = |clock: LocalClock, begin_ms: i64| {
+        let mut model = SeriesModel::new(Some(Kind::Gauge), Settings { clock, ..Settings::default() });
+        let judge = |i: i64| {
+            let time_ms = begin_ms + i * STEP_MS;
+            let value = if (8..18).contains(&berlin.slot(time_ms).hour) { 80.0 } else { 20.0 } + gauss(i);
+            model.observe(time_ms, value).is_anomaly && i >= 10 * DAY
+        };
+        (0..24 * DAY).map(judge).filter(|flag| *flag).count()
+    };
+    // Clocks are set forward and back on the 15th day.
+    for begin_ms in [1_711_836_000_000 - 14 * 86_400_000, 1_729_980_000_000 - 14 * 86_400_000] {
+        let with = flagged(LocalClock::of(&berlin), begin_ms);
+        let without = flagged(LocalClock::default(), begin_ms);
+        assert!(with == 0 && without > 0, "{with} {without}");
+    }
+}
+
+/// A season that no calendar has: every 100 minutes.
+#[test]
+fn a_rhythm_of_a_hundred_minutes_is_found_and_what_is_odd_in_it_is_told() {
+    let (missing, phase) = (20 * DAY / 20 * 20, 20);
+    let value = |i: i64, _: f64, _: bool| {
+        let busy = i % phase < 6 && !(missing..missing + phase).contains(&i);
+        (if busy { 90.0 } else { 10.0 }) + 2.0 * gauss(i)
+    };
+    let mut model = SeriesModel::new(Some(Kind::Gauge), Settings::default());
+    let verdicts: Vec<_> = (0..24 * DAY).map(|i| model.observe(MONDAY_MS + i * STEP_MS, value(i, 0.0, true))).collect();
+    assert_eq!(model.seasons().map(|season| season.period_s).collect::<Vec<_>>(), [6000]);
+    let told = flags(&verdicts, 12);
+    assert!(told.contains(&missing), "{told:?}");
+    assert!(told.iter().all(|i| (missing..missing + 2 * phase).contains(i)), "{told:?}");
+    let sentence = verdicts[missing as usize].sentence("jobs");
+    assert!(sentence.contains("of the 100 minutes in which it repeats"), "{sentence}");
 }

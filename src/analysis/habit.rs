@@ -108,7 +108,8 @@ impl Habit {
     }
 }
 
-fn minute(time_ms: i64) -> u32 {
+/// Minutes since 1970, for spans of less than some thousand years.
+pub(crate) fn minute(time_ms: i64) -> u32 {
     time_ms.div_euclid(60_000) as u32
 }
 

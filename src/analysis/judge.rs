@@ -5,9 +5,9 @@
 //!
 //! Invariant: nothing below the flag line is an anomaly.
 
-use super::EnsembleConfig;
-use super::habit::Habit;
+use super::habit::{Habit, minute};
 use super::prepare::StepClock;
+use super::{EnsembleConfig, LocalClock};
 use serde::{Deserialize, Serialize};
 
 /// The score from which a sample may be flagged.
@@ -25,6 +25,9 @@ pub(crate) const CALM_SAMPLES: u32 = 5;
 const ADOPT_MS: f64 = 3_600_000.0;
 const ADOPT_SAMPLES: (f64, f64) = (12.0, 60.0);
 
+/// How long a season may take to follow its level.
+const SETTLING_MINUTES: u32 = 1440;
+
 /// Which deviations matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Direction {
@@ -38,7 +41,7 @@ pub enum Direction {
 }
 
 /// What may be set about judging a series; the defaults need no setting.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Anomalies a series may have in 30 days of normal data: `budget.anomalies_per_series_month`.
     pub anomalies_per_month: f64,
@@ -52,6 +55,8 @@ pub struct Settings {
     pub persistence: u32,
     /// How the detectors' votes become one word.
     pub ensemble: EnsembleConfig,
+    /// Whose days and weeks the series has.
+    pub clock: LocalClock,
 }
 
 impl Default for Settings {
@@ -65,6 +70,7 @@ impl Default for Settings {
             deviation_share_min: 1e-4,
             persistence: 1,
             ensemble: EnsembleConfig::default(),
+            clock: LocalClock::default(),
         }
     }
 }
@@ -101,9 +107,12 @@ pub(crate) struct Case {
     /// From what the baseline expects.
     pub(crate) residual: f64,
     pub(crate) magnitude: f64,
+    /// By the clock of the series' zone.
     pub(crate) time_ms: i64,
     /// Whether detectors with a long memory find the sample usual.
     pub(crate) is_usual_in_the_long_run: bool,
+    /// Whether what is expected follows a season.
+    pub(crate) has_season: bool,
 }
 
 /// The judge's word on one sample.
@@ -123,15 +132,18 @@ pub(crate) struct Word {
 /// Remembers the run of anomalous samples of a series.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Judge {
-    unusual: u32,
-    calm: u32,
-    run_samples: u32,
+    unusual: u16,
+    calm: u8,
+    run_samples: u16,
     is_open: bool,
     /// Samples since the opening on one side of the baseline; the sign is the side.
-    same_side: i32,
+    same_side: i16,
     /// Samples since the last one that was anomalous or a habit.
-    since_event: u32,
-    last_residual: f64,
+    since_event: u16,
+    last_residual: f32,
+    /// The last level that was adopted: when, in minutes, and how far it was from the one before.
+    adopted_minute: u32,
+    adopted: f32,
     habit: Habit,
     /// Whether this is the second time that the samples are gone through: how rare scores are is known then, and each of
     /// the events is of interest.
@@ -174,10 +186,11 @@ impl Judge {
         let is_unusual = case.score >= FLAG_LINE && settings.matters(case.deviation, case.magnitude);
         // Hysteresis: an open run goes on by the score alone, a new one needs the majority.
         let is_unusual = is_unusual && (case.has_majority || self.is_open) && !self.comes_back(case);
+        let is_unusual = is_unusual && (self.is_open || !self.settles(case));
         let is_habit = is_unusual && !self.is_open && self.is_habit(case);
         let is_unusual = is_unusual && !is_habit;
         self.unusual = if is_unusual { self.unusual.saturating_add(1) } else { 0 };
-        let is_anomaly = is_unusual && (self.is_open || self.unusual >= settings.persistence);
+        let is_anomaly = is_unusual && (self.is_open || u32::from(self.unusual) >= settings.persistence);
         let opens = is_anomaly && !self.is_open;
         if opens {
             self.run_samples = 0;
@@ -185,23 +198,36 @@ impl Judge {
         } else if is_anomaly {
             self.habit.go_on(case.deviation);
         }
-        self.run_samples += u32::from(is_anomaly);
+        self.run_samples = self.run_samples.saturating_add(u16::from(is_anomaly));
         self.since_event = if is_anomaly || is_habit { 0 } else { self.since_event.saturating_add(1) };
         self.calm = if is_unusual { 0 } else { self.calm.saturating_add(1) };
-        self.is_open = is_anomaly || (self.is_open && self.calm < CALM_SAMPLES);
+        self.is_open = is_anomaly || (self.is_open && u32::from(self.calm) < CALM_SAMPLES);
         let adopt = self.has_lasted(case.residual, steps);
-        let run_samples = self.run_samples;
+        let run_samples = u32::from(self.run_samples);
         if adopt {
+            // What was adopted is told by `adopt`.
             *self = Self { habit: std::mem::take(&mut self.habit), ..self.anew() };
         }
         Word { is_anomaly, opens, adopt, is_habit, run_samples }
     }
 
+    /// A level was adopted, so far from the one before.
+    pub(crate) fn adopt(&mut self, local_ms: i64, by: f64) {
+        (self.adopted_minute, self.adopted) = (minute(local_ms), by.abs() as f32);
+    }
+
+    /// Whether the sample is off by no more than a level that was adopted within a day, in a series with a season: a
+    /// season grows and shrinks with its level, and its slots are visited once before what they have is known anew.
+    fn settles(&self, case: &Case) -> bool {
+        let is_late = minute(case.time_ms).wrapping_sub(self.adopted_minute) <= SETTLING_MINUTES;
+        case.has_season && is_late && case.residual.abs() <= f64::from(self.adopted)
+    }
+
     /// Whether the sample goes back to what is usual in the long run after an anomaly: the way back is no news.
     fn comes_back(&mut self, case: &Case) -> bool {
-        let before = std::mem::replace(&mut self.last_residual, case.residual);
+        let before = f64::from(std::mem::replace(&mut self.last_residual, case.residual as f32));
         let is_nearer = case.residual.abs() < 0.5 * before.abs();
-        is_nearer && case.is_usual_in_the_long_run && self.since_event < ADOPT_SAMPLES.1 as u32
+        is_nearer && case.is_usual_in_the_long_run && f64::from(self.since_event) < ADOPT_SAMPLES.1
     }
 
     /// Whether there were so many events like this one that it is none; remembers it.
@@ -210,7 +236,7 @@ impl Judge {
             return self.habit.is_part(case.residual);
         }
         let is_habit = self.habit.knows(case.time_ms, case.deviation);
-        if is_habit && self.since_event >= CALM_SAMPLES {
+        if is_habit && u32::from(self.since_event) >= CALM_SAMPLES {
             self.habit.begin(case.time_ms, case.deviation);
         }
         is_habit
@@ -241,6 +267,7 @@ mod tests {
         magnitude: 10.0,
         time_ms: 0,
         is_usual_in_the_long_run: false,
+        has_season: false,
     };
     const USUAL: Case = Case { score: 0.1, ..UNUSUAL };
 
@@ -297,6 +324,18 @@ mod tests {
         }
         let adopted = (0..90).filter(|_| judge.judge(&UNUSUAL, &Settings::default(), &steps).adopt).count();
         assert_eq!(adopted, 1);
+    }
+
+    #[test]
+    fn for_a_day_after_a_level_a_season_may_be_off_by_as_much() {
+        let told = |minutes: i64, residual: f64, has_season: bool| {
+            let mut judge = Judge::default();
+            judge.adopt(0, 100.0);
+            let case = Case { time_ms: minutes * 60_000, residual, deviation: residual, has_season, ..UNUSUAL };
+            judge.judge(&case, &Settings::default(), &StepClock::default()).is_anomaly
+        };
+        assert!(!told(600, 90.0, true) && !told(600, -90.0, true));
+        assert!(told(600, 110.0, true) && told(600, 90.0, false) && told(1500, 90.0, true));
     }
 
     #[test]

@@ -47,24 +47,32 @@ impl KindInference {
         self.kind
     }
 
-    /// The kind after this value, which is finite.
+    /// Nothing was before the next value.
+    pub(crate) fn forget_last(&mut self) {
+        self.last = f64::NAN;
+    }
+
+    /// The kind after this value, which is finite, and the value before it: NaN if there was none.
     #[inline]
-    pub(crate) fn observe(&mut self, value: f64) -> Kind {
-        if self.given || self.is_gauge {
-            return self.kind;
+    pub(crate) fn observe(&mut self, value: f64) -> (Kind, f64) {
+        let last = std::mem::replace(&mut self.last, value);
+        if !self.given && !self.is_gauge {
+            self.infer(last, value);
         }
-        let fell_as_no_counter_does = value < self.last && value > self.last * RESET_SHARE_MAX;
-        let falls_before_it_is_one = value < self.last && self.kind == Kind::Gauge;
+        (self.kind, last)
+    }
+
+    fn infer(&mut self, last: f64, value: f64) {
+        let fell_as_no_counter_does = value < last && value > last * RESET_SHARE_MAX;
+        let falls_before_it_is_one = value < last && self.kind == Kind::Gauge;
         if value < 0.0 || fell_as_no_counter_does || falls_before_it_is_one {
             (self.is_gauge, self.kind) = (true, Kind::Gauge);
-        } else if value > self.last {
+        } else if value > last {
             self.rises = self.rises.saturating_add(1);
             if self.rises >= RISES_MIN {
                 self.kind = Kind::Counter;
             }
         }
-        self.last = value;
-        self.kind
     }
 }
 
@@ -74,7 +82,7 @@ mod tests {
 
     fn infer(values: impl IntoIterator<Item = f64>) -> Kind {
         let mut inference = KindInference::new(None);
-        values.into_iter().map(|value| inference.observe(value)).last().unwrap()
+        values.into_iter().map(|value| inference.observe(value).0).last().unwrap()
     }
 
     #[test]
@@ -94,6 +102,6 @@ mod tests {
     #[test]
     fn a_given_kind_is_kept() {
         let mut inference = KindInference::new(Some(Kind::Counter));
-        assert_eq!([5.0, 4.0, 3.0].map(|value| inference.observe(value)), [Kind::Counter; 3]);
+        assert_eq!([5.0, 4.0, 3.0].map(|value| inference.observe(value).0), [Kind::Counter; 3]);
     }
 }

@@ -24,6 +24,7 @@ mod ensemble;
 mod explain;
 pub mod fan_out;
 pub mod forecast;
+pub mod group;
 mod habit;
 mod judge;
 mod kind;
@@ -31,24 +32,29 @@ mod model;
 mod pipeline;
 pub mod prepare;
 pub mod pretrained;
+mod profile;
+mod rhythm;
 mod robust;
+mod season;
 pub mod seasonality;
 pub mod series_profile;
 mod tails;
 mod voting;
 mod watch;
 mod zone;
+mod zoned;
 
-pub use baseline::{FoundSeason, Season, Stage};
 pub use detect::Effort;
 pub use ensemble::{DETECTORS, Family, Vote, Votes};
 pub use judge::{Direction, Settings};
 pub use kind::Kind;
 pub use model::{ENCODING_VERSION, STATE_BYTES_MAX, SeriesModel};
 pub use pipeline::{Anomaly, Detection, DetectionPipeline, PipelineError, Runs, learn};
+pub use season::{FoundSeason, Season, Stage};
 pub use voting::{EnsembleConfig, EnsembleDetector, VotingMode, Weights};
 pub use watch::Notice;
-pub use zone::{Slot, UnknownZone, Zone};
+pub use zone::{LocalClock, Slot, UnknownZone, Zone};
+pub use zoned::ZonedSettings;
 
 use serde::{Deserialize, Serialize};
 
@@ -189,8 +195,10 @@ pub struct Verdict {
     pub votes: Votes,
     /// Whether it is a zero where there are hardly any, which raises an anomaly by itself.
     pub is_rare_zero: bool,
-    /// The slot of the week the expectation was made for, if a season was found.
+    /// The slot of the season the expectation was made for, if one was found.
     pub season: Option<Season>,
+    /// Whether its slot is by another clock than UTC's.
+    pub is_local: bool,
     /// Of the sample, milliseconds since 1970 UTC.
     pub time_ms: i64,
     /// Seconds a counter's increase was taken over; `None` where the value itself was judged.
@@ -210,6 +218,7 @@ impl Verdict {
             votes: Votes::default(),
             is_rare_zero: false,
             season: None,
+            is_local: false,
             time_ms,
             rate_seconds: None,
         }

@@ -7,12 +7,12 @@
 //!
 //! Cost: six cache lines a sample, and one or two of each profile; at most [`STATE_BYTES_MAX`] a series (`benches/score.rs` gives ns a sample).
 
-use super::baseline::{Baseline, DAY_MS, Expectation, PROFILE_BYTES};
+use super::baseline::{Baseline, DAY_MS, Expectation, Moment, PROFILE_BYTES};
 use super::detect::{Context, Detectors, Effort, Readings};
 use super::ensemble::{Votes, score};
 use super::judge::{Case, FLAG_LINE, Judge, Word};
 use super::kind::KindInference;
-use super::prepare::{Arrival, CounterUnwrap, Resolution, StepClock};
+use super::prepare::{Arrival, Resolution, StepClock, counter_rate};
 use super::robust::median;
 use super::watch::{Seen, Watch};
 use super::{AnomalyKind, Band, FoundSeason, Kind, Notice, Settings, Severity, Stage, Verdict};
@@ -54,7 +54,7 @@ const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
 
 /// Of the encoding: raised with every change to what a model consists of or means, so that an encoding of another
 /// version is never misread; the model is learned anew then.
-pub const ENCODING_VERSION: u16 = 5;
+pub const ENCODING_VERSION: u16 = 6;
 
 /// The model of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -64,30 +64,35 @@ pub struct SeriesModel {
     settings: Arc<Settings>,
     inference: KindInference,
     steps: StepClock,
-    counter: CounterUnwrap,
     magnitude: f64,
     baseline: Option<Baseline>,
     detectors: Detectors,
     judge: Judge,
     resolution: Resolution,
     watch: Watch,
+    /// Of the clock by which days and weeks were learned.
+    clock_mark: u16,
     /// What the newest sample told beside its verdict.
     #[serde(skip)]
     notice: Option<Box<Notice>>,
+    /// A bit for each detector that has panicked: it is not asked again before a restart.
+    #[serde(skip)]
+    broken: u8,
     /// Evidence at which the budget is spent; follows from the settings and the step it was computed for.
     #[serde(skip)]
-    budget: f64,
-    budget_step_ms: f64,
+    budget: f32,
+    budget_step_ms: f32,
 }
 
 impl SeriesModel {
     /// Of a series nothing is known of; `kind` is inferred from the values unless given. Models share their settings.
     pub fn new(kind: Option<Kind>, settings: impl Into<Arc<Settings>>) -> Self {
+        let settings: Arc<Settings> = settings.into();
         Self {
-            settings: settings.into(),
+            clock_mark: settings.clock.mark(),
+            settings,
             inference: KindInference::new(kind),
             steps: StepClock::default(),
-            counter: CounterUnwrap::default(),
             magnitude: 0.0,
             baseline: None,
             detectors: Detectors::default(),
@@ -95,6 +100,7 @@ impl SeriesModel {
             resolution: Resolution::default(),
             watch: Watch::default(),
             notice: None,
+            broken: 0,
             budget: 0.0,
             budget_step_ms: 0.0,
         }
@@ -108,7 +114,22 @@ impl SeriesModel {
     /// How far learning has come.
     pub fn stage(&self) -> Stage {
         let learned = self.baseline.as_ref().zip(self.steps.last_ms());
-        learned.map_or(Stage::Warming, |(baseline, last_ms)| baseline.stage(last_ms))
+        learned.map_or(Stage::Warming, |(baseline, last_ms)| baseline.stage(self.moment(last_ms).local_ms))
+    }
+
+    /// A time by the series' own clock.
+    #[inline]
+    fn moment(&self, time_ms: i64) -> Moment {
+        let (local_ms, is_repeated) = self.settings.clock.local(time_ms);
+        Moment { time_ms, local_ms, is_repeated }
+    }
+
+    /// Judges by these settings from now on; `None` where they have another clock than the one by which days and weeks were
+    /// learned, so that what was learned means nothing.
+    pub fn under(self, settings: &Arc<Settings>) -> Option<Self> {
+        let budget = settings.budget_log_tail(f64::from(self.budget_step_ms).max(1.0)) as f32;
+        let is_same = self.clock_mark == settings.clock.mark();
+        is_same.then(|| Self { settings: settings.clone(), budget, ..self })
     }
 
     /// The seasons that are believed.
@@ -141,8 +162,8 @@ impl SeriesModel {
     /// about to observe several series can have their lines fetched at once; the sum means nothing.
     #[inline]
     pub fn touch(&self, time_ms: i64) -> u64 {
-        let baseline = self.baseline.as_ref().map_or(0, |baseline| baseline.touch(time_ms));
-        let own = [self.budget.to_bits(), self.step_ms().to_bits(), u64::from(self.judge.is_open())];
+        let baseline = self.baseline.as_ref().map_or(0, |baseline| baseline.touch(self.moment(time_ms).local_ms));
+        let own = [u64::from(self.budget.to_bits()), self.step_ms().to_bits(), u64::from(self.judge.is_open())];
         own.into_iter().fold(baseline, u64::wrapping_add).wrapping_add(self.detectors.touch())
     }
 
@@ -187,7 +208,7 @@ impl SeriesModel {
     pub fn decode(bytes: &[u8], settings: impl Into<Arc<Settings>>) -> Option<(Self, &[u8])> {
         let (model, rest): (Self, _) = postcard::take_from_bytes(bytes).ok()?;
         let settings = settings.into();
-        let budget = settings.budget_log_tail(model.budget_step_ms.max(1.0));
+        let budget = settings.budget_log_tail(f64::from(model.budget_step_ms).max(1.0)) as f32;
         Some((Self { settings, budget, ..model }, rest))
     }
 
@@ -206,8 +227,9 @@ impl SeriesModel {
             return Verdict::silent(time_ms);
         }
         let before = self.inference.kind();
-        let kind = self.inference.observe(value);
-        if kind != before {
+        let (kind, last) = self.inference.observe(value);
+        let is_new = kind != before;
+        if is_new {
             self.start_anew();
         }
         let passed_ms = match arrival {
@@ -218,7 +240,8 @@ impl SeriesModel {
         if kind != Kind::Counter {
             return self.judge(time_ms, value, (passed_ms, has_neighbour), effort);
         }
-        match self.counter.rate(value, passed_ms).filter(|rate| rate.is_finite()) {
+        let last = if is_new { f64::NAN } else { last };
+        match counter_rate(last, value, passed_ms).filter(|rate| rate.is_finite()) {
             Some(rate) => {
                 let rate_seconds = Some(passed_ms as f64 / 1000.0);
                 Verdict { rate_seconds, ..self.judge(time_ms, rate, (passed_ms, has_neighbour), effort) }
@@ -234,7 +257,7 @@ impl SeriesModel {
         if !self.judge.looks_back() {
             self.detectors.look_back(budget);
         }
-        self.counter = CounterUnwrap::default();
+        self.inference.forget_last();
         self.judge = Judge::looking_back();
     }
 
@@ -244,9 +267,10 @@ impl SeriesModel {
         // What a counter's samples are judged as only a model that has seen the one before can tell.
         let mut scout = self.clone();
         let judged = first.filter_map(|(time_ms, value)| Some((time_ms, scout.observe(time_ms, value).judged?)));
+        let judged: Vec<(Moment, f64)> =
+            judged.take(ANCHOR_SAMPLES).map(|(time_ms, value)| (self.moment(time_ms), value)).collect();
         let Some(baseline) = &mut self.baseline else { return };
-        let away: Vec<[f64; 3]> =
-            judged.take(ANCHOR_SAMPLES).map(|(time_ms, value)| baseline.away(time_ms, value)).collect();
+        let away: Vec<[f64; 3]> = judged.into_iter().map(|(moment, value)| baseline.away(moment, value)).collect();
         if !away.is_empty() {
             let by = [0, 1, 2].map(|at| median(&mut away.iter().map(|away| away[at]).collect::<Vec<_>>()));
             self.detectors.recentre(baseline.move_levels(by) as f32);
@@ -255,7 +279,7 @@ impl SeriesModel {
 
     /// What the baseline expects at a time, in the unit of what is judged; `None` before the first sample.
     pub(super) fn expected(&self, time_ms: i64) -> Option<f64> {
-        self.baseline.as_ref().map(|baseline| baseline.expect(time_ms).value)
+        self.baseline.as_ref().map(|baseline| baseline.expect(self.moment(time_ms)).value)
     }
 
     /// Takes the largest residuals of all unusual runs of a finished series of so many samples: those like which there are
@@ -266,7 +290,6 @@ impl SeriesModel {
 
     /// What was learned of values of another kind means nothing for this one.
     fn start_anew(&mut self) {
-        self.counter = CounterUnwrap::default();
         self.magnitude = 0.0;
         self.resolution = Resolution::default();
         (self.watch, self.notice) = (Watch::default(), None);
@@ -280,8 +303,9 @@ impl SeriesModel {
         let magnitude = self.magnitude;
         self.magnitude = (magnitude * MAGNITUDE_FADE).max(value.abs());
         let per_day = DAY_MS as f64 / self.steps.step_ms();
-        let baseline = self.baseline.get_or_insert_with(|| Baseline::new(time_ms, value));
-        let expectation = baseline.expect(time_ms);
+        let moment = self.moment(time_ms);
+        let baseline = self.baseline.get_or_insert_with(|| Baseline::new(moment, value));
+        let expectation = baseline.expect(moment);
         let residual = (value - expectation.value).clamp(-RESIDUAL_MAX, RESIDUAL_MAX);
         let spread_min = self.resolution.spread_min().max(SPREAD_SHARE * self.settings.deviation_min(magnitude));
         let context = Context {
@@ -295,7 +319,7 @@ impl SeriesModel {
             effort,
         };
         let budget = self.budget();
-        let readings = self.detectors.read(&context);
+        let readings = self.detectors.read(&context, &mut self.broken);
         let votes = Votes::new(self.detectors.log_tails(&context, &readings), budget);
         let combined = votes.combined(self.judge.is_open()).map_or(0.0, |log_tail| score(log_tail, budget));
         let mut score = self.settings.ensemble.score(&votes, combined);
@@ -308,8 +332,9 @@ impl SeriesModel {
             deviation: band.map_or(0.0, |band| value - band.expected),
             residual,
             magnitude,
-            time_ms,
+            time_ms: moment.local_ms,
             is_usual_in_the_long_run: votes.is_usual_in_the_long_run(),
+            has_season: expectation.season.is_some(),
         };
         let word = self.judge.judge(&case, &self.settings, &self.steps);
         if word.is_habit {
@@ -317,7 +342,7 @@ impl SeriesModel {
         }
         self.watch((time_ms, value), passed_ms, magnitude);
         self.resolution.learn(value);
-        self.learn((time_ms, value), &expectation, per_day, &context, &readings, word, budget);
+        self.learn((moment, value), &expectation, per_day, &context, &readings, word, budget);
         Verdict {
             judged: Some(value),
             score,
@@ -328,6 +353,7 @@ impl SeriesModel {
             votes,
             is_rare_zero: zero.is_some(),
             season: expectation.season,
+            is_local: self.clock_mark != 0,
             time_ms,
             rate_seconds: None,
         }
@@ -366,11 +392,12 @@ impl SeriesModel {
 
     /// The evidence at which the budget is spent, computed anew when the step has moved by a hundredth.
     fn budget(&mut self) -> f64 {
-        let step_ms = self.steps.step_ms();
+        let step_ms = self.steps.step_ms() as f32;
         if (step_ms - self.budget_step_ms).abs() > 0.01 * self.budget_step_ms {
-            (self.budget_step_ms, self.budget) = (step_ms, self.settings.budget_log_tail(step_ms));
+            let budget = self.settings.budget_log_tail(f64::from(step_ms));
+            (self.budget_step_ms, self.budget) = (step_ms, budget as f32);
         }
-        self.budget
+        f64::from(self.budget)
     }
 
     /// The band of one detector: while nothing is unusual that of the first that judges, else of the most certain.
@@ -394,7 +421,7 @@ impl SeriesModel {
     #[expect(clippy::too_many_arguments, reason = "all that was found out while judging; it has no name of its own")]
     fn learn(
         &mut self,
-        (time_ms, value): (i64, f64),
+        (moment, value): (Moment, f64),
         expectation: &Expectation,
         per_day: f64,
         context: &Context,
@@ -411,15 +438,16 @@ impl SeriesModel {
         let residual = f64::from(context.residual);
         let clipped = residual.clamp(-reach, reach);
         let learned = if word.is_anomaly { value - residual + clipped } else { value };
-        let season_changed = baseline.learn(time_ms, (value, learned), expectation, per_day.max(1.0));
+        let season_changed = baseline.learn(moment, (value, learned), expectation, per_day.max(1.0));
         // The first of a run is learned as if it had been normal, so that coming back from a lone spike is no change;
         // the next ones as they are, so that a new level is not.
         let residual = if word.opens { clipped as f32 } else { context.residual };
-        self.detectors.learn(&Context { residual, ..*context });
+        self.detectors.learn(&Context { residual, ..*context }, &mut self.broken);
         if word.adopt {
             let by = self.detectors.fast_level();
             baseline.shift(f64::from(by));
             self.detectors.recentre(by);
+            self.judge.adopt(moment.local_ms, f64::from(by));
         }
         if season_changed {
             self.detectors.restart();

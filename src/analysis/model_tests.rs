@@ -247,3 +247,14 @@ fn a_series_takes_memory_as_it_earns_it() {
     assert!(bytes_after(288 * 6, noise) <= 1536, "no week before one was seen");
     assert!(bytes_after(288 * 36, noise) <= 1536, "what proved useless is given back");
 }
+
+/// What a series takes, by the size classes of the allocator in use; the figures of docs/detection.md.
+#[test]
+fn a_model_takes_448_bytes_and_384_more_from_its_third_hour_on() {
+    assert!(size_of::<SeriesModel>() <= 448, "{}", size_of::<SeriesModel>());
+    let mut model = SeriesModel::new(None, Settings::default());
+    for minute in 0..600 {
+        model.observe(minute * 60_000, (minute * 7919 % 31) as f64);
+    }
+    assert_eq!(model.bytes() - size_of::<SeriesModel>(), 384);
+}

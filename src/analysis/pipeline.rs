@@ -28,7 +28,7 @@ use super::judge::{CALM_SAMPLES, FLAG_LINE};
 use super::{Kind, SeriesModel, Settings, Severity, Verdict};
 
 /// Judges whole series.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct DetectionPipeline {
     /// What may be set about judging; the defaults need no setting.
     pub settings: Settings,
@@ -95,8 +95,8 @@ impl DetectionPipeline {
         }
         let samples = || timestamps.iter().copied().zip(values.iter().copied());
         let mut model = match self.is_streaming {
-            true => SeriesModel::new(self.kind, self.settings),
-            false => learn(self.kind, self.settings, samples()),
+            true => SeriesModel::new(self.kind, self.settings.clone()),
+            false => learn(self.kind, self.settings.clone(), samples()),
         };
         let mut runs = Runs::default();
         let judge = |(time_ms, value)| {

@@ -97,7 +97,7 @@ impl SeriesProfile {
         let step_ms = usual_step_ms(&times)?;
         let span_ms = times.last()?.saturating_sub(*times.first()?);
         let mut inference = KindInference::new(None);
-        let kind = values.iter().map(|value| inference.observe(*value)).last()?;
+        let kind = values.iter().map(|value| inference.observe(*value).0).last()?;
         let (times, values) = if kind == Kind::Counter { increases(&times, &values) } else { (times, values) };
         let count = values.len() as f64;
         let share = |count_of: usize| count_of as f64 / count.max(1.0);
@@ -176,13 +176,12 @@ impl SeriesProfile {
 
 /// A counter's increases a second, at the times of its later totals.
 fn increases(times: &[i64], totals: &[f64]) -> (Vec<i64>, Vec<f64>) {
-    let mut counter = super::prepare::CounterUnwrap::default();
-    let mut before = None;
-    let rate = |(time_ms, total): (&i64, &f64)| {
-        let passed_ms = before.replace(*time_ms).map_or(1, |before: i64| time_ms.saturating_sub(before)).max(1);
-        Some((*time_ms, counter.rate(*total, passed_ms)?))
+    let pairs = times.windows(2).zip(totals.windows(2));
+    let rate = |(times, totals): (&[i64], &[f64])| {
+        let passed_ms = times[1].saturating_sub(times[0]).max(1);
+        Some((times[1], super::prepare::counter_rate(totals[0], totals[1], passed_ms)?))
     };
-    times.iter().zip(totals).filter_map(rate).unzip()
+    pairs.filter_map(rate).unzip()
 }
 
 fn tails(rest: &[f64]) -> &'static str {

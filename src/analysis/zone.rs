@@ -6,6 +6,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
 
 const HOUR_S: i64 = 3600;
 const DAY_S: i64 = 24 * HOUR_S;
@@ -83,6 +84,60 @@ impl Zone {
     }
 }
 
+/// A zone's clock as a table of its changes, because asking for its rules costs more than judging a sample.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LocalClock {
+    name: Arc<str>,
+    /// When clocks changed, in milliseconds since 1970 UTC, and what they were ahead of UTC from then on.
+    changes: Arc<[(i64, i64)]>,
+}
+
+/// Changes are listed until 2100; later moments have the last one's.
+const LISTED_UNTIL_S: i64 = 4_102_444_800;
+
+impl LocalClock {
+    /// Of a zone; that of UTC has no changes and costs nothing.
+    pub fn of(zone: &Zone) -> Self {
+        if *zone == Zone::UTC {
+            return Self::default();
+        }
+        let begin = zone.0.to_offset(Timestamp::UNIX_EPOCH).seconds();
+        let listed = zone.0.following(Timestamp::UNIX_EPOCH);
+        let listed = listed.take_while(|change| change.timestamp().as_second() < LISTED_UNTIL_S);
+        let changes = listed.map(|change| (change.timestamp().as_millisecond(), change.offset().seconds()));
+        let all = std::iter::once((i64::MIN, begin)).chain(changes);
+        Self {
+            name: zone.name().into(),
+            changes: all.map(|(at_ms, ahead_s)| (at_ms, i64::from(ahead_s) * 1000)).collect(),
+        }
+    }
+
+    /// The zone's name; empty for UTC.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A number by which zones are told apart in what is written down; 0 for UTC.
+    pub(crate) fn mark(&self) -> u16 {
+        self.name.bytes().fold(0u16, |mark, byte| mark.wrapping_mul(31).wrapping_add(u16::from(byte)))
+    }
+
+    /// What a clock on the wall shows, as if it were UTC, and whether it shows it for the second time because it was set
+    /// back.
+    #[inline]
+    pub(crate) fn local(&self, time_ms: i64) -> (i64, bool) {
+        if self.changes.is_empty() { (time_ms, false) } else { self.looked_up(time_ms) }
+    }
+
+    fn looked_up(&self, time_ms: i64) -> (i64, bool) {
+        let at = self.changes.partition_point(|(change_ms, _)| *change_ms <= time_ms).saturating_sub(1);
+        let (change_ms, ahead_ms) = self.changes[at];
+        let before_ms = if at > 0 { self.changes[at - 1].1 } else { ahead_ms };
+        let is_repeated = time_ms.saturating_sub(change_ms) < before_ms - ahead_ms;
+        (time_ms.saturating_add(ahead_ms), is_repeated)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,6 +156,27 @@ mod tests {
         // 2024-03-31 00:59 and 01:00 UTC: 01:59 and 03:00.
         let told = [1_711_846_740, 1_711_846_800].map(|second| slot("Europe/Berlin", second));
         assert_eq!(told, [(6, 1, 59, false), (6, 3, 0, false)]);
+    }
+
+    #[test]
+    fn the_table_of_a_clock_says_what_the_rules_say() {
+        for name in ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"] {
+            let zone = Zone::named(name).unwrap();
+            let clock = LocalClock::of(&zone);
+            // Every seventh hour of ten years.
+            for hour in (0..87_600).step_by(7) {
+                let time_ms = 1_577_836_800_000 + hour * 3_600_000;
+                let (slot, (local_ms, is_repeated)) = (zone.slot(time_ms), clock.local(time_ms));
+                let second = local_ms.div_euclid(1000).rem_euclid(DAY_S);
+                assert_eq!((second / HOUR_S, second % HOUR_S / 60), (i64::from(slot.hour), i64::from(slot.minute)));
+                assert_eq!(is_repeated, slot.is_repeated && name != "Australia/Lord_Howe", "{name} {time_ms}");
+            }
+        }
+        assert_eq!(LocalClock::of(&Zone::UTC).local(5), (5, false));
+        let berlin = LocalClock::of(&Zone::named("Europe/Berlin").unwrap());
+        assert!(berlin.mark() != 0 && LocalClock::default().mark() == 0 && berlin.name() == "Europe/Berlin");
+        // 2024-10-27 00:30 and 01:30 UTC are 02:30 twice.
+        assert_eq!([1_729_989_000_000, 1_729_992_600_000].map(|time_ms| berlin.local(time_ms).1), [false, true]);
     }
 
     #[test]

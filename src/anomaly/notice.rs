@@ -8,6 +8,7 @@ use super::run::{AnomalyKind, AnomalyRun, Peak, Side, VoteRecord};
 use crate::analysis::{Notice, Severity};
 use std::borrow::Cow;
 use std::sync::Arc;
+use storage::series::{KeyBuilder, NAME_LABEL};
 
 /// Who tells a flat line, a drift and a silence: the names of the detectors with the same ideas.
 const FLAT_LINE: &str = "flat_line";
@@ -67,6 +68,30 @@ pub fn end_of_silence(mut run: AnomalyRun, name: &str, back_ms: i64, is_late: bo
     run
 }
 
+/// The metric that a notice of all series bears, which no series has.
+const ALL_SERIES: &str = "all_series";
+
+/// Nothing comes at all: of so many series, since the store's newest sample; for how long by the clock, and how long a pause
+/// usually is, in milliseconds.
+pub fn stillness(series: u64, newest_ms: i64, (passed_ms, step_ms): (i64, Option<i64>), now_ms: i64) -> AnomalyRun {
+    let mut key = KeyBuilder::default();
+    key.push(NAME_LABEL, ALL_SERIES);
+    let usually =
+        step_ms.map_or_else(String::new, |step_ms| format!(", usually something comes every {}", span(step_ms)));
+    let summary = format!("none of {series} series has sent anything for {}{usually}", span(passed_ms));
+    let peak = peak(SILENCE, (now_ms, f64::NAN), 1.0, AnomalyKind::Silence, summary);
+    let key = Arc::from(key.finish().unwrap_or_default());
+    AnomalyRun { key, start_ms: newest_ms, last_ms: now_ms.max(newest_ms), is_open: true, samples: 1, peak }
+}
+
+/// Something has come again.
+pub fn end_of_stillness(mut run: AnomalyRun, now_ms: i64) -> AnomalyRun {
+    let passed = span(now_ms.saturating_sub(run.start_ms));
+    run.peak.summary = format!("no series sent anything for {passed}; samples come again");
+    (run.last_ms, run.is_open) = (run.last_ms.max(now_ms), false);
+    run
+}
+
 fn peak(by: &'static str, (time_ms, value): (i64, f64), score: f64, kind: AnomalyKind, summary: String) -> Peak {
     let (expected, lower, upper, direction) = (f64::NAN, f64::NAN, f64::NAN, Side::Below);
     let vote =
@@ -123,6 +148,17 @@ mod tests {
         assert_eq!((back.peak.summary.as_str(), back.is_open), ("cpu sent nothing for 60 min and is back", false));
         let late = end_of_silence(run, "cpu", 1_015_000, true);
         assert!(late.peak.summary.starts_with("cpu was late by 4 min"), "{}", late.peak.summary);
+    }
+
+    #[test]
+    fn a_stillness_is_told_alike_after_a_restart_and_ends_with_the_next_sample() {
+        let run = stillness(1200, 50_000, (300_000, Some(10_000)), 350_000);
+        let said = "none of 1200 series has sent anything for 5 min, usually something comes every 10 s";
+        assert_eq!((run.peak.summary.as_str(), run.start_ms, run.is_open), (said, 50_000, true));
+        let again = stillness(1200, 50_000, (600_000, None), 950_000);
+        assert_eq!((again.key.clone(), again.start_ms), (run.key.clone(), run.start_ms));
+        let over = end_of_stillness(run, 1_250_000);
+        assert!(!over.is_open && over.peak.summary.starts_with("no series sent anything for 20 min"), "{over:?}");
     }
 
     #[test]

@@ -11,9 +11,10 @@ use super::metrics_page::{Exposition, MetricsPage};
 use crate::analysis::{detector_names, detectors};
 use crate::anomaly::ENSEMBLE;
 use crate::pull::Judged;
+use crate::self_metrics::Distribution;
 use crate::shard::questions::ModelBoard;
 use crate::watch::Watched;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use storage::Store;
 use storage::series::NAME_LABEL;
 
@@ -46,12 +47,17 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
             out.sample("anomaly_score", &[("metric_name", name), ("detector_type", &one.detector)], score);
         }
     }
+    for (name, score) in page.grouped.scores() {
+        out.sample("anomaly_score", &[("metric_name", &name), ("detector_type", ENSEMBLE)], score);
+    }
+    groups(page, out);
     out.gauge("anomaly_detection_latency_seconds", "What a detector takes for one sample, as measured last.");
     let timed = detector_names().into_iter().chain([ENSEMBLE]).zip(&page.metrics.scoring.detector_ps);
     for (detector, ps) in timed {
         let seconds = ps.load(Ordering::Relaxed) as f64 * 1e-12;
         out.sample("anomaly_detection_latency_seconds", &[("detector_type", detector)], seconds);
     }
+    distributions(page, out);
     out.counter(
         "infrawatch_detector_errors_total",
         "Times a detector failed; it abstained, or its series learns anew.",
@@ -74,6 +80,52 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
     expressions(&watched, out);
     pull(page, out);
     windows(page, out);
+}
+
+/// How groups of series are judged.
+fn groups(page: &MetricsPage, out: &mut Exposition) {
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    out.gauge("infrawatch_groups", "Groups of series with a model.");
+    out.sample("infrawatch_groups", &[], read(&page.grouped.groups));
+    out.gauge("infrawatch_groups_refused", "Groups for which groups.max leaves no room.");
+    out.sample("infrawatch_groups_refused", &[], read(&page.grouped.refused));
+    out.counter("infrawatch_group_rows_total", "Rows of groups judged and learned.");
+    out.sample("infrawatch_group_rows_total", &[], read(&page.grouped.rows));
+}
+
+/// How the time that scoring takes and the scores are distributed.
+fn distributions(page: &MetricsPage, out: &mut Exposition) {
+    let scoring = &page.metrics.scoring;
+    let one = |out: &mut Exposition, name: &str, labels: &[(&str, &str)], told: &Distribution| {
+        let (counts, sum) = told.counts();
+        out.buckets(name, labels, told.bounds, (&counts, sum));
+    };
+    let name = "infrawatch_detection_latency_seconds";
+    out.heading(
+        name,
+        "histogram",
+        "What a detector takes for one sample, as measured every ten seconds; ensemble: all.",
+    );
+    for (detector, told) in detector_names().into_iter().chain([ENSEMBLE]).zip(&scoring.detector_seconds) {
+        one(out, name, &[("detector_type", detector)], told);
+    }
+    let name = "infrawatch_inference_seconds";
+    out.heading(
+        name,
+        "histogram",
+        "What judging took: of a sample by its series' model, of a row by its group's forest.",
+    );
+    one(out, name, &[("model", ENSEMBLE)], &scoring.inference_seconds);
+    one(out, name, &[("model", "isolation_forest")], &scoring.inference_forest);
+    let name = "infrawatch_score";
+    out.heading(name, "histogram", "Newest scores of the series that had samples, tick by tick.");
+    one(out, name, &[], &scoring.scores);
+    let name = "infrawatch_calibration_drift";
+    out.gauge(
+        name,
+        "Population stability of the scores of the last hour against the day before; above 0.2 they drifted.",
+    );
+    out.sample(name, &[], scoring.drift.index());
 }
 
 /// How watching expressions goes.
@@ -189,6 +241,11 @@ fn book(page: &MetricsPage, out: &mut Exposition) {
     let counters = [
         ("infrawatch_anomaly_records_evicted_total", "Anomalies that left for want of room.", figures.evicted),
         ("infrawatch_anomaly_records_expired_total", "Anomalies that left because of their age.", figures.expired),
+        (
+            "infrawatch_anomalies_tolerated_total",
+            "Anomalies not told because people had said that the like are none.",
+            figures.tolerated,
+        ),
         (
             "infrawatch_anomaly_names_beyond_total",
             "Counts of anomaly_detected_total left out because of metrics.names_max.",

@@ -10,6 +10,7 @@ use crate::access::Guard;
 use crate::alert::book::AlertBook;
 use crate::anomaly::book::Book;
 use crate::forecasts::{ForecastDesk, RuleBoard};
+use crate::groups::GroupBoard;
 use crate::metric_metadata::MetricBook;
 use crate::pull::PullGauges;
 use crate::query::Room;
@@ -65,6 +66,8 @@ pub struct MetricsPage {
     pub desk: Arc<ForecastDesk>,
     /// What predictive rules came to.
     pub forecast_rules: Arc<RuleBoard>,
+    /// What groups of series came to.
+    pub grouped: Arc<GroupBoard>,
     /// Who may ask, where somebody is kept from it.
     pub guard: Option<Arc<Guard>>,
     /// What waits for the shards.
@@ -122,20 +125,21 @@ impl Exposition {
         self.heading(name, "gauge", help);
     }
 
-    /// Writes a whole histogram: how many are within each bound, and beyond all of them.
-    pub(super) fn histogram(&mut self, name: &str, help: &str, bounds: &[f64], counts: &[u64], sum: f64) {
-        self.heading(name, "histogram", help);
+    /// Writes one series of a histogram: how many are within each bound and beyond, and their sum.
+    pub(super) fn buckets(&mut self, name: &str, labels: &[(&str, &str)], bounds: &[f64], told: (&[u64], f64)) {
+        let (counts, sum) = told;
         let mut all = 0;
         for (at, count) in counts.iter().enumerate() {
             all += count;
             let bound = bounds.get(at).map_or_else(|| "+Inf".to_owned(), f64::to_string);
-            self.sample(&format!("{name}_bucket"), &[("le", &bound)], all);
+            let labels: Vec<_> = labels.iter().copied().chain([("le", bound.as_str())]).collect();
+            self.sample(&format!("{name}_bucket"), &labels, all);
         }
-        self.sample(&format!("{name}_sum"), &[], sum);
-        self.sample(&format!("{name}_count"), &[], all);
+        self.sample(&format!("{name}_sum"), labels, sum);
+        self.sample(&format!("{name}_count"), labels, all);
     }
 
-    fn heading(&mut self, family: &str, kind: &str, help: &str) {
+    pub(super) fn heading(&mut self, family: &str, kind: &str, help: &str) {
         // Writing into a string cannot fail, here and below.
         let _ = write!(self.text, "# HELP {family} {help}\n# TYPE {family} {kind}\n");
     }
@@ -331,11 +335,7 @@ impl MetricsPage {
             ("infrawatch_anomaly_runs_lost_total", "Runs that were never told for want of room.", &counters.runs_lost),
             ("infrawatch_models_saves_total", "Times models of a partition were written.", &counters.saves),
             ("infrawatch_models_save_failures_total", "Times they could not be.", &counters.save_failures),
-            (
-                "infrawatch_models_files_refused_total",
-                "Files of models not read at the start.",
-                &counters.files_refused,
-            ),
+            ("infrawatch_models_files_refused_total", "Files of models not read.", &counters.files_refused),
         ];
         for (name, help, counter) in plain {
             out.counter(name, help);
@@ -345,10 +345,7 @@ impl MetricsPage {
         out.gauge(lag, "Age of the oldest stored sample that waits to be scored.");
         out.sample(lag, &[], counters.lag_ms_max() as f64 / 1000.0);
         let step = "infrawatch_scoring_step";
-        out.gauge(
-            step,
-            "What scoring leaves out: 0 nothing, 1 writing models down, 2 also all but one detector a family.",
-        );
+        out.gauge(step, "What scoring leaves out: 0 nothing, 1 writing models, 2 also all but one detector a family.");
         out.sample(step, &[], counters.step_max());
     }
 

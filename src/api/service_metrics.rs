@@ -84,7 +84,8 @@ fn requests(page: &MetricsPage, out: &mut Exposition) {
     }
     let (counts, sum_s) = http.durations();
     let help = "Time until an answer began, in seconds.";
-    out.histogram("infrawatch_http_request_seconds", help, &HttpCounters::SECONDS, &counts, sum_s);
+    out.heading("infrawatch_http_request_seconds", "histogram", help);
+    out.buckets("infrawatch_http_request_seconds", &[], &HttpCounters::SECONDS, (&counts, sum_s));
 }
 
 fn queues(page: &MetricsPage, out: &mut Exposition) {

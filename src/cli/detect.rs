@@ -19,6 +19,7 @@ use crate::series_file::{self, FileRow, SeriesFile, TimeNotation};
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub(super) const COLUMNS: &str = "timestamp,value,score,is_anomaly,severity,expected,lower,upper";
 /// Anomalies a table shows; CSV and JSON have every sample.
@@ -74,7 +75,7 @@ impl Detect {
             tell_unusable(&file, global);
             return Ok(());
         }
-        let mut judged = Judged::new(&file, self.kind.given(), &self.metric);
+        let mut judged = Judged::new(&file, self.kind.given(), &self.metric, self.by_name.settings()?);
         if self.plot.is_some() && judged.models.len() != 1 {
             let count = judged.models.len();
             return Err(CliError::Usage(format!("--plot draws one series, {} has {count}", path.display())));
@@ -125,6 +126,7 @@ struct Judged<'a> {
     /// Index into what follows, a row.
     series: Vec<u32>,
     models: Vec<SeriesModel>,
+    settings: Arc<Settings>,
     kind: Option<Kind>,
     metric: String,
     /// Names with labels.
@@ -135,11 +137,11 @@ struct Judged<'a> {
 }
 
 impl<'a> Judged<'a> {
-    fn new(file: &'a SeriesFile, kind: Option<Kind>, metric: &str) -> Self {
+    fn new(file: &'a SeriesFile, kind: Option<Kind>, metric: &str, settings: Arc<Settings>) -> Self {
         let SeriesOfRows { of_row: series, names } = SeriesOfRows::new(file, metric);
-        let models = vec![SeriesModel::new(kind, Settings::default()); names.len()];
+        let models = vec![SeriesModel::new(kind, settings.clone()); names.len()];
         let runs = vec![Runs::default(); names.len()];
-        Self { file, series, models, kind, metric: metric.to_owned(), names, runs, picture: None }
+        Self { file, series, models, settings, kind, metric: metric.to_owned(), names, runs, picture: None }
     }
 
     /// Learns every series as a whole, so that judging starts from there.
@@ -149,7 +151,7 @@ impl<'a> Judged<'a> {
             samples[*series as usize].extend(usable(row));
         }
         for (model, samples) in self.models.iter_mut().zip(samples) {
-            *model = analysis::learn(self.kind, Settings::default(), samples.into_iter());
+            *model = analysis::learn(self.kind, Settings::clone(&self.settings), samples.into_iter());
         }
     }
 

@@ -8,13 +8,18 @@ use super::CliError;
 use crate::analysis::detectors::{
     self, AnomalyResult, Combined, Entry, Judgement, Options, PeriodType, Samples, combine,
 };
-use crate::analysis::{self, EnsembleConfig, Kind, SeriesModel, Settings, Verdict, VotingMode, Zone};
+use crate::analysis::{self, EnsembleConfig, Kind, LocalClock, SeriesModel, Settings, Verdict, VotingMode, Zone};
 use crate::series_file::{FileRow, SeriesFile};
 use clap::{Args, ValueEnum};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The ensemble that judges where nobody is asked for by name.
 const ENSEMBLE: &str = "ensemble";
+
+/// Who judges a series of a group where nobody is named.
+const GROUP_MEMBERS: [&str; 4] = ["zscore", "ema", "seasonal", FOREST];
+const FOREST: &str = "isolation_forest";
 
 /// Which detectors judge, and what is set about them.
 #[derive(Debug, Clone, Default, Args)]
@@ -37,9 +42,13 @@ pub(super) struct ByName {
     /// Slots of the detector `seasonal`: hour, day_of_week or hour_of_week
     #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
     period: Period,
-    /// Zone of days and hours for `seasonal`, `dynamic_threshold` and `isolation_forest`
+    /// Zone of days and hours, as Europe/Berlin: of the ensemble, `seasonal`, `dynamic_threshold` and `isolation_forest`
     #[arg(long, value_name = "ZONE", default_value = "UTC")]
     timezone: String,
+    /// Series of the file with the same value of this label are each other's features for `isolation_forest`; names nobody:
+    /// zscore, ema, seasonal and isolation_forest
+    #[arg(long, value_name = "LABEL")]
+    group_by: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -155,7 +164,7 @@ fn name_of(metric: &str, labels: &[(Box<str>, Box<str>)]) -> String {
 impl ByName {
     /// Whether anybody but the ensemble was asked for.
     pub(super) fn is_asked(&self) -> bool {
-        self.detectors.iter().any(|name| name != ENSEMBLE)
+        self.detectors.iter().any(|name| name != ENSEMBLE) || self.group_by.is_some()
     }
 
     /// Whether the list of names was asked for.
@@ -177,8 +186,19 @@ impl ByName {
         )
     }
 
+    fn zone(&self) -> Result<Zone, CliError> {
+        // Nothing is set where a command has no such flag.
+        let name = if self.timezone.is_empty() { "UTC" } else { &self.timezone };
+        Zone::named(name).map_err(|error| CliError::Usage(error.to_string()))
+    }
+
+    /// How the ensemble judges.
+    pub(super) fn settings(&self) -> Result<Arc<Settings>, CliError> {
+        Ok(Arc::new(Settings { clock: LocalClock::of(&self.zone()?), ..Settings::default() }))
+    }
+
     fn options(&self) -> Result<Options, CliError> {
-        let zone = Zone::named(&self.timezone).map_err(|error| CliError::Usage(error.to_string()))?;
+        let zone = self.zone()?;
         let period = match self.period {
             Period::Hour => PeriodType::Hour,
             Period::DayOfWeek => PeriodType::DayOfWeek,
@@ -197,6 +217,11 @@ impl ByName {
             name => detectors::find(name).map(Member::Named).map_err(|error| CliError::Failed(error.to_string())),
         };
         let mut members: Vec<Member> = self.detectors.iter().map(member).collect::<Result<_, _>>()?;
+        if members.is_empty() && self.group_by.is_some() {
+            let named = |name: &&str| detectors::find(name).map(Member::Named);
+            let named: Result<_, _> = GROUP_MEMBERS.iter().map(named).collect();
+            members = named.map_err(|error| CliError::Failed(error.to_string()))?;
+        }
         if members.is_empty() {
             members.push(Member::Ensemble);
         }
@@ -215,8 +240,25 @@ impl ByName {
         let mut said: Vec<Vec<AnomalyResult>> = vec![Vec::new(); file.rows.len()];
         let usable = series.usable(file);
         let columns: Vec<(Vec<i64>, Vec<f64>)> = usable.iter().map(|rows| columns(file, rows)).collect();
+        let others = self.group_by.as_ref().map(|label| others_of_group(file, &usable, label)).transpose()?;
         for member in &members {
-            let results = judge_all(*member, &columns, &options, is_streaming, kind)?;
+            let results = match (&others, member) {
+                (_, Member::Ensemble) => {
+                    let settings = self.settings()?;
+                    let judge = |(times, values): &(Vec<i64>, Vec<f64>)| {
+                        by_ensemble(Samples::new(times, values), is_streaming, kind, &settings)
+                    };
+                    columns.iter().map(judge).collect()
+                }
+                (Some(others), Member::Named(entry)) if entry.name == FOREST && !is_streaming => {
+                    let samples = |at: &usize| Samples::new(&columns[*at].0, &columns[*at].1);
+                    let features = |others: &Vec<usize>| others.iter().map(samples).collect::<Vec<_>>();
+                    let judge =
+                        |at: usize| detectors::judge_with_features(samples(&at), &features(&others[at]), &options);
+                    (0..columns.len()).map(judge).collect()
+                }
+                (_, Member::Named(entry)) => judge_all(entry, &columns, &options, is_streaming)?,
+            };
             for (rows, results) in usable.iter().zip(results) {
                 rows.iter().zip(results).for_each(|(row, result)| said[*row].push(result));
             }
@@ -238,23 +280,33 @@ impl ByName {
     }
 }
 
+/// The other series with the same value of a label, for each series by the numbers of its rows.
+fn others_of_group(file: &SeriesFile, usable: &[Vec<usize>], label: &str) -> Result<Vec<Vec<usize>>, CliError> {
+    if !file.label_names.iter().any(|name| **name == *label) {
+        return Err(CliError::Failed(format!("--group-by: the file has no column {label:?}")));
+    }
+    let value = |rows: &Vec<usize>| {
+        let labels = &file.rows[*rows.first()?].labels;
+        labels.iter().find(|(name, _)| **name == *label).map(|(_, value)| value.clone())
+    };
+    let values: Vec<_> = usable.iter().map(value).collect();
+    let is_beside = |at: usize, other: usize| other != at && values[at].is_some() && values[other] == values[at];
+    let others = |at: usize| (0..values.len()).filter(|other| is_beside(at, *other)).collect();
+    Ok((0..values.len()).map(others).collect())
+}
+
 fn columns(file: &SeriesFile, rows: &[usize]) -> (Vec<i64>, Vec<f64>) {
     rows.iter().filter_map(|at| file.rows[*at].time_ms.zip(file.rows[*at].value)).unzip()
 }
 
 /// What one detector says of every sample of every series.
 fn judge_all(
-    member: Member,
+    entry: &Entry,
     columns: &[(Vec<i64>, Vec<f64>)],
     options: &Options,
     is_streaming: bool,
-    kind: Option<Kind>,
 ) -> Result<Vec<Vec<AnomalyResult>>, CliError> {
     let samples: Vec<Samples<'_>> = columns.iter().map(|(times, values)| Samples::new(times, values)).collect();
-    let entry = match member {
-        Member::Ensemble => return Ok(samples.iter().map(|one| by_ensemble(*one, is_streaming, kind)).collect()),
-        Member::Named(entry) => entry,
-    };
     if let Some(mut group) = entry.of_group(options) {
         if samples.len() < detectors::GROUP_MIN || samples.len() > detectors::GROUP_MAX {
             let (least, most) = (detectors::GROUP_MIN, detectors::GROUP_MAX);
@@ -271,11 +323,15 @@ fn judge_all(
     samples.iter().map(judge).collect()
 }
 
-fn by_ensemble(samples: Samples<'_>, is_streaming: bool, kind: Option<Kind>) -> Vec<AnomalyResult> {
-    let settings = Settings::default();
+fn by_ensemble(
+    samples: Samples<'_>,
+    is_streaming: bool,
+    kind: Option<Kind>,
+    settings: &Arc<Settings>,
+) -> Vec<AnomalyResult> {
     let mut model = match is_streaming {
-        true => SeriesModel::new(kind, settings),
-        false => analysis::learn(kind, settings, samples.iter()),
+        true => SeriesModel::new(kind, settings.clone()),
+        false => analysis::learn(kind, Settings::clone(settings), samples.iter()),
     };
     samples.iter().map(|(time_ms, value)| result_of(&model.observe(time_ms, value), value)).collect()
 }

@@ -158,6 +158,10 @@ settings! {
         threads: usize as Count = "0" in "0" to "1024",
         /// Samples that may wait to be scored, in all; further ones are stored, not scored, and counted as skipped.
         pending_max: usize as Count = "1000000" in "1000" to "1000000000",
+        /// The time zone of the days and weeks that series repeat in, as "Europe/Berlin"; never the machine's own.
+        timezone: String as Text = "UTC",
+        /// A label whose value is the zone of its series, where it is one; empty asks no label.
+        timezone_label: String as Text = "",
     }
 
     /// How many anomalies may be raised on normal data.
@@ -312,6 +316,18 @@ settings! {
         warning_ratio: f64 as Number = "1.5" in "1" to "1000",
         /// Multiple of the limit from which an anomaly is critical.
         critical_ratio: f64 as Number = "2.5" in "1" to "1000",
+    }
+
+    /// Series of one host or service that are judged together, beside each by itself (docs/detection.md).
+    groups: Groups {
+        /// The label whose value the series of a group have in common, as "host"; empty judges no groups.
+        by: String as Text = "",
+        /// The metrics of a group, with commas between; a semicolon begins another group of the same label value.
+        metrics: String as Text = "",
+        /// Distance of the rows that are judged.
+        step: Duration as Span = "1m" in "1s" to "1d",
+        /// Groups with a model, each of some 700 KiB; further ones are counted and not judged.
+        max: usize as Count = "100" in "1" to "10000",
     }
 
     /// Expressions that are judged again and again by detectors of their own (docs/watching.md).

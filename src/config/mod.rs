@@ -30,7 +30,7 @@ mod placeholder;
 pub use document::{reference_markdown, settings_toml};
 pub use ensemble_kinds::{DriftTest, Fallback, Scaling, Voting};
 pub use error::{ConfigError, ConfigErrors};
-pub use keys::{Access, Alerts, Config, Ensemble, Http, KEYS, Log, Query, Shards, Snmp, StatsD, Storage};
+pub use keys::{Access, Alerts, Config, Ensemble, Groups, Http, KEYS, Log, Query, Shards, Snmp, StatsD, Storage};
 pub use kinds::{Level, Listen, LogFormat, QuerySemantics, parse_span};
 pub use load::{CA_VARIABLE, CONFIG_VARIABLE, FlagValue, Loaded, Sources, TOKEN_VARIABLE, load};
 pub use statsd_kinds::{Containers, Dialect};

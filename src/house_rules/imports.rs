@@ -38,6 +38,7 @@ const API: &[&str] = &[
     "windowed",
     "rules",
     "forecasts",
+    "groups",
 ];
 
 const INGEST: &[&str] = &["protocols", "storage::series", "shard", "series_file", "metric_metadata", "listed_file"];
@@ -62,7 +63,8 @@ const ROOMS: &[Room] = &[
     room("logging", &[], true),
     room("snmp_counters", &[], false),
     room("service_counters", &[], false),
-    room("self_metrics", &["snmp_counters", "service_counters"], true),
+    room("scoring_counters", &[], false),
+    room("self_metrics", &["snmp_counters", "service_counters", "scoring_counters"], true),
     room("listed_file", &[], false),
     room("access", &["listed_file"], true),
     room("metric_metadata", &[], false),
@@ -78,6 +80,7 @@ const ROOMS: &[Room] = &[
     room("watch", &["listed_file", "pull", "query", "analysis"], true),
     room("windowed", &["analysis", "anomaly::run", "storage"], true),
     room("forecasts", &["query", "analysis", "storage", "anomaly"], true),
+    room("groups", &["analysis", "anomaly::run", "storage"], true),
     room("alert", &["analysis", "anomaly", "frame_log", "yaml", "storage::series", "storage::label_index"], true),
     room("yaml", &[], false),
     room("go_template", &["config"], false),

@@ -10,7 +10,9 @@
 mod alerts;
 mod correlating;
 mod forecasting;
+mod grouping;
 mod local;
+mod open_files;
 mod reload;
 mod retraining;
 mod routes;
@@ -23,12 +25,13 @@ mod windowing;
 use self::alerts::Alerts;
 use self::forecasting::Forecasts;
 pub use self::local::Local;
+use self::open_files::raise_open_files;
 use self::reload::Reloader;
 use self::routes::{Served, routes};
 use self::settings::{book_settings, model_settings, statsd_settings, store_settings, window_settings};
 use crate::access::{AuditLog, Guard, Users};
-use crate::analysis::fan_out::FanOut;
 use crate::analysis::pretrained::use_model;
+use crate::analysis::{ZonedSettings, fan_out::FanOut};
 use crate::anomaly::book::{self, Book, BookHandle};
 use crate::anomaly::run::AnomalyRun;
 use crate::api::guard::{self, Access};
@@ -37,6 +40,7 @@ use crate::api::{admin, conventions};
 use crate::change_events::ChangeEvents;
 use crate::clock;
 use crate::config::{self, Config, Loaded, Sources};
+use crate::groups::GroupBoard;
 use crate::http_server::{self, Certificate, Ready, Tls};
 use crate::ingest::snmp::{self, SnmpHandle, SnmpSettings};
 use crate::ingest::statsd_listener::{self, StatsdHandle};
@@ -54,7 +58,6 @@ use crate::watch::WatchBoard;
 use crate::windowed::WindowedBoard;
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::Sender;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -69,23 +72,6 @@ const SIGXFSZ: i32 = 25;
 
 /// Stack of a thread that evaluates queries: four times what a test runs the deepest expressions in (`query::tests`).
 const STACK_BYTES: usize = 8 << 20;
-
-/// Files that the store and the listeners may have open, beside connections.
-const FILES_BESIDE: u64 = 4096;
-
-/// Raises the soft limit of open files as far as connections may need it and the hard one allows.
-fn raise_open_files(connections_max: usize) {
-    let wanted = connections_max as u64 + FILES_BESIDE;
-    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| match soft < wanted {
-        true => setrlimit(Resource::RLIMIT_NOFILE, wanted.min(hard), hard).map(|()| wanted.min(hard)),
-        false => Ok(soft),
-    });
-    match raised {
-        Ok(files) if files < wanted => tracing::warn!(files, wanted, "fewer open files than connections may need"),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "the limit of open files stays as it is"),
-    }
-}
 
 /// Runs the server until SIGTERM or SIGINT; `sources` are those of the settings, to be read again.
 ///
@@ -146,6 +132,7 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     if let Some(windowing) = windowing::begin(&config, &running)? {
         tokio::spawn(windowing.run(stopped.clone()));
     }
+    tokio::spawn(grouping::begin(&config, &running)?.run(stopped.clone()));
     if let (Some(listener), Some(pieces)) = (statsd_streams, &running.statsd.pieces) {
         let connections_max = config.statsd.max_connections;
         tokio::spawn(statsd_stream::run(listener, connections_max, pieces.clone(), stopped));
@@ -301,12 +288,16 @@ struct Running {
     book_thread: BookHandle,
     alerts: Alerts,
     board: Arc<ModelBoard>,
+    /// How series are judged.
+    judging: Arc<ZonedSettings>,
     /// Changes that were told of.
     events: ChangeEvents,
     /// The memory that all queries share.
     room: Arc<Room>,
     /// What watched expressions came to.
     watched: Arc<WatchBoard>,
+    /// What groups of series came to.
+    grouped: Arc<GroupBoard>,
     /// Models trained on request.
     shelf: Arc<ModelShelf>,
     /// What these last said.
@@ -349,7 +340,8 @@ impl Running {
         let pool = BatchPool::new(config.shards.queue_batches);
         let windows = window_settings(&config.statsd);
         let told = Arc::new(MetricBook::default());
-        let scoring = scoring(config, cores(), &opened.store, (&metrics, &told), &board, &runs)?;
+        let judging = Arc::new(model_settings(config)?);
+        let scoring = scoring(config, cores(), &opened.store, (&metrics, &told, &judging), &board, &runs)?;
         let mut doors = Vec::new();
         let mut shards = Vec::new();
         let peers = Peers::among(opened.shards.len());
@@ -379,9 +371,11 @@ impl Running {
             book_thread,
             alerts,
             board,
+            judging,
             events,
             room,
             watched,
+            grouped: Arc::default(),
             shelf,
             gauges: Arc::default(),
             health: Arc::default(),
@@ -422,7 +416,7 @@ fn scoring(
     config: &Config,
     cores: usize,
     store: &Store,
-    (metrics, told): (&Arc<SelfMetrics>, &Arc<MetricBook>),
+    (metrics, told, judging): (&Arc<SelfMetrics>, &Arc<MetricBook>, &Arc<ZonedSettings>),
     board: &Arc<ModelBoard>,
     runs: &Sender<AnomalyRun>,
 ) -> Result<Option<Arc<ScoringContext>>> {
@@ -440,7 +434,7 @@ fn scoring(
         told: told.clone(),
         runs: runs.clone(),
         dir,
-        settings: Arc::new(model_settings(config)),
+        settings: judging.clone(),
         pending_max: config.models.pending_max,
         newest_at_start_ms: store.newest_ms(),
         closing: AtomicBool::new(false),

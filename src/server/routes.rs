@@ -2,7 +2,7 @@
 //!
 //! Not here: what they answer (see `api`, `ingest`).
 
-use super::settings::{body_limits, model_settings, query_limits};
+use super::settings::{body_limits, query_limits};
 use super::{Running, cores};
 use crate::access::Guard;
 use crate::api::prometheus::{self, PrometheusApi};
@@ -99,6 +99,7 @@ pub(super) fn page(
         queries: running.room.clone(),
         pull,
         watched: running.watched.clone(),
+        grouped: running.grouped.clone(),
         health: running.health.clone(),
         desk: running.forecasts.desk.clone(),
         forecast_rules: running.forecasts.board.clone(),
@@ -141,7 +142,7 @@ fn rest_routes(
         desk: running.forecasts.desk.clone(),
         forecast_rules: running.forecasts.board.clone(),
         snmp: running.snmp.as_ref().map(SnmpHandle::control).cloned(),
-        settings: model_settings(config),
+        settings: running.judging.clone(),
         query,
         metrics: running.metrics.clone(),
         streams_max: config.http.max_streams,

@@ -3,21 +3,31 @@
 //! Not here: the settings themselves (see `config`).
 
 use crate::analysis::drift::DriftLimit;
+use crate::analysis::group::MEMBERS;
 use crate::analysis::prepare::WindowConfig;
-use crate::analysis::{self, EnsembleConfig, VotingMode, Weights};
+use crate::analysis::{self, EnsembleConfig, LocalClock, VotingMode, Weights, Zone, ZonedSettings};
 use crate::anomaly::book;
 use crate::config::{self, Config, DriftTest, QuerySemantics, Voting};
+use crate::groups::GroupSettings;
 use crate::ingest::BodyLimits;
 use crate::ingest::statsd_listener::StatsdSettings;
 use crate::query::{QueryLimits, Semantics};
 use crate::shard::{Quantiles, WindowSettings};
 use crate::windowed::{self, Normalization};
+use anyhow::{Context, Result, ensure};
 use storage::Settings;
+use storage::series::NAME_LABEL;
 
 /// How series are judged, live and when somebody asks.
-pub(super) fn model_settings(config: &Config) -> analysis::Settings {
+///
+/// # Errors
+/// When `models.timezone` names no zone.
+pub(super) fn model_settings(config: &Config) -> Result<ZonedSettings> {
     let anomalies_per_month = config.budget.anomalies_per_series_month;
-    analysis::Settings { anomalies_per_month, ensemble: ensemble(&config.ensemble), ..analysis::Settings::default() }
+    let clock = LocalClock::of(&Zone::named(&config.models.timezone).context("models.timezone")?);
+    let ensemble = ensemble(&config.ensemble);
+    let usual = analysis::Settings { anomalies_per_month, ensemble, clock, ..analysis::Settings::default() };
+    Ok(ZonedSettings::new(usual, &config.models.timezone_label))
 }
 
 fn ensemble(ensemble: &config::Ensemble) -> EnsembleConfig {
@@ -72,6 +82,25 @@ pub(super) fn windowed_settings(config: &Config) -> windowed::Settings {
         drift: drift_limit(config),
         series_max: pipeline.max_series,
     }
+}
+
+/// Which series are judged together; `None` if none are.
+pub(super) fn group_settings(groups: &config::Groups) -> Result<Option<GroupSettings>> {
+    let (by, metrics) = (groups.by.trim(), groups.metrics.trim());
+    if by.is_empty() && metrics.is_empty() {
+        return Ok(None);
+    }
+    ensure!(!by.is_empty() && !metrics.is_empty(), "groups.by and groups.metrics are set together");
+    ensure!(by != NAME_LABEL, "groups.by: the series of a group have another label in common than their name");
+    let list = |list: &str| -> Vec<String> { list.split(',').map(|name| name.trim().to_owned()).collect() };
+    let metrics: Vec<Vec<String>> = metrics.split(';').map(list).collect();
+    let (least, most) = MEMBERS;
+    for list in &metrics {
+        let is_right = (least..=most).contains(&list.len()) && !list.iter().any(String::is_empty);
+        ensure!(is_right, "groups.metrics: a group has {least} to {most} metrics, {:?} is none", list.join(","));
+    }
+    let step_ms = groups.step.as_millis() as i64;
+    Ok(Some(GroupSettings { by: by.to_owned(), metrics, step_ms, groups_max: groups.max }))
 }
 
 pub(super) fn book_settings(config: &Config) -> book::Settings {
@@ -158,5 +187,22 @@ mod tests {
     #[test]
     fn the_ensemble_that_nobody_set_is_that_of_analysis() {
         assert_eq!(ensemble(&Config::default().ensemble), EnsembleConfig::default());
+    }
+
+    #[test]
+    fn groups_have_a_label_and_two_metrics_at_least() {
+        let of = |by: &str, metrics: &str| {
+            let (by, metrics) = (by.to_owned(), metrics.to_owned());
+            group_settings(&config::Groups { by, metrics, ..Config::default().groups })
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(of("", ""), Ok(None));
+        let two = of("host", "cpu, memory; in,out").unwrap().unwrap();
+        assert_eq!((two.metrics.len(), two.metrics[0][1].as_str(), two.step_ms), (2, "memory", 60_000));
+        for (by, metrics) in
+            [("host", ""), ("", "cpu,memory"), ("__name__", "a,b"), ("host", "cpu"), ("host", "cpu,,memory")]
+        {
+            assert!(of(by, metrics).is_err(), "{by:?} {metrics:?}");
+        }
     }
 }

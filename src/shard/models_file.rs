@@ -5,6 +5,7 @@
 //! series*:  1:u8 id:u32 key_hash:u64 kind:u8 len:u32 state[len]     kind 1: samples (time:i64 bits:u64)*, 2: a model
 //!                                                                   both after the summary on the board
 //! runs*:    2:u8 id:u32 len:u32 tracker[len]
+//! flat*:    3:u8 id:u32 len:u32 (start last samples peak)[len]      a flat line that was told and goes on
 //! end:      0:u8 crc32:u32 of everything before it
 //! ```
 //!
@@ -20,17 +21,18 @@ use super::questions::Summary;
 use super::series_slots::{FEW_SAMPLES, Slot};
 use super::set_aside::{Place, SetAside};
 use crate::analysis::{ENCODING_VERSION, SeriesModel, Settings};
-use crate::anomaly::run::RunTracker;
+use crate::anomaly::run::{AnomalyRun, Peak, RunTracker};
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const MAGIC: &[u8; 4] = b"IWMD";
-const FORMAT_VERSION: u8 = 1;
+const FORMAT_VERSION: u8 = 2;
 const END: u8 = 0;
 const SERIES: u8 = 1;
 const RUN: u8 = 2;
+const FLAT: u8 = 3;
 const FEW: u8 = 1;
 const MODEL: u8 = 2;
 const CRC_BYTES: usize = 4;
@@ -88,6 +90,8 @@ pub(super) struct SavedModels {
     pub(super) series: Vec<SavedSeries>,
     /// The runs that were going on, by series id.
     pub(super) runs: Vec<(u32, RunTracker)>,
+    /// The flat lines that were told and going on, by series id; without their keys.
+    pub(super) flat: Vec<(u32, AnomalyRun)>,
     /// The file itself.
     pub(super) file: SetAside,
 }
@@ -177,6 +181,17 @@ impl ModelsWriter {
         self.sized(state)
     }
 
+    /// Adds a flat line that was told and goes on.
+    pub(super) fn flat(&mut self, id: u32, run: &AnomalyRun) -> Result<(), ModelsFileError> {
+        let mut state = std::mem::take(&mut self.state);
+        state.clear();
+        let told = (run.start_ms, run.last_ms, run.samples, &run.peak);
+        state = postcard::to_extend(&told, state).expect("a run has no part of unknown length");
+        self.write(&[FLAT])?;
+        self.write(&id.to_le_bytes())?;
+        self.sized(state)
+    }
+
     /// Syncs the file and puts it in the place of the current one; the file, for models that are set aside in it.
     pub(super) fn finish(mut self) -> Result<SetAside, ModelsFileError> {
         self.write(&[END])?;
@@ -258,6 +273,7 @@ fn decode(bytes: &[u8], partition: u8, settings: &Arc<Settings>) -> Result<Optio
         match reader.array()? {
             [SERIES] => saved.series.push(reader.series(settings)?),
             [RUN] => saved.runs.push(reader.run()?),
+            [FLAT] => saved.flat.push(reader.flat()?),
             [END] if reader.at == body.len() => return Ok(Some(saved)),
             [END] => return Err((reader.at, "bytes after the end")),
             _ => return Err((reader.at, "unknown kind of entry")),
@@ -313,6 +329,16 @@ impl<'a> Reader<'a> {
         let id = u32::from_le_bytes(self.array()?);
         let tracker = postcard::from_bytes(self.sized()?).map_err(|_| (at, "a run does not decode"))?;
         Ok((id, tracker))
+    }
+}
+
+impl Reader<'_> {
+    fn flat(&mut self) -> Result<(u32, AnomalyRun), Fault> {
+        let at = self.at;
+        let id = u32::from_le_bytes(self.array()?);
+        let told: Result<(i64, i64, u32, Peak), _> = postcard::from_bytes(self.sized()?);
+        let (start_ms, last_ms, samples, peak) = told.map_err(|_| (at, "a flat line does not decode"))?;
+        Ok((id, AnomalyRun { key: Arc::from([]), start_ms, last_ms, is_open: true, samples, peak }))
     }
 }
 

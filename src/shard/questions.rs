@@ -14,6 +14,9 @@ use storage::series::{PARTITIONS, SeriesRef};
 const SCORE_STEPS: f64 = 65_534.0;
 const NO_SCORE: u16 = u16::MAX;
 
+/// Marks periods in minutes.
+const MINUTES: u16 = 1 << 15;
+
 /// Seasons a summary has room for: of a day and of a week.
 const SEASONS: usize = 2;
 
@@ -41,7 +44,7 @@ impl Summary {
     pub(super) fn of(model: &SeriesModel, score: f64, votes: &Votes) -> Self {
         let mut seasons = [(0, 0); SEASONS];
         for (kept, found) in seasons.iter_mut().zip(model.seasons()) {
-            *kept = ((found.period_s / 60) as u16, (found.strength * 255.0).round() as u8);
+            *kept = (span(found.period_s), (found.strength * 255.0).round() as u8);
         }
         Self {
             kind: model.kind(),
@@ -77,12 +80,21 @@ impl Summary {
 
     /// The seasons that are believed.
     pub fn seasons(&self) -> impl Iterator<Item = FoundSeason> {
-        let of = |(minutes, share): (u16, u8)| FoundSeason {
-            period_s: u32::from(minutes) * 60,
-            strength: f64::from(share) / 255.0,
-        };
-        self.seasons.into_iter().filter(|(minutes, _)| *minutes > 0).map(of)
+        let of = |(span, share): (u16, u8)| FoundSeason { period_s: seconds(span), strength: f64::from(share) / 255.0 };
+        self.seasons.into_iter().filter(|(span, _)| *span > 0).map(of)
     }
+}
+
+/// A period in 16 bits: seconds up to nine hours, beyond in minutes.
+fn span(period_s: u32) -> u16 {
+    match u16::try_from(period_s) {
+        Ok(seconds) if seconds < MINUTES => seconds,
+        _ => MINUTES | u16::try_from(period_s / 60).unwrap_or(u16::MAX).min(MINUTES - 1),
+    }
+}
+
+fn seconds(span: u16) -> u32 {
+    if span & MINUTES == 0 { u32::from(span) } else { u32::from(span & !MINUTES) * 60 }
 }
 
 fn quantise(score: f64) -> u16 {
@@ -112,6 +124,14 @@ impl ModelBoard {
     /// How many series have a summary.
     pub fn models_loaded(&self) -> u64 {
         self.models.load(Ordering::Relaxed)
+    }
+
+    /// How many series there are, and how many of them were seen for a day.
+    pub fn known_for_a_day(&self) -> (u64, u64) {
+        let learned = |board: &RwLock<Vec<Option<Summary>>>| {
+            board.read().iter().flatten().filter(|summary| summary.stage > Stage::Warming).count() as u64
+        };
+        (self.models_loaded(), self.partitions.iter().map(learned).sum())
     }
 
     /// Replaces summaries of one partition; `None` takes a series off the board. For the partition's shard alone.
@@ -157,6 +177,12 @@ mod tests {
         let (kept, found) = (summary.seasons().next().unwrap(), model.seasons().next().unwrap());
         assert_eq!(kept.period_s, 86_400);
         assert!((kept.strength - found.strength).abs() < 0.01);
+    }
+
+    #[test]
+    fn short_periods_are_kept_to_the_second_and_long_ones_to_the_minute() {
+        let periods = [30, 5400, 86_400, 604_800, 28 * 86_400];
+        assert_eq!(periods.map(|period_s| seconds(span(period_s))), [30, 5400, 86_400, 604_800, 32_767 * 60]);
     }
 
     #[test]

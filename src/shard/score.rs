@@ -9,13 +9,12 @@
 //! told again at the next tick.
 
 use super::ladder::Step;
-use super::models_file::{self, ModelsFileError, ModelsWriter};
 use super::questions::{ModelBoard, Summary};
 use super::series_slots::{SeriesSlots, Slot};
 use super::set_aside::{LOOK_AT_ONCE_MS, SetAside};
 use super::silence::Beside;
 use crate::analysis::fan_out::FanOut;
-use crate::analysis::{Effort, Kind, SeriesModel, Settings, Verdict};
+use crate::analysis::{Effort, Kind, SeriesModel, Settings, Verdict, ZonedSettings};
 use crate::anomaly::run::{AnomalyRun, RunTracker};
 use crate::metric_metadata::{MetricBook, MetricType};
 use crate::self_metrics::SelfMetrics;
@@ -28,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use storage::Store;
 use storage::sample::Samples;
-use storage::series::{NAME_LABEL, SeriesRef, hash, label};
+use storage::series::{NAME_LABEL, SeriesRef, label};
 
 /// A run is over when its series was silent for this many of its steps, within these bounds.
 pub(super) const SILENT_STEPS: f64 = 10.0;
@@ -44,7 +43,7 @@ const SAVE_SAMPLES: u64 = 128 << 10;
 const SAVE_SAMPLES_A_SERIES: u64 = 20;
 
 /// Series written down, or caught up with, before others get the core.
-const SLICE_SERIES: usize = 512;
+pub(super) const SLICE_SERIES: usize = 512;
 
 /// Series whose state is fetched together before they are scored one after the other: as many cache lines as these have
 /// can be on their way at a time, and wait in the nearest cache.
@@ -71,13 +70,21 @@ pub struct ScoringContext {
     /// The folder of the models' files, which exists.
     pub dir: PathBuf,
     /// How series are judged.
-    pub settings: Arc<Settings>,
+    pub settings: Arc<ZonedSettings>,
     /// Samples that may wait to be scored, in all shards together.
     pub pending_max: usize,
     /// The newest sample that was there at the start: what is older by far raises nothing when it is seen anew.
     pub newest_at_start_ms: Option<i64>,
     /// Set when the server stops: catching up then ends early.
     pub closing: AtomicBool,
+}
+
+impl ScoringContext {
+    /// How a series is judged.
+    pub(super) fn settings_of(&self, series: SeriesRef) -> Arc<Settings> {
+        let key = self.store.key(series);
+        self.settings.of(|name| label(key.as_deref()?, name))
+    }
 }
 
 /// A stored sample that waits to be scored.
@@ -113,9 +120,9 @@ pub(super) struct Moment {
 /// A run that goes on.
 #[derive(Debug)]
 pub(super) struct Followed {
-    run: RunTracker,
+    pub(super) run: RunTracker,
     /// When its series was heard last, by the wall clock.
-    heard_ms: i64,
+    pub(super) heard_ms: i64,
 }
 
 /// The models of one partition.
@@ -126,21 +133,24 @@ pub(super) struct PartitionModels {
     /// Of series with a run that goes on.
     pub(super) trackers: HashMap<u32, Followed>,
     pub(super) beside: Beside,
-    now_ms: i64,
+    pub(super) now_ms: i64,
     /// Where models of idle series are.
     pub(super) aside: SetAside,
     /// Time of the store's newest sample, and from when on idle series are looked for again.
     pub(super) event_ms: i64,
     pub(super) look_ms: i64,
     untold: Vec<AnomalyRun>,
-    summaries: Vec<(u32, Option<Summary>)>,
+    pub(super) summaries: Vec<(u32, Option<Summary>)>,
     order: Vec<u64>,
-    is_loaded: bool,
+    pub(super) is_loaded: bool,
     pub(super) raise_from_ms: i64,
-    series: u64,
+    pub(super) series: u64,
     unsaved: u64,
     /// Since they were counted.
     scored: u64,
+    /// The newest scores of series, by their tenths, since they were counted.
+    tenths: [u32; 11],
+    scores_sum: f64,
 }
 
 impl PartitionModels {
@@ -163,6 +173,8 @@ impl PartitionModels {
             series: 0,
             unsaved: 0,
             scored: 0,
+            tenths: [0; 11],
+            scores_sum: 0.0,
         }
     }
 
@@ -303,6 +315,11 @@ impl PartitionModels {
         }
         self.unsaved += scored;
         self.scored += scored;
+        if let Some((score, _)) = last {
+            // Tenth n is what exceeds n tenths.
+            self.tenths[((score * 10.0).ceil() as usize).saturating_sub(1).min(10)] += 1;
+            self.scores_sum += score;
+        }
         let summary = match &slot {
             _ if scored == 0 => None,
             Slot::Vacant | Slot::Away(_) => None,
@@ -321,7 +338,7 @@ impl PartitionModels {
             Some(MetricType::Gauge) => Some(Kind::Gauge),
             _ => None,
         };
-        SeriesModel::new(kind, context.settings.clone())
+        SeriesModel::new(kind, context.settings.of(|name| label(key.as_deref()?, name)))
     }
 
     /// Tells a run the verdict on its series' next sample; the run as it stands, if that is news.
@@ -393,7 +410,9 @@ impl PartitionModels {
     }
 
     fn count(&mut self, context: &ScoringContext) {
-        context.metrics.scoring.scored.fetch_add(std::mem::take(&mut self.scored), Ordering::Relaxed);
+        let counters = &context.metrics.scoring;
+        counters.scored.fetch_add(std::mem::take(&mut self.scored), Ordering::Relaxed);
+        counters.scores.add_counts(&std::mem::take(&mut self.tenths), std::mem::take(&mut self.scores_sum));
     }
 
     fn show(&mut self, context: &ScoringContext) {
@@ -431,64 +450,6 @@ impl PartitionModels {
         }
         self.raise_from_ms = i64::MIN;
         true
-    }
-
-    fn load(&mut self, context: &ScoringContext) {
-        self.is_loaded = true;
-        match models_file::read(&context.dir, self.number, &context.settings) {
-            Ok(Some(saved)) => return self.restore(context, saved),
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(%error, partition = self.number, "the models are learned anew from the store");
-                context.metrics.scoring.files_refused.fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        self.raise_from_ms = context.newest_at_start_ms.map_or(i64::MIN, |newest_ms| newest_ms - RAISE_ANEW_MS);
-    }
-
-    fn restore(&mut self, context: &ScoringContext, saved: models_file::SavedModels) {
-        self.aside = saved.file;
-        self.event_ms = context.store.newest_ms().unwrap_or(i64::MIN);
-        let follow = |(id, run)| (id, Followed { run, heard_ms: self.now_ms });
-        self.trackers = saved.runs.into_iter().map(follow).collect();
-        for series in saved.series {
-            let key = context.store.key(SeriesRef::new(self.number, series.id));
-            // An id that was lost with the end of the journal may have been given to another series since.
-            if key.is_some_and(|key| hash(&key) == series.key_hash) {
-                let place = series.place.filter(|_| self.is_idle(series.id, &series.slot));
-                self.slots.put(series.id, place.map_or(series.slot, Slot::Away));
-                self.series += 1;
-                self.summaries.push((series.id, Some(series.summary)));
-            }
-        }
-        self.trackers.retain(|id, _| matches!(self.slots.get(*id), Slot::Model(_)));
-    }
-
-    /// Writes the models down, a slice at a time, and sets those of idle series aside.
-    fn save(&mut self, context: &ScoringContext) -> Result<(), ModelsFileError> {
-        let mut writer = ModelsWriter::create(&context.dir, self.number)?;
-        let mut away = Vec::new();
-        for (at, (id, slot)) in self.slots.iter().enumerate() {
-            let series = SeriesRef::new(self.number, id);
-            let is_away = matches!(slot, Slot::Away(_)) || self.is_idle(id, slot);
-            let Some((key, summary)) = context.store.key(series).zip(context.board.of(series)) else {
-                // It is about to be forgotten, and will not be found in the new file.
-                away.extend(is_away.then_some((id, Slot::Vacant)));
-                continue;
-            };
-            let place = writer.series(id, hash(&key), slot, &summary, &self.aside)?;
-            away.extend(place.filter(|_| is_away).map(|place| (id, Slot::Away(place))));
-            if at % SLICE_SERIES == SLICE_SERIES - 1 {
-                std::thread::yield_now();
-            }
-        }
-        let mut trackers: Vec<_> = self.trackers.iter().collect();
-        trackers.sort_unstable_by_key(|(id, _)| **id);
-        trackers.into_iter().try_for_each(|(id, followed)| writer.run(*id, &followed.run))?;
-        let file = writer.finish()?;
-        self.aside = if away.is_empty() { SetAside::default() } else { file };
-        away.into_iter().for_each(|(id, slot)| self.slots.put(id, slot));
-        Ok(())
     }
 }
 

@@ -17,6 +17,7 @@
 
 use super::ladder::{Behind, Ladder};
 use super::score::{Errand, Moment, PartitionModels, Pending, ScoringContext};
+use super::stillness::Stillness;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -68,6 +69,7 @@ pub(super) struct Scoring {
     room: usize,
     room_max: usize,
     ladder: Ladder,
+    stillness: Stillness,
     back: Sender<Lent>,
     returned: Receiver<Lent>,
     lent: usize,
@@ -96,6 +98,7 @@ impl Scoring {
             room,
             room_max: room,
             ladder: Ladder::default(),
+            stillness: Stillness::default(),
             back,
             returned,
             lent: 0,
@@ -171,6 +174,13 @@ impl Scoring {
         let oldest = self.sides.iter().filter_map(|side| side.lent_since_ms.or(side.since_ms)).min();
         let lag_ms = oldest.map_or(0, |oldest_ms| (now_ms - oldest_ms).max(0));
         counters.lag_ms[self.shard].store(lag_ms as u64, Ordering::Relaxed);
+        if self.shard == 0 {
+            counters.drift.look(now_ms, &counters.scores);
+            // What is caught up with is no news of anybody.
+            if self.ticks.is_multiple_of(SLOW_TICKS) && !self.sides.iter().any(|side| side.is_behind) {
+                self.stillness.look(&self.context, now_ms);
+            }
+        }
         self.look_at_ladder(now_ms);
     }
 

@@ -81,6 +81,14 @@ impl Slot {
         }
     }
 
+    /// Judged by these settings from now on; `None` where its days and weeks were learned by another time zone.
+    pub(super) fn under(self, settings: &Arc<Settings>) -> Option<Self> {
+        match self {
+            Self::Model(model) => model.under(settings).map(|model| Self::Model(Box::new(model))),
+            other => Some(other),
+        }
+    }
+
     /// Whether its model holds that a run of anomalous samples goes on.
     pub(super) fn is_run_open(&self) -> bool {
         matches!(self, Self::Model(model) if model.is_run_open())

@@ -89,7 +89,10 @@ impl PartitionModels {
     /// Takes a series' state out, from the file if it was set aside; none if it cannot be read.
     pub(super) fn take(&mut self, context: &ScoringContext, id: u32) -> Option<Slot> {
         let Slot::Away(place) = self.slots.get(id) else { return Some(self.slots.take(id)) };
-        match self.aside.model(place, &context.settings) {
+        let settings = context.settings_of(SeriesRef::new(self.number, id));
+        let model = self.aside.model(place, &settings);
+        let other_zone = || std::io::Error::other("days were learned by another time zone");
+        match model.and_then(|model| model.under(&settings).ok_or_else(other_zone)) {
             Ok(model) => Some(Slot::Model(Box::new(model))),
             Err(error) => {
                 tracing::error!(%error, partition = self.number, id, "an idle model is lost and learned anew");

@@ -62,6 +62,11 @@ impl Beside {
         (now_ms - self.looked_ms).abs() >= LOOK_EVERY_MS
     }
 
+    /// The flat lines that were told and go on.
+    pub(super) fn flat(&self) -> impl Iterator<Item = (&u32, &AnomalyRun)> {
+        self.flat.iter()
+    }
+
     /// Whether nothing goes on that a sample could end.
     #[inline]
     pub(super) fn is_quiet(&self) -> bool {
@@ -108,7 +113,11 @@ impl PartitionModels {
         if !pending.is_empty() {
             let passed_ns = clock::monotonic().saturating_duration_since(began).as_nanos() as u64;
             let ps = passed_ns.saturating_mul(1000) / pending.len() as u64;
-            context.metrics.scoring.detector_ps[DETECTORS].store(ps, Ordering::Relaxed);
+            let counters = &context.metrics.scoring;
+            counters.detector_ps[DETECTORS].store(ps, Ordering::Relaxed);
+            let passed_s = passed_ns as f64 * 1e-9;
+            counters.inference_seconds.add_many(passed_s, pending.len() as u64);
+            counters.detector_seconds[DETECTORS].add_many(passed_s, pending.len() as u64);
         }
     }
 
@@ -119,11 +128,14 @@ impl PartitionModels {
             _ => None,
         });
         let Some(model) = models.next() else { return };
-        for (at, ps) in context.metrics.scoring.detector_ps.iter().take(DETECTORS).enumerate() {
+        let counters = &context.metrics.scoring;
+        let told = counters.detector_ps.iter().zip(&counters.detector_seconds);
+        for (at, (ps, seconds)) in told.take(DETECTORS).enumerate() {
             let began = clock::monotonic();
             (0..PROBES).for_each(|_| _ = black_box(model.probe(black_box(at))));
             let passed_ns = clock::monotonic().saturating_duration_since(began).as_nanos() as u64;
             ps.store(passed_ns * 1000 / u64::from(PROBES), Ordering::Relaxed);
+            seconds.add(passed_ns as f64 * 1e-9 / f64::from(PROBES));
         }
     }
 
@@ -166,6 +178,14 @@ impl PartitionModels {
             self.beside.flat.insert(id, run.clone());
         }
         self.note(context, run);
+    }
+
+    /// A flat line that was told before a restart goes on: it is told again, so that the book knows.
+    pub(super) fn tell_flat_again(&mut self, context: &ScoringContext, id: u32, run: AnomalyRun) {
+        let Some(key) = context.store.key(SeriesRef::new(self.number, id)) else { return };
+        let run = AnomalyRun { key, ..run };
+        self.beside.flat.insert(id, run.clone());
+        self.note(context, Some(run));
     }
 
     /// A series is no more: what was told of it is over.

@@ -105,3 +105,49 @@ fn a_value_that_stands_still_is_told_and_that_it_moves_again() {
     assert_eq!((moved.len(), moved[0].start_ms, moved[0].is_open), (1, run.start_ms, false));
     running.close();
 }
+
+#[test]
+fn all_series_that_stop_at_once_are_one_notice_that_a_restart_tells_again() {
+    let (dir, mut running) = fed();
+    running.wait(700);
+    let said = told(&running);
+    let [run] = &said[..] else { panic!("{said:#?}") };
+    assert_eq!((run.start_ms, run.is_open), (START_MS + (HISTORY - 1) * STEP_MS, true));
+    assert!(run.peak.summary.starts_with("none of 40 series has sent anything"), "{}", run.peak.summary);
+    running.wait(700);
+    assert!(told(&running).is_empty(), "it is told once");
+    running.close();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    running.wait(700);
+    let again = told(&running);
+    assert!(again.len() == 1 && again[0].key == run.key && again[0].start_ms == run.start_ms, "{again:#?}");
+    running.append(&points(HISTORY..HISTORY + 1));
+    running.settle();
+    running.wait(20);
+    let over = told(&running);
+    assert!(over.len() == 1 && !over[0].is_open && over[0].start_ms == run.start_ms, "{over:#?}");
+    running.close();
+}
+
+#[test]
+fn a_flat_line_that_goes_on_is_told_again_after_a_restart_and_ends_once() {
+    let (dir, mut running) = fed();
+    let still: Points = of(8, HISTORY..HISTORY + 60).into_iter().map(|(series, at, _)| (series, at, 30.5)).collect();
+    running.append(&still);
+    running.settle();
+    let before = told(&running);
+    assert_eq!(before.len(), 1, "{before:#?}");
+    running.close();
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    let again = told(&running);
+    let told_of = |run: &AnomalyRun| (run.key.clone(), run.start_ms, run.is_open, run.peak.summary.clone());
+    let (again, first): (Vec<_>, _) = (again.iter().map(told_of).collect(), told_of(&before[0]));
+    assert_eq!(again, [first], "the same run, so that the book does not close it");
+    running.append(&of(8, HISTORY + 60..HISTORY + 61));
+    running.settle();
+    let moved = told(&running);
+    assert_eq!((moved.len(), moved[0].start_ms, moved[0].is_open), (1, before[0].start_ms, false));
+    running.close();
+}

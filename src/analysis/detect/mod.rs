@@ -4,7 +4,8 @@
 //!
 //! Not here: how rare a score is (see `calibrate`); detectors speak in multiples of their own spread.
 //!
-//! Invariants: O(1) a sample; reading never changes a detector; one that cannot judge yet abstains.
+//! Invariants: O(1) a sample; reading never changes a detector; one that cannot judge yet abstains, and so does one that has
+//! panicked.
 
 mod ema;
 mod profile;
@@ -14,8 +15,10 @@ mod step_change;
 mod zscore;
 
 use super::calibrate::{Calibrators, Scores};
+use super::detectors;
 use super::ensemble::{DETECTORS, Family};
 use serde::{Deserialize, Serialize};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How many detectors judge.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -122,33 +125,64 @@ impl Detectors {
         self.profile.bytes()
     }
 
-    /// Every detector's reading of a sample.
+    /// Every detector's reading of a sample. One that panics is marked as broken and counted, and abstains from then on; the
+    /// others go on.
     #[inline]
-    pub(crate) fn read(&self, context: &Context) -> Readings {
+    pub(crate) fn read(&self, context: &Context, broken: &mut u8) -> Readings {
+        if *broken == 0
+            && let Ok(readings) = catch_unwind(AssertUnwindSafe(|| self.read_all(context)))
+        {
+            return readings;
+        }
+        self.read_each(context, broken)
+    }
+
+    #[inline]
+    fn read_all(&self, context: &Context) -> Readings {
         if context.effort == Effort::OneOfAFamily {
-            let (robust, seasonal) = (self.robust.read(context), self.profile.read(context));
-            return [None, robust, None, seasonal, self.step_change.read(context), None];
+            let (robust, seasonal) = (read(&self.robust, context), read(&self.profile, context));
+            return [None, robust, None, seasonal, read(&self.step_change, context), None];
         }
         [
-            self.zscore.read(context),
-            self.robust.read(context),
-            self.ema.read(context),
-            self.profile.read(context),
-            self.step_change.read(context),
-            self.shift.read(context),
+            read(&self.zscore, context),
+            read(&self.robust, context),
+            read(&self.ema, context),
+            read(&self.profile, context),
+            read(&self.step_change, context),
+            read(&self.shift, context),
         ]
+    }
+
+    /// One after the other, each with its own net.
+    #[cold]
+    fn read_each(&self, context: &Context, broken: &mut u8) -> Readings {
+        let mut readings = [None; DETECTORS];
+        for (at, reading) in readings.iter_mut().enumerate() {
+            let is_asked = context.effort == Effort::All || ONE_OF_A_FAMILY.contains(&at);
+            if is_asked && *broken & 1 << at == 0 {
+                match catch_unwind(AssertUnwindSafe(|| self.read_one(context, at))) {
+                    Ok(said) => *reading = said,
+                    Err(_) => give_up(at, broken),
+                }
+            }
+        }
+        readings
+    }
+
+    fn read_one(&self, context: &Context, at: usize) -> Option<Reading> {
+        match at {
+            0 => read(&self.zscore, context),
+            1 => read(&self.robust, context),
+            2 => read(&self.ema, context),
+            3 => read(&self.profile, context),
+            4 => read(&self.step_change, context),
+            _ => read(&self.shift, context),
+        }
     }
 
     /// What one detector says of a sample, as -log10 of a tail probability: for measuring what it costs by itself.
     pub(crate) fn probe(&self, context: &Context, at: usize) -> f32 {
-        let reading = match at {
-            0 => self.zscore.read(context),
-            1 => self.robust.read(context),
-            2 => self.ema.read(context),
-            3 => self.profile.read(context),
-            4 => self.step_change.read(context),
-            _ => self.shift.read(context),
-        };
+        let reading = self.read_one(context, at);
         reading.map_or(f32::NAN, |reading| self.calibrators.log_tail(at, reading.score(context.residual)))
     }
 
@@ -183,16 +217,46 @@ impl Detectors {
         self.calibrators.look_back(budget_log_tail);
     }
 
-    /// Learns a sample's residual.
+    /// Learns a sample's residual. Where a detector panics those before it learn the sample twice, which moves them a
+    /// little; it abstains from then on, and is counted.
     #[inline]
-    pub(crate) fn learn(&mut self, context: &Context) {
-        self.zscore.learn(context);
-        self.robust.learn(context);
-        self.ema.learn(context);
-        self.profile.learn(context);
-        self.step_change.learn(context);
-        self.shift.learn(context);
+    pub(crate) fn learn(&mut self, context: &Context, broken: &mut u8) {
+        let is_whole = *broken == 0 && catch_unwind(AssertUnwindSafe(|| self.learn_all(context))).is_ok();
+        if !is_whole {
+            self.learn_each(context, broken);
+        }
         self.samples = context.count();
+    }
+
+    #[inline]
+    fn learn_all(&mut self, context: &Context) {
+        (0..DETECTORS).for_each(|at| self.learn_one(context, at));
+    }
+
+    #[cold]
+    fn learn_each(&mut self, context: &Context, broken: &mut u8) {
+        for at in 0..DETECTORS {
+            if *broken & 1 << at != 0 {
+                continue;
+            }
+            let mut copy = self.clone();
+            match catch_unwind(AssertUnwindSafe(|| copy.learn_one(context, at))) {
+                Ok(()) => *self = copy,
+                Err(_) => give_up(at, broken),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn learn_one(&mut self, context: &Context, at: usize) {
+        match at {
+            0 => self.zscore.learn(context),
+            1 => self.robust.learn(context),
+            2 => self.ema.learn(context),
+            3 => self.profile.learn(context),
+            4 => self.step_change.learn(context),
+            _ => self.shift.learn(context),
+        }
     }
 
     /// Where the fast level stands, as a residual.
@@ -215,6 +279,23 @@ impl Detectors {
     pub(crate) fn restart(&mut self) {
         *self = Self { calibrators: self.calibrators, ..Self::default() };
     }
+}
+
+/// A detector has panicked: it is marked as broken, and counted.
+fn give_up(at: usize, broken: &mut u8) {
+    *broken |= 1 << at;
+    detectors::count_failure();
+}
+
+/// Who judges where there is no time for all.
+const ONE_OF_A_FAMILY: [usize; 3] = [1, 3, 4];
+
+/// A detector's reading.
+#[inline(always)]
+fn read<D: Detector>(detector: &D, context: &Context) -> Option<Reading> {
+    #[cfg(test)]
+    tests::break_down(D::NAME);
+    detector.read(context)
 }
 
 /// Name and family of every detector, in the order of their votes.

@@ -206,17 +206,125 @@ impl Detector for IsolationForestDetector {
         if is_constant {
             return vec![Judgement::ABSTAINS; samples.values.len()];
         }
-        let rows = self.rows(samples);
+        judge_rows(&self.rows(samples), self.threshold)
+    }
+}
+
+/// Judges each row by a forest of all of them.
+fn judge_rows(rows: &Matrix, threshold: f64) -> Vec<Judgement> {
+    let scores = IsolationForest::fit(rows).scores(rows);
+    let mut sorted = scores.clone();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let limit = quantile(&sorted, 1.0 - CONTAMINATION).max(threshold);
+    let judge = |score: f64| {
+        // A hundredth at most: a score at the limit itself is none.
+        let is_anomaly = score > limit;
+        let share = if is_anomaly { (score / limit).max(1.0) } else { (score / limit).min(1.0 - f64::EPSILON) };
+        Judgement { score, share, is_anomaly, is_judged: true, ..Judgement::ABSTAINS }
+    };
+    scores.into_iter().map(judge).collect()
+}
+
+/// Isolation of a series' samples by their values and what other series of its group had at the same time: rows of
+/// `[value, feature, ..]`. A feature's value counts for two of its own steps; a sample that lacks one is not judged, and
+/// without features none is, so that it has no vote. Results are as those of [`judge`](super::judge).
+///
+/// ```
+/// use infrawatch::analysis::detectors::{Options, Samples, judge_with_features};
+///
+/// let times_ms: Vec<i64> = (0..600).map(|minute| minute * 60_000).collect();
+/// // Latency follows the load, but for one minute in which it is that of a busy hour while there is none.
+/// let load: Vec<f64> = (0..600).map(|at| f64::from(at * 7 % 60)).collect();
+/// let mut latency: Vec<f64> = load.iter().map(|load| 10.0 + 2.0 * load).collect();
+/// latency[300] = 190.0;
+/// let load = Samples::new(&times_ms, &load);
+/// let results = judge_with_features(Samples::new(&times_ms, &latency), &[load], &Options::default());
+/// assert!(results[300].is_anomaly && results[300].judgement.is_judged);
+/// ```
+pub fn judge_with_features(
+    samples: Samples<'_>,
+    features: &[Samples<'_>],
+    options: &Options,
+) -> Vec<super::AnomalyResult> {
+    let usable = super::usable(samples, false);
+    let (times_ms, values) = super::kept(samples, &usable);
+    let threshold = options.threshold.unwrap_or(THRESHOLD);
+    let detect = || of_features(Samples::new(&times_ms, &values), features, threshold);
+    let judged = super::guarded(detect);
+    super::results(samples, &usable, "isolation_forest", judged)
+}
+
+fn of_features(samples: Samples<'_>, features: &[Samples<'_>], threshold: f64) -> Vec<Judgement> {
+    let mut judged = vec![Judgement::ABSTAINS; samples.values.len()];
+    if features.is_empty() || samples.values.is_empty() {
+        return judged;
+    }
+    let mut columns = vec![samples.values.to_vec()];
+    columns.extend(features.iter().map(|feature| values_at(*feature, samples.times_ms)));
+    let whole: Vec<usize> =
+        (0..samples.values.len()).filter(|at| columns.iter().all(|column| !column[*at].is_nan())).collect();
+    // Numbers of 32 bits count from the middle, or a great offset would eat what differs.
+    let middle = |column: &Vec<f64>| median(&mut whole.iter().map(|at| column[*at]).collect::<Vec<_>>());
+    let middles: Vec<f64> = columns.iter().map(middle).collect();
+    let mut rows = Matrix::new(columns.len());
+    for at in &whole {
+        let row: Vec<f64> = columns.iter().zip(&middles).map(|(column, middle)| column[*at] - middle).collect();
+        rows.push(&row);
+    }
+    if rows.is_empty() {
+        return judged;
+    }
+    whole.iter().zip(judge_rows(&rows, threshold)).for_each(|(at, judgement)| judged[*at] = judgement);
+    judged
+}
+
+/// The last value at or before each of these rising times, NaN where it is older than two of the feature's steps.
+fn values_at(feature: Samples<'_>, times_ms: &[i64]) -> Vec<f64> {
+    let usable = super::usable(feature, false);
+    let (known_ms, values) = super::kept(feature, &usable);
+    let mut steps: Vec<i64> = known_ms.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let middle = steps.len() / 2;
+    let step_ms = if steps.is_empty() { 0 } else { *steps.select_nth_unstable(middle).1 };
+    let mut next = 0;
+    let at = |time_ms: &i64| {
+        next += known_ms[next..].iter().take_while(|known_ms| *known_ms <= time_ms).count();
+        let last = next.checked_sub(1).filter(|last| time_ms.saturating_sub(known_ms[*last]) <= 2 * step_ms);
+        last.map_or(f64::NAN, |last| values[last])
+    };
+    times_ms.iter().map(at).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn features_are_taken_from_the_last_two_steps_and_without_any_nobody_votes() {
+        let known_ms = [0, 60_000, 120_000, 600_000];
+        let feature = Samples::new(&known_ms, &[1.0, 2.0, 3.0, 4.0]);
+        let found = values_at(feature, &[0, 59_999, 120_000, 240_000, 240_001, 600_000]);
+        assert_eq!(found[..4], [1.0, 1.0, 3.0, 3.0]);
+        assert!(found[4].is_nan() && found[5] == 4.0);
+        let samples = Samples::new(&known_ms, &[5.0; 4]);
+        let alone = judge_with_features(samples, &[], &Options::default());
+        assert!(alone.len() == 4 && alone.iter().all(|result| !result.judgement.is_judged));
+    }
+
+    /// ML-020: rows of cpu, memory and latency; what is usual has about one half, and a row that is unusual in all three
+    /// together has the most, although each of its values is within what the column has elsewhere.
+    #[test]
+    fn of_three_metrics_the_row_that_is_unusual_in_all_together_ranks_first() {
+        let noise = |i: u32, k: u32| f64::from((i * 3 + k).wrapping_mul(2_654_435_761) >> 16) / 65_536.0 - 0.5;
+        let mut rows = Matrix::new(3);
+        for i in 0..1000 {
+            rows.push(&[40.0 + 10.0 * noise(i, 0), 60.0 + 10.0 * noise(i, 1), 120.0 + 30.0 * noise(i, 2)]);
+        }
+        rows.push(&[95.0, 99.0, 900.0]);
         let scores = IsolationForest::fit(&rows).scores(&rows);
-        let mut sorted = scores.clone();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let limit = quantile(&sorted, 1.0 - CONTAMINATION).max(self.threshold);
-        let judge = |score: f64| {
-            // A hundredth at most: a score at the limit itself is none.
-            let is_anomaly = score > limit;
-            let share = if is_anomaly { (score / limit).max(1.0) } else { (score / limit).min(1.0 - f64::EPSILON) };
-            Judgement { score, share, is_anomaly, is_judged: true, ..Judgement::ABSTAINS }
-        };
-        scores.into_iter().map(judge).collect()
+        let mut usual = scores[..1000].to_vec();
+        assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)));
+        let middle = median(&mut usual);
+        assert!((0.4..0.55).contains(&middle), "{middle}");
+        assert!(usual.iter().all(|score| *score < scores[1000]) && scores[1000] > 0.7, "{}", scores[1000]);
     }
 }

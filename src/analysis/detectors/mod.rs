@@ -59,7 +59,7 @@ pub use ema::{EmaDetector, EmaResult};
 pub use flat_line::FlatLine;
 pub use gesd::{Gesd, GesdStep};
 pub use iqr::Iqr;
-pub use isolation_forest::{IsolationForest, IsolationForestDetector};
+pub use isolation_forest::{IsolationForest, IsolationForestDetector, judge_with_features};
 pub use late::Late;
 pub use mad::Mad;
 pub use peers::{GroupDetector, MEMBERS_MAX as GROUP_MAX, MEMBERS_MIN as GROUP_MIN, PeerDbscan, PeerMad};
@@ -290,10 +290,15 @@ pub fn failures() -> u64 {
     FAILURES.load(Ordering::Relaxed)
 }
 
+/// A detector has failed.
+pub(crate) fn count_failure() {
+    FAILURES.fetch_add(1, Ordering::Relaxed);
+}
+
 /// What a detector says, or nothing if it panics, which is counted: the others' word counts then.
 fn guarded<T>(detect: impl FnOnce() -> Vec<T>) -> Vec<T> {
     catch_unwind(AssertUnwindSafe(detect)).unwrap_or_else(|_| {
-        FAILURES.fetch_add(1, Ordering::Relaxed);
+        count_failure();
         Vec::new()
     })
 }

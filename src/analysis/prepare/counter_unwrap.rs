@@ -5,8 +5,6 @@
 //!
 //! Invariant: an increase is never negative.
 
-use serde::{Deserialize, Serialize};
-
 const LIMIT_32: f64 = 4_294_967_296.0;
 const LIMIT_64: f64 = 18_446_744_073_709_551_616.0;
 
@@ -14,25 +12,9 @@ const LIMIT_64: f64 = 18_446_744_073_709_551_616.0;
 /// not be told anyway.
 const NEAR: f64 = 0.25;
 
-/// Remembers a counter's last total.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct CounterUnwrap {
-    /// NaN before the first total.
-    last: f64,
-}
-
-impl Default for CounterUnwrap {
-    fn default() -> Self {
-        Self { last: f64::NAN }
-    }
-}
-
-impl CounterUnwrap {
-    /// The increase a second since the sample before, `None` for the first; `passed_ms` is positive.
-    pub(crate) fn rate(&mut self, total: f64, passed_ms: i64) -> Option<f64> {
-        let last = std::mem::replace(&mut self.last, total);
-        (!last.is_nan()).then(|| increase(last, total) * 1000.0 / passed_ms as f64)
-    }
+/// The increase a second since the total before, `None` where that is NaN: there was none; `passed_ms` is positive.
+pub(crate) fn counter_rate(last: f64, total: f64, passed_ms: i64) -> Option<f64> {
+    (!last.is_nan()).then(|| increase(last, total) * 1000.0 / passed_ms as f64)
 }
 
 fn increase(last: f64, total: f64) -> f64 {
@@ -60,8 +42,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_by_the_second_and_needs_two_totals() {
-        let mut counter = CounterUnwrap::default();
-        assert_eq!(counter.rate(100.0, 1000), None);
-        assert_eq!(counter.rate(700.0, 60_000), Some(10.0));
+        assert_eq!(counter_rate(f64::NAN, 100.0, 1000), None);
+        assert_eq!(counter_rate(100.0, 700.0, 60_000), Some(10.0));
     }
 }

@@ -15,7 +15,7 @@ mod normalize;
 mod resample;
 mod window;
 
-pub(crate) use counter_unwrap::CounterUnwrap;
+pub(crate) use counter_unwrap::counter_rate;
 pub use decompose::{Decomposition, MultipleDecomposition, StlConfig, mstl};
 pub use features::{FeatureEngineer, Matrix, MetricSample};
 pub use normalize::{FeatureNormalizer, Scale, Scaling};

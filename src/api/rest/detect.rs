@@ -102,6 +102,7 @@ struct Asked {
     ensemble: EnsembleConfig,
     /// Empty for the ensemble.
     detectors: Vec<&'static Entry>,
+    features: Option<detect_named::Features>,
     wants_all: bool,
 }
 
@@ -115,10 +116,19 @@ impl Asked {
         }
         let sets =
             fields.texts("match")?.iter().map(|text| matchers_of(text, &shared.api.query)).collect::<Result<_, _>>()?;
-        let ensemble = ensemble(&mut fields, shared.api.settings.ensemble)?;
-        let detectors = detect_named::entries(&fields.texts("detectors")?)?;
+        let ensemble = ensemble(&mut fields, shared.api.settings.usual().ensemble)?;
+        let (names, by) = (fields.texts("features")?, fields.texts("by")?);
+        if names.is_empty() && !by.is_empty() {
+            return Err(ApiError::field("by", "says which labels features have in common, and there are no features"));
+        }
+        let features = (!names.is_empty()).then_some(detect_named::Features { names, by });
+        let mut named = fields.texts("detectors")?;
+        if named.is_empty() && features.is_some() {
+            named = detect_named::WITH_FEATURES.map(str::to_owned).to_vec();
+        }
+        let detectors = detect_named::entries(&named)?;
         fields.finish()?;
-        Ok(Self { start_ms, end_ms, sets, ensemble, detectors, wants_all })
+        Ok(Self { start_ms, end_ms, sets, ensemble, detectors, features, wants_all })
     }
 }
 
@@ -167,7 +177,8 @@ pub(super) async fn detect(
                 let replayed = replay.series(one, range_ms, SAMPLES_MAX, take)?;
                 (replayed.samples, replayed.anomalies)
             } else {
-                let how = (&asked.detectors[..], &asked.ensemble);
+                let (entries, features) = (&asked.detectors[..], asked.features.as_ref());
+                let how = detect_named::How { entries, config: &asked.ensemble, features };
                 let words = detect_named::judge((shared, cancel), one, range_ms, how, &mut left)?;
                 let wanted = words.iter().filter(|word| asked.wants_all || word.combined.is_anomaly);
                 let room = POINTS_MAX + 1 - shown;

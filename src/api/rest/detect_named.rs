@@ -18,9 +18,17 @@ use crate::query::Cancel;
 use std::borrow::Cow;
 use std::sync::Arc;
 use storage::SelectedSeries;
+use storage::series::{self, NAME_LABEL, SeriesRef, label};
 
 /// Normal samples after which the next flagged one begins another run.
 const CALM: usize = 5;
+
+/// Series that are features of another, at most.
+const FEATURES_MAX: usize = 15;
+const FOREST: &str = "isolation_forest";
+
+/// Who judges a series with features where nobody is named: the documents' ensemble.
+pub(super) const WITH_FEATURES: [&str; 4] = ["zscore", "ema", "seasonal", FOREST];
 
 /// The detectors of these names.
 pub(super) fn entries(names: &[String]) -> Result<Vec<&'static Entry>, ApiError> {
@@ -108,18 +116,64 @@ impl Word {
     }
 }
 
+/// Who judges, and by which series beside its own.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How<'a> {
+    /// The detectors.
+    pub(super) entries: &'a [&'static Entry],
+    /// How they become one word.
+    pub(super) config: &'a EnsembleConfig,
+    /// What `isolation_forest` takes for features; `None` where it judges the series alone.
+    pub(super) features: Option<&'a Features>,
+}
+
+/// Metrics whose samples are features of others.
+#[derive(Debug)]
+pub(super) struct Features {
+    /// Their names.
+    pub(super) names: Vec<String>,
+    /// Labels that must be the same; all but the name where none is given.
+    pub(super) by: Vec<String>,
+}
+
+impl Features {
+    /// The series of these names that belong to the one of a key.
+    fn of(&self, shared: &Shared, key: &[u8]) -> Vec<SeriesRef> {
+        let store = &shared.api.store;
+        let rest = |key: &[u8]| -> Vec<(String, String)> {
+            let named = series::labels(key).filter(|(name, _)| *name != NAME_LABEL);
+            named.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        let is_same = |other: &[u8]| match self.by.is_empty() {
+            true => rest(other) == rest(key),
+            false => self.by.iter().all(|name| label(key, name).is_some() && label(key, name) == label(other, name)),
+        };
+        let of_name = |name: &String| store.series_with(NAME_LABEL, name);
+        let all = self.names.iter().flat_map(of_name);
+        all.filter(|one| store.key(*one).is_some_and(|other| *other != *key && is_same(&other)))
+            .take(FEATURES_MAX)
+            .collect()
+    }
+}
+
 /// Judges the samples of a series in a range; `left` is what one call may still judge.
 pub(super) fn judge(
     (shared, cancel): (&Shared, &Cancel),
     one: &SelectedSeries,
     (from_ms, to_ms): (i64, i64),
-    (entries, config): (&[&'static Entry], &EnsembleConfig),
+    How { entries, config, features }: How<'_>,
     left: &mut usize,
 ) -> Result<Vec<Word>, ApiError> {
-    let mut samples = storage::sample::Samples::default();
-    shared.api.store.read(one.series, from_ms, to_ms, &mut samples)?;
+    let read = |series: SeriesRef| {
+        let mut samples = storage::sample::Samples::default();
+        shared.api.store.read(series, from_ms, to_ms, &mut samples).map(|()| samples)
+    };
+    let samples = read(one.series)?;
+    let beside = features.map_or_else(Vec::new, |features| features.of(shared, &one.key));
+    let beside: Vec<_> = beside.into_iter().map(read).collect::<Result<_, _>>()?;
     // Every detector looks at all of them.
-    let Some(rest) = left.checked_sub(samples.times.len() * entries.len()) else {
+    let count = samples.times.len() * entries.len() + beside.iter().map(|one| one.times.len()).sum::<usize>();
+    let Some(rest) = left.checked_sub(count) else {
         let message = format!("more than {SAMPLES_MAX} samples to judge; ask for less time or fewer series");
         return Err(ApiError::unprocessable(message).with("field", "start"));
     };
@@ -128,9 +182,14 @@ pub(super) fn judge(
     let mut said: Vec<Vec<(&'static str, AnomalyResult)>> = vec![Vec::new(); samples.times.len()];
     for entry in entries {
         check(cancel)?;
-        let made = entry.of_whole_series(&Options::default());
-        let mut detector = made.map_err(|error| ApiError::field("detectors", error.to_string()))?;
-        let results = detectors::judge(detector.as_mut(), columns);
+        let results = if entry.name == FOREST && features.is_some() {
+            let beside: Vec<_> = beside.iter().map(|one| Samples::new(&one.times, &one.values)).collect();
+            detectors::judge_with_features(columns, &beside, &Options::default())
+        } else {
+            let made = entry.of_whole_series(&Options::default());
+            let mut detector = made.map_err(|error| ApiError::field("detectors", error.to_string()))?;
+            detectors::judge(detector.as_mut(), columns)
+        };
         said.iter_mut().zip(results).for_each(|(said, result)| said.push((entry.name, result)));
     }
     let word = |((time_ms, value), said): ((i64, f64), Vec<(&'static str, AnomalyResult)>)| Word {

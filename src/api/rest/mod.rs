@@ -91,7 +91,7 @@ pub struct RestApi {
     /// A way to what polls devices by SNMP, where something does.
     pub snmp: Option<SnmpControl>,
     /// How samples are judged.
-    pub settings: analysis::Settings,
+    pub settings: Arc<analysis::ZonedSettings>,
     /// What a request may cost: points of a series, time, length of a matcher.
     pub query: QueryLimits,
     /// Our own counters.

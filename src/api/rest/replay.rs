@@ -15,6 +15,7 @@ use crate::anomaly::run::{AnomalyRun, RunTracker};
 use crate::anomaly::{AnomalyRecord, notice};
 use crate::query::Cancel;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use storage::SelectedSeries;
 use storage::sample::Samples;
 use storage::series::{self, NAME_LABEL};
@@ -31,7 +32,8 @@ const SLICE: usize = 65_536;
 pub(super) struct Replay<'a> {
     shared: &'a Shared,
     cancel: &'a Cancel,
-    settings: Settings,
+    /// Instead of the server's rule for votes.
+    ensemble: Option<EnsembleConfig>,
     series_left: usize,
     samples_left: usize,
     samples: Samples,
@@ -51,13 +53,13 @@ pub(super) struct Replayed {
 impl<'a> Replay<'a> {
     /// For a call about so many series, judged as the server judges.
     pub(super) fn new(shared: &'a Shared, cancel: &'a Cancel, series: usize) -> Self {
-        let (settings, samples) = (shared.api.settings, Samples::default());
-        Self { shared, cancel, settings, series_left: series, samples_left: SAMPLES_MAX, samples }
+        let (ensemble, samples) = (None, Samples::default());
+        Self { shared, cancel, ensemble, series_left: series, samples_left: SAMPLES_MAX, samples }
     }
 
     /// The same with a rule of its own for votes.
     pub(super) fn voting(self, ensemble: EnsembleConfig) -> Self {
-        Self { settings: Settings { ensemble, ..self.settings }, ..self }
+        Self { ensemble: Some(ensemble), ..self }
     }
 
     /// Judges the samples of a series; `take` gets those within `from_ms..=to_ms`, of which there may be `points_max`.
@@ -78,7 +80,12 @@ impl<'a> Replay<'a> {
         let begin = first.saturating_sub(share);
         self.series_left = self.series_left.saturating_sub(1);
         self.samples_left -= times.len() - begin;
-        let mut model = SeriesModel::new(None, self.settings);
+        let usual = self.shared.api.settings.of(|name| series::label(&series.key, name));
+        let settings = match self.ensemble {
+            Some(ensemble) => Arc::new(Settings { ensemble, ..Settings::clone(&usual) }),
+            None => usual,
+        };
+        let mut model = SeriesModel::new(None, settings);
         let mut runs = RunTracker::default();
         let mut found = BTreeMap::new();
         let name = series::label(&series.key, NAME_LABEL).unwrap_or("");
