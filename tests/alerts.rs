@@ -81,7 +81,7 @@ fn infrawatch(arguments: &[&str]) -> Vec<Value> {
 fn assert_accounted(server: &Server) {
     let of = |name: &str| server.figure(&format!("infrawatch_alerts_{name}"));
     let told = of("grouped") + of("notified_total") + of("failed_total");
-    let kept = of("deduplicated_total") + of("silenced_total") + of("suppressed_total");
+    let kept = of("deduplicated_total") + of("silenced_total") + of("suppressed_total") + of("inhibited_total");
     assert_eq!(of("raised_total"), told + kept);
 }
 
@@ -426,5 +426,73 @@ fn a_cascade_is_one_incident_with_memory_as_its_cause() {
     let grown = eventually("it grows", SECONDS, || Some(of()).filter(|incident| incident["alert_count"] == 5));
     let why = grown["evidence"][4]["why"].as_str().unwrap();
     assert!(why.contains("web depends on shop"), "{grown}");
+    assert_accounted(&server);
+}
+
+#[test]
+fn allowed_programs_are_run_others_refused_and_https_receivers_reached() {
+    let folder = TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let (script, got, cert, key) = (path("fix.sh"), path("got.json"), path("cert.pem"), path("key.pem"));
+    std::fs::write(&script, "#!/bin/sh\nenv > \"$1.env\"\ncat > \"$1.part\" && mv \"$1.part\" \"$1\"\n").unwrap();
+    std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=peer", "-addext", "subjectAltName=IP:127.0.0.1"])
+        // One that may sign others is taken for none that speaks for a server.
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    let text = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let settings = [("INFRAWATCH_HTTP_TLS_CERT_FILE", text(&cert)), ("INFRAWATCH_HTTP_TLS_KEY_FILE", text(&key))];
+    let peer = Server::start_with_settings(&settings.each_ref().map(|(name, value)| (*name, value.as_str())));
+    let secure = peer.url("/nowhere").replace("http://", "https://");
+    let routing = format!(
+        "[route]\nreceiver = \"fix\"\ngroup_wait = \"0\"\n[[routes]]\nreceiver = \"secure\"\ngroup_wait = \"0\"\ncontinue = true\n\
+         [[receivers]]\nname = \"fix\"\nexec = {script:?}\narguments = [{got:?}]\n\
+         [[receivers]]\nname = \"secure\"\nwebhook = {secure:?}\nca_file = {cert:?}\n"
+    );
+    let file = path("routing.toml");
+    std::fs::write(&file, routing).unwrap();
+    let run = |allowed: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+        command.args(["serve", "--http-listen", "127.0.0.1:0", "--statsd-listen", "off", "--data-dir"]);
+        command
+            .arg(path("data"))
+            .env("INFRAWATCH_ALERTS_ROUTING_FILE", &file)
+            .env("INFRAWATCH_ALERTS_EXEC_ALLOW", allowed);
+        command.output().unwrap()
+    };
+    let refused = run("");
+    let said_text = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && said_text.contains("is not in alerts.exec_allow"), "{said_text}");
+    let config = path("infrawatch.toml");
+    let lines = format!(
+        "[alerts]\nrouting_file = {file:?}\nexec_allow = {script:?}\nexternal_url = \"http://iw.example.org/\"\n"
+    );
+    std::fs::write(&config, lines).unwrap();
+    let server = Server::start_with(&["--statsd-listen", "off", "--config", config.to_str().unwrap()]);
+    let posted = anomaly(&server, "a", now_s(), "critical", "open");
+    let body = eventually("the program was run", SECONDS, || std::fs::read_to_string(&got).ok());
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let print = body["alerts"][0]["fingerprint"].as_str().unwrap();
+    let url = format!("http://iw.example.org/api/v1/alerts/{print}/acknowledge");
+    assert_eq!(body["acknowledge_urls"][print], url.as_str());
+    let environment = std::fs::read_to_string(path("got.json.env")).unwrap();
+    assert!(!environment.contains("HOME="), "{environment}");
+    eventually("the other server answered by https", SECONDS, || {
+        let health: Value = serde_json::from_str(&get(&server.url("/health"), &[]).unwrap().body).unwrap();
+        health["components"]["alerts"]["detail"].as_str()?.contains("status 404").then_some(())
+    });
+    // What is said with the acknowledgement is said of the anomaly.
+    let taken =
+        said(&server, &format!("/api/v1/alerts/{print}/acknowledge"), &json!({"by": "ann", "verdict": "true_alarm"}));
+    assert_eq!(taken["state"], "acknowledged");
+    let known = get_json(&server.url(&format!("/api/v1/anomalies/{}", posted["id"].as_str().unwrap())), &[]);
+    assert_eq!((&known["feedback"]["verdict"], &known["feedback"]["by"]), (&json!("true_alarm"), &json!("ann")));
     assert_accounted(&server);
 }

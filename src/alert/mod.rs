@@ -20,6 +20,7 @@ mod maintenance;
 mod recurrence;
 mod silence;
 
+mod alertmanager_file;
 mod routing;
 pub mod routing_file;
 mod signal;
@@ -43,7 +44,7 @@ pub use ledger::{AlertCounts, Settings};
 pub use maintenance::{LENGTH_MS_MAX, Standing, Window};
 pub use record::{Alert, AlertSeverity, AlertState, Change, Fingerprint, NoFingerprint, Origin, Said};
 pub use recurrence::NoRecurrence;
-pub use routing::{Routing, Target};
+pub use routing::{Routing, Target, Timing};
 pub use shape::{AlertShape, Time};
 pub use signal::Signal;
 pub use silence::Silence;

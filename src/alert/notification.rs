@@ -55,6 +55,8 @@ pub(super) struct Notification {
     pub(super) alerts: Vec<Arc<Alert>>,
     /// Those told for the first time, with the severity they are told at.
     pub(super) fresh: Vec<(Fingerprint, AlertSeverity)>,
+    /// Where people find the server; empty if that is not known.
+    pub(super) external_url: String,
     /// Of alerts of one incident, its id and the likeliest cause in words.
     pub(super) incident: Option<(IncidentId, String)>,
     /// When it was made, milliseconds since 1970 UTC.
@@ -79,7 +81,19 @@ impl Notification {
         if !matches!(to.target, super::routing::Target::Alertmanager { .. }) {
             alerts.truncate(ALERTS_MAX);
         }
-        Self { id, to, group_labels, reason, total, firing, alerts, fresh: told_first, incident: None, at_ms }
+        Self {
+            id,
+            to,
+            group_labels,
+            reason,
+            total,
+            firing,
+            alerts,
+            fresh: told_first,
+            external_url: String::new(),
+            incident: None,
+            at_ms,
+        }
     }
 
     /// One line.

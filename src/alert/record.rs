@@ -5,6 +5,7 @@
 //! Invariants: a fingerprint is made of the rule and the series alone, never of the severity, so that the same trouble
 //! has one alert through restarts; an alert that ended keeps its history until it is forgotten.
 
+use super::signal::Signal;
 use crate::anomaly::{AnomalyId, exact};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Cow;
@@ -205,6 +206,9 @@ pub struct Alert {
     pub summary: String,
     /// The newest anomaly behind it.
     pub anomaly_id: Option<AnomalyId>,
+    /// How many more were told because nobody took it.
+    #[serde(default)]
+    pub escalated: usize,
     /// The incident it is part of.
     #[serde(default)]
     pub incident: Option<AnomalyId>,
@@ -223,6 +227,35 @@ pub struct Alert {
 }
 
 impl Alert {
+    /// Of what is said for the first time.
+    pub(super) fn new(signal: Signal) -> Self {
+        Self {
+            fingerprint: signal.fingerprint,
+            origin: signal.origin,
+            occurrence_ms: signal.occurrence_ms,
+            name: signal.name,
+            labels: signal.labels,
+            annotations: signal.annotations,
+            severity: signal.severity,
+            starts_at_ms: signal.start_ms,
+            ends_at_ms: None,
+            updated_at_ms: signal.last_ms,
+            count: signal.count,
+            value: signal.value,
+            score: signal.score,
+            summary: signal.summary,
+            anomaly_id: signal.anomaly_id,
+            escalated: 0,
+            incident: None,
+            count_before: 0,
+            acknowledged: None,
+            resolved: None,
+            suppressed_by: Vec::new(),
+            notified: BTreeMap::new(),
+            history: Vec::new(),
+        }
+    }
+
     /// Where it stands.
     pub fn state(&self) -> AlertState {
         match () {

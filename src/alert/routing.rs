@@ -7,7 +7,9 @@
 use super::conditions::Conditions;
 use super::record::Alert;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
+use storage::label_index::Matcher;
 
 /// When alerts of one group are told, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +43,23 @@ pub struct Route {
     pub timing: Timing,
     /// Whether further routes are looked at.
     pub continues: bool,
+    /// Who is told besides when nobody takes an alert: after how many milliseconds, and by which route.
+    pub ladder: Vec<(i64, usize)>,
+    /// Whether it is a step of a ladder, which no alert takes by itself.
+    pub is_step: bool,
+    /// Whether only alerts take it that took none before.
+    pub is_fallback: bool,
+}
+
+/// Alerts that keep others quiet while they go on.
+#[derive(Debug, Clone)]
+pub struct Inhibition {
+    /// Which alerts do so.
+    pub source: Conditions,
+    /// Which they keep quiet.
+    pub target: Conditions,
+    /// Labels that both have, with the same value; one that is absent equals nothing.
+    pub equal: Vec<String>,
 }
 
 /// The body of a webhook's request.
@@ -66,6 +85,15 @@ pub enum Target {
         /// The body.
         format: WebhookFormat,
     },
+    /// A program of the allow-list, which gets the notification on its standard input.
+    Exec {
+        /// Its path.
+        program: PathBuf,
+        /// What it is called with.
+        arguments: Vec<String>,
+        /// Whether it is only written down what would be run.
+        is_dry: bool,
+    },
     /// The API of an Alertmanager, version 2.
     Alertmanager {
         /// Its address, without `/api/v2/alerts`.
@@ -82,6 +110,8 @@ pub struct Receiver {
     pub target: Target,
     /// Whether it is told that alerts are over.
     pub sends_resolved: bool,
+    /// A file of the authorities by which `https` addresses are known; that of the system if there is none.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// All receivers and routes.
@@ -91,18 +121,56 @@ pub struct Routing {
     pub receivers: Vec<Receiver>,
     /// The ways to them, the first that fits first.
     pub routes: Vec<Route>,
+    /// Which alerts keep which others quiet.
+    pub inhibitions: Vec<Inhibition>,
+}
+
+/// What holds unless a file says otherwise: the critical alert of a service stands for its warnings of the same name, and
+/// its maintenance for its anomalies.
+pub(super) fn default_inhibitions() -> Vec<Inhibition> {
+    let equal = |name: &str, value: &str| Matcher::equal(name, value);
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let anomalies = Matcher::regex("alertname", "Anomaly.*").into_iter().collect();
+    vec![
+        Inhibition {
+            source: Conditions::of(vec![equal("severity", "critical")]),
+            target: Conditions::of(vec![equal("severity", "warning")]),
+            equal: names(&["alertname", "service"]),
+        },
+        Inhibition {
+            source: Conditions::of(vec![equal("alertname", "MaintenanceWindow")]),
+            target: Conditions::of(anomalies),
+            equal: names(&["service"]),
+        },
+    ]
 }
 
 /// Everything goes to the log.
 impl Default for Routing {
     fn default() -> Self {
-        let log = Receiver { name: Arc::from("log"), target: Target::Log, sends_resolved: true };
+        let log = log_receiver();
         let conditions = Conditions::default();
         let group_by = default_group_by();
         let (timing, by_incident) = (Timing::default(), true);
-        let route = Route { conditions, receiver: 0, group_by, by_incident, timing, continues: false };
-        Self { receivers: vec![log], routes: vec![route] }
+        let (ladder, is_step) = (Vec::new(), false);
+        let route = Route {
+            conditions,
+            receiver: 0,
+            group_by,
+            by_incident,
+            timing,
+            continues: false,
+            ladder,
+            is_step,
+            is_fallback: false,
+        };
+        Self { receivers: vec![log], routes: vec![route], inhibitions: default_inhibitions() }
     }
+}
+
+/// The log, which is always there.
+pub(super) fn log_receiver() -> Receiver {
+    Receiver { name: Arc::from("log"), target: Target::Log, sends_resolved: true, ca_file: None }
 }
 
 /// The label by which alerts of an incident are grouped.
@@ -126,11 +194,17 @@ impl Routing {
         let labels = routed_labels(alert);
         let mut keys: Vec<GroupKey> = Vec::new();
         for (number, route) in self.routes.iter().enumerate() {
-            if !route.conditions.hold(&labels) {
+            if route.is_step || route.is_fallback && !keys.is_empty() || !route.conditions.hold(&labels) {
                 continue;
             }
             let value = |name: &String| (name.clone(), labels.get(name).cloned().unwrap_or_default());
-            if !keys.iter().any(|key| self.routes[key.route].receiver == route.receiver) {
+            // Those who were told because nobody took it hear of it as long as it goes on.
+            let steps = route.ladder.iter().take(alert.escalated).map(|(_, step)| *step);
+            for number in [number].into_iter().chain(steps) {
+                let route = &self.routes[number];
+                if keys.iter().any(|key| self.routes[key.route].receiver == route.receiver) {
+                    continue;
+                }
                 let of_incident = alert.incident.filter(|_| route.by_incident);
                 let labels = match of_incident {
                     Some(id) => vec![(INCIDENT_LABEL.to_owned(), id.to_string())],
@@ -146,8 +220,22 @@ impl Routing {
     }
 }
 
+impl Routing {
+    /// When the next of those is told who are told when nobody takes an alert: milliseconds after it was told first.
+    pub(super) fn next_step_ms(&self, alert: &Alert) -> Option<i64> {
+        let labels = routed_labels(alert);
+        let taken = self.routes.iter().filter(|route| !route.is_step && route.conditions.hold(&labels));
+        let mut taken = taken.scan(true, |goes_on, route| {
+            let is_seen = *goes_on;
+            *goes_on = route.continues;
+            is_seen.then_some(route)
+        });
+        taken.find_map(|route| route.ladder.get(alert.escalated)).map(|(after_ms, _)| *after_ms)
+    }
+}
+
 /// The labels by which alerts are routed and grouped: their own, their severity and how sure we are.
-fn routed_labels(alert: &Alert) -> BTreeMap<String, String> {
+pub(super) fn routed_labels(alert: &Alert) -> BTreeMap<String, String> {
     let mut labels = alert.labels.clone();
     // A rule's own word stays, which may be one that we have not.
     labels.entry("severity".to_owned()).or_insert_with(|| alert.severity.as_str().to_owned());

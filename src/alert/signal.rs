@@ -111,3 +111,31 @@ impl Signal {
         })
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// What is said of a series with these labels; `severity` is the signal's own too.
+    pub(in crate::alert) fn signal_of(labels: &[(&str, &str)]) -> Signal {
+        let labels: BTreeMap<String, String> =
+            labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Signal {
+            fingerprint: Fingerprint::of("test", format!("{labels:?}").as_bytes()),
+            origin: Origin::Rule,
+            occurrence_ms: 0,
+            name: "Test".to_owned(),
+            severity: AlertSeverity::of_label(labels.get("severity").map_or("", String::as_str)),
+            labels,
+            annotations: BTreeMap::new(),
+            start_ms: 0,
+            last_ms: 0,
+            is_open: true,
+            count: 1,
+            value: 1.0,
+            score: 0.0,
+            summary: String::new(),
+            anomaly_id: None,
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Alerts and notifications on `/metrics`.
 //!
-//! At every moment raised = grouped + notified + failed + deduplicated + silenced + suppressed.
+//! At every moment raised = grouped + notified + failed + deduplicated + silenced + suppressed + inhibited.
 //!
 //! Not here: the rest of the page (see `metrics_page`), anomalies (see `anomaly_metrics`).
 
@@ -31,6 +31,11 @@ pub(super) fn write(book: &AlertBook, rules: &RuleKeeper, out: &mut Exposition) 
             "infrawatch_alerts_suppressed_total",
             "Raised alerts not told because of maintenance or their slightness.",
             counts.suppressed,
+        ),
+        (
+            "infrawatch_alerts_inhibited_total",
+            "Raised alerts not told because another alert stands for them.",
+            counts.inhibited,
         ),
         (
             "infrawatch_alerts_ignored_total",

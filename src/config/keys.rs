@@ -176,6 +176,8 @@ settings! {
     alerts: Alerts {
         /// The file that lists receivers and routes (docs/alerts.md); empty tells the log alone.
         routing_file: Option<PathBuf> as OptionalFile = "",
+        /// Programs that receivers may run about alerts, by their whole paths, several with commas; empty runs none.
+        exec_allow: String as Text = "",
         /// Where people find this server, such as https://infrawatch.example.org: for links in what they are told.
         external_url: String as Text = "",
         /// After an alert was told, how long it is not told anew at the same severity.

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::query;
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::Sender;
+use std::path::PathBuf;
 
 /// The book of alerts and the way to it.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ pub(super) fn settings(config: &Config) -> Result<Settings> {
         age_max_ms: alerts.max_age.as_millis() as i64,
         notifications_per_week: config.budget.notifications_per_week as u64,
         dry_run: alerts.dry_run,
+        external_url: alerts.external_url.trim_end_matches('/').to_owned(),
         window_ms: config.correlation.window.as_millis() as i64,
         topology: topology.unwrap_or_default(),
     })
@@ -82,7 +84,9 @@ pub(super) fn settings(config: &Config) -> Result<Settings> {
 /// When the file cannot be read or has a mistake.
 pub(super) fn routing(config: &Config) -> Result<Routing> {
     let Some(path) = &config.alerts.routing_file else { return Ok(Routing::default()) };
+    let allowed = config.alerts.exec_allow.split(',').map(str::trim).filter(|path| !path.is_empty());
+    let allowed: Vec<PathBuf> = allowed.map(PathBuf::from).collect();
     let limits = query_limits(&config.query);
     let matchers = |text: &str| query::matchers(text, &limits).map_err(|error| error.to_string());
-    Ok(routing_file::load(path, &matchers)?)
+    Ok(routing_file::load(path, &matchers, &allowed)?)
 }

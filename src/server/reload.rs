@@ -31,13 +31,15 @@ use tokio::sync::watch;
 
 /// Keys that are put in force while the server runs. Of `drift`, models trained on request take it over; windows are judged
 /// as at the start.
-const LIVE: [&str; 24] = [
+const LIVE: [&str; 26] = [
     "log.level",
     "access.users_file",
     "access.requests_per_second",
     "http.tls_cert_file",
     "http.tls_key_file",
     "alerts.routing_file",
+    "alerts.exec_allow",
+    "alerts.external_url",
     "alerts.cooldown",
     "alerts.resolve_after",
     "alerts.max_age",

@@ -8,19 +8,21 @@
 //!
 //! Not here: the thread, the disk and the receivers (see `book`).
 //!
-//! Invariants: raised = grouped + notified + failed + deduplicated + silenced + suppressed, at every moment; an alert
+//! Invariants: raised = grouped + notified + failed + deduplicated + silenced + suppressed + inhibited, at every moment; an alert
 //! that was told at a severity is not told again at it within the cooldown; what a person declared over stays over until
 //! something new begins.
 
 mod incidents;
+mod quiet;
 mod tell;
 
+use self::quiet::Inhibitors;
 use super::budget::Budget;
 use super::groups::Groups;
 use super::incident::{Incidents, Topology};
 use super::maintenance::Window;
 use super::notification::Notification;
-use super::record::{Alert, AlertSeverity, Fingerprint, Origin, Said};
+use super::record::{Alert, Fingerprint, Origin, Said};
 use super::routing::{GroupKey, Routing, Timing};
 use super::signal::Signal;
 use super::silence::Silence;
@@ -40,6 +42,8 @@ pub struct Settings {
     pub retention_ms: i64,
     /// How far apart alerts may begin that have to do with each other, in milliseconds.
     pub window_ms: i64,
+    /// Where people find the server, without a slash at its end; empty if that is not known.
+    pub external_url: String,
     /// Which services need which others, by the settings.
     pub topology: Topology,
     /// Signals of what ended so long ago, in milliseconds, raise nothing: history that is read in.
@@ -56,6 +60,7 @@ impl Default for Settings {
             cooldown_ms: 300_000,
             resolve_after_ms: 120_000,
             window_ms: 300_000,
+            external_url: String::new(),
             topology: Topology::default(),
             alerts_max: 20_000,
             retention_ms: 30 * 86_400_000,
@@ -81,6 +86,8 @@ pub struct AlertCounts {
     pub silenced: u64,
     /// Not told because of maintenance, or too slight to be told.
     pub suppressed: u64,
+    /// Not told because another alert stands for it.
+    pub inhibited: u64,
     /// Signals of what ended long ago, and those for which there was no room; they are no part of what was raised.
     pub ignored: u64,
 }
@@ -110,6 +117,8 @@ pub(super) struct Ledger {
     pub(super) incidents: Incidents,
     /// The topology that was set over HTTP, which counts more than that of the settings.
     pub(super) topology_set: Option<Topology>,
+    inhibitors: Inhibitors,
+    has_windows_alerts: bool,
     groups: Groups,
     underway: BTreeMap<Fingerprint, Underway>,
     /// Alerts whose anomaly is over, and when they are.
@@ -135,6 +144,9 @@ impl Ledger {
             budget,
             incidents,
             topology_set: None,
+            inhibitors: Inhibitors::new(),
+            // Those from before a start may have ended since.
+            has_windows_alerts: true,
             groups,
             underway,
             ending,
@@ -155,6 +167,8 @@ impl Ledger {
     pub(super) fn reroute(&mut self, routing: Routing, now_ms: i64) {
         self.routing = routing;
         self.groups = Groups::default();
+        self.inhibitors = Inhibitors::new();
+        self.alerts.values().cloned().collect::<Vec<_>>().iter().for_each(|alert| self.inhibit(alert));
         for known in self.alerts.values().cloned().collect::<Vec<_>>() {
             if let Some(told_ms) = known.told_ms().filter(|_| known.is_firing()) {
                 self.each_group(&known, |groups, key, timing| {
@@ -185,6 +199,7 @@ impl Ledger {
             }
         }
         self.incidents.take_back_alert(&alert);
+        self.inhibit(&alert);
         self.alerts.insert(alert.fingerprint, Arc::new(alert));
     }
 
@@ -227,30 +242,9 @@ impl Ledger {
         let lately = before.is_some_and(|before| {
             before.ends_at_ms.is_some_and(|end| now_ms.saturating_sub(end) < self.settings.cooldown_ms)
         });
-        let mut alert = Alert {
-            fingerprint,
-            origin: signal.origin,
-            occurrence_ms: signal.occurrence_ms,
-            name: signal.name,
-            labels: signal.labels,
-            annotations: signal.annotations,
-            severity: signal.severity,
-            starts_at_ms: signal.start_ms,
-            ends_at_ms: None,
-            updated_at_ms: signal.last_ms,
-            count: signal.count,
-            value: signal.value,
-            score: signal.score,
-            summary: signal.summary,
-            anomaly_id: signal.anomaly_id,
-            incident: None,
-            count_before: 0,
-            acknowledged: None,
-            resolved: None,
-            suppressed_by: Vec::new(),
-            notified: before.map_or_else(BTreeMap::new, |before| before.notified.clone()),
-            history: before.map_or_else(Vec::new, |before| before.history.clone()),
-        };
+        let mut alert = Alert::new(signal);
+        alert.notified = before.map_or_else(BTreeMap::new, |before| before.notified.clone());
+        alert.history = before.map_or_else(Vec::new, |before| before.history.clone());
         if let Some(before) = before.filter(|_| lately) {
             (alert.count_before, alert.count) = (before.count, before.count + alert.count);
             alert.starts_at_ms = before.starts_at_ms;
@@ -314,11 +308,9 @@ impl Ledger {
     /// Decides whether somebody is told of an alert that began or became worse.
     fn raise(&mut self, alert: &Alert, now_ms: i64) {
         self.counts.raised += 1;
-        let kept_quiet = |kind: &str| alert.suppressed_by.iter().any(|why| why.starts_with(kind));
         let told_ms = alert.notified.get(&alert.severity).copied();
         match () {
-            () if kept_quiet("silence:") => self.counts.silenced += 1,
-            () if !alert.suppressed_by.is_empty() => self.counts.suppressed += 1,
+            () if !alert.suppressed_by.is_empty() => *self.counts.of_quiet(&alert.suppressed_by) += 1,
             () if told_ms.is_some_and(|told_ms| now_ms.saturating_sub(told_ms) < self.settings.cooldown_ms) => {
                 self.counts.deduplicated += 1;
                 // It goes on as a member of its groups, which tell when it is over.
@@ -353,22 +345,12 @@ impl Ledger {
             (before.is_firing(), before.severity) != (alert.is_firing(), alert.severity)
                 || before.incident != alert.incident
         });
-        if let Some(id) = alert.incident.filter(|_| is_other) {
-            self.incidents.stir(id);
+        if is_other {
+            alert.incident.into_iter().for_each(|id| self.incidents.stir(id));
+            self.inhibit(&alert);
         }
         self.changed.insert(alert.fingerprint);
         self.alerts.insert(alert.fingerprint, Arc::new(alert));
-    }
-
-    /// What keeps an alert quiet at this time.
-    fn reasons(&self, alert: &Alert, now_ms: i64) -> Vec<String> {
-        let silences = self.silences.values().filter(|silence| silence.covers(&alert.labels, now_ms));
-        let windows = self.windows.values().filter(|window| window.covers(&alert.labels, now_ms));
-        // Whoever writes a rule wants to hear of what it finds.
-        let is_slight = alert.severity == AlertSeverity::Info && alert.origin == Origin::Anomaly;
-        let slight = is_slight.then(|| "severity:info".to_owned());
-        let silences = silences.map(|silence| format!("silence:{}", silence.id));
-        silences.chain(windows.map(|window| format!("maintenance:{}", window.id))).chain(slight).collect()
     }
 
     /// Does what its time has come for; the notifications to be sent.
@@ -379,7 +361,9 @@ impl Ledger {
             self.end(print, None, now_ms);
         }
         self.look_at_incidents(now_ms);
+        self.look_at_windows(now_ms);
         self.look_at_quiet(now_ms);
+        self.escalate(now_ms);
         self.forget(now_ms);
         self.tell(now_ms)
     }
@@ -406,50 +390,6 @@ impl Ledger {
         let mut alert = Alert { acknowledged: Some(said), ..Alert::clone(&known) };
         alert.note(now_ms, format!("acknowledged by {by}"));
         self.put(alert);
-    }
-
-    /// Sees which alerts are kept quiet by now and which no longer are.
-    fn look_at_quiet(&mut self, now_ms: i64) {
-        let firing: Vec<_> = self.alerts.values().filter(|alert| alert.is_firing()).cloned().collect();
-        for known in firing {
-            let reasons = self.reasons(&known, now_ms);
-            if reasons == known.suppressed_by {
-                continue;
-            }
-            let (was_quiet, is_quiet) = (!known.suppressed_by.is_empty(), !reasons.is_empty());
-            let mut alert = Alert { suppressed_by: reasons, ..Alert::clone(&known) };
-            match (was_quiet, is_quiet) {
-                (false, true) => {
-                    alert.note(now_ms, format!("kept quiet by {}", alert.suppressed_by.join(", ")));
-                    self.quieten(&alert, now_ms);
-                }
-                (true, false) => {
-                    alert.note(now_ms, "no longer kept quiet");
-                    self.raise(&alert, now_ms);
-                }
-                _ => {}
-            }
-            self.put(alert);
-        }
-    }
-
-    /// Takes an alert out of the groups it waits in.
-    fn quieten(&mut self, alert: &Alert, now_ms: i64) {
-        let mut left = 0;
-        self.each_group(alert, |groups, key, _| {
-            left += u32::from(groups.leave(&key, alert.fingerprint, false, now_ms))
-        });
-        let Some(underway) = self.underway.get_mut(&alert.fingerprint) else { return };
-        underway.open -= left.min(underway.open);
-        if underway.open > 0 || left == 0 {
-            return;
-        }
-        let raised = underway.raised;
-        self.underway.remove(&alert.fingerprint);
-        match alert.suppressed_by.iter().any(|why| why.starts_with("silence:")) {
-            true => self.counts.silenced += raised,
-            false => self.counts.suppressed += raised,
-        }
     }
 
     /// Forgets what was over long ago.

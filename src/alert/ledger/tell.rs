@@ -8,6 +8,7 @@ use super::super::record::{Alert, AlertSeverity, Fingerprint};
 use super::super::routing::{GroupKey, INCIDENT_LABEL, Target};
 use super::{Ledger, Underway};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Due groups of one receiver from which they are told as one: a storm.
 const STORM_GROUPS: usize = 10;
@@ -33,6 +34,46 @@ impl Ledger {
             notifications.extend(all_due.into_iter().filter_map(|due| self.notification(receiver, due, now_ms)));
         }
         notifications
+    }
+
+    /// Tells the next of the ladder of what nobody has taken for long enough.
+    pub(super) fn escalate(&mut self, now_ms: i64) {
+        if self.routing.routes.iter().all(|route| route.ladder.is_empty()) {
+            return;
+        }
+        let is_open = |alert: &&Arc<Alert>| {
+            alert.is_firing()
+                && alert.acknowledged.is_none()
+                && alert.suppressed_by.is_empty()
+                && !alert.notified.is_empty()
+        };
+        let open: Vec<_> = self.alerts.values().filter(is_open).cloned().collect();
+        for known in open {
+            let told_ms = known.notified.values().copied().filter(|told_ms| *told_ms >= known.starts_at_ms).min();
+            let Some(told_ms) = told_ms else { continue };
+            let Some(after_ms) = self.routing.next_step_ms(&known) else { continue };
+            if now_ms.saturating_sub(told_ms) < after_ms {
+                continue;
+            }
+            let before = self.routing.groups_of(&known);
+            let mut alert = Alert { escalated: known.escalated + 1, ..Alert::clone(&known) };
+            let (print, mut joined) = (alert.fingerprint, 0);
+            for key in self.routing.groups_of(&alert).into_iter().filter(|key| !before.contains(key)) {
+                let route = &self.routing.routes[key.route];
+                let name = self.routing.receivers[route.receiver].name.clone();
+                alert.note(now_ms, format!("nobody took it, so {name} is told"));
+                joined += u32::from(self.groups.join(key, route.timing, print, now_ms));
+            }
+            self.put(alert);
+            if joined == 0 {
+                continue;
+            }
+            self.counts.raised += 1;
+            let first = || Underway { since_ms: told_ms, ..Underway::default() };
+            let underway = self.underway.entry(print).or_insert_with(first);
+            underway.raised += 1;
+            underway.open += joined;
+        }
     }
 
     /// What a receiver is told of a group; nothing if it is to be told nothing of it.
@@ -73,7 +114,8 @@ impl Ledger {
         let incident = incident.and_then(|incident| Some((incident.id, incident.cause_in_words(&self.alerts)?)));
         let labels = due.key.labels.into_iter().filter(|(_, value)| !value.is_empty()).collect();
         let notification = Notification::new(to, labels, reason, [fresh, over, members], now_ms);
-        Some(Notification { incident, ..notification })
+        let external_url = self.settings.external_url.clone();
+        Some(Notification { incident, external_url, ..notification })
     }
 
     /// A receiver was told of these alerts, or could not be.

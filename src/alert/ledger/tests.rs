@@ -2,7 +2,7 @@
 
 use super::super::conditions::Conditions;
 use super::super::notification::Reason;
-use super::super::record::AlertState;
+use super::super::record::{AlertSeverity, AlertState};
 use super::super::routing::{Receiver, Target, WebhookFormat};
 use super::*;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ const DAY: i64 = 86_400 * SECOND;
 /// A ledger whose one receiver is a webhook, grouped by alert and metric.
 fn ledger() -> Ledger {
     let target = Target::Webhook { url: "http://h/".to_owned(), secret: None, format: WebhookFormat::InfraWatch };
-    let receivers = vec![Receiver { name: "hook".into(), target, sends_resolved: true }];
+    let receivers = vec![Receiver { name: "hook".into(), target, sends_resolved: true, ca_file: None }];
     let routing = Routing { receivers, ..Routing::default() };
     Ledger::new(Settings::default(), routing)
 }
@@ -72,14 +72,16 @@ fn pass(ledger: &mut Ledger, from_ms: i64, to_ms: i64) -> Vec<(Reason, usize)> {
 }
 
 fn assert_accounted(ledger: &Ledger) {
-    let AlertCounts { raised, notified, failed, deduplicated, silenced, suppressed, .. } = ledger.counts;
-    let accounted = ledger.grouped() + notified + failed + deduplicated + silenced + suppressed;
+    let AlertCounts { raised, notified, failed, deduplicated, silenced, suppressed, inhibited, .. } = ledger.counts;
+    let accounted = ledger.grouped() + notified + failed + deduplicated + silenced + suppressed + inhibited;
     assert_eq!(raised, accounted, "{:?} grouped {}", ledger.counts, ledger.grouped());
 }
 
 fn only(ledger: &Ledger) -> &Alert {
-    assert_eq!(ledger.alerts.len(), 1);
-    ledger.alerts.values().next().unwrap()
+    let mut alerts = ledger.alerts.values().filter(|alert| alert.origin != Origin::Maintenance);
+    let first = alerts.next().unwrap();
+    assert!(alerts.next().is_none());
+    first
 }
 
 #[test]
@@ -329,3 +331,6 @@ proptest! {
 
 #[path = "incident_tests.rs"]
 mod incidents;
+
+#[path = "quiet_tests.rs"]
+mod quiet;

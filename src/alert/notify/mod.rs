@@ -6,6 +6,7 @@
 //! queue's order is kept; what may succeed later is tried again, with the same id, for a bounded time.
 
 mod alertmanager;
+mod exec;
 mod webhook;
 
 use super::notification::Notification;
@@ -14,10 +15,12 @@ use super::routing::{Receiver, Target};
 use crate::clock;
 use crossbeam_channel::{Receiver as Taken, Sender, TrySendError, bounded};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 /// Notifications that may wait for a receiver.
 const QUEUE: usize = 256;
@@ -54,9 +57,13 @@ struct Failure {
 struct Http(ureq::Agent);
 
 impl Http {
-    fn new() -> Self {
+    fn new(ca_file: Option<&Path>) -> Self {
+        let tls = TlsConfig::builder()
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .root_certs(authorities(ca_file.unwrap_or(Path::new(SYSTEM_CA_FILE))));
         // A proxy of the environment is not asked: receivers are named by their own addresses.
-        let settings = ureq::Agent::config_builder().proxy(None).timeout_global(Some(REQUEST_TIMEOUT));
+        let settings =
+            ureq::Agent::config_builder().proxy(None).timeout_global(Some(REQUEST_TIMEOUT)).tls_config(tls.build());
         Self(settings.http_status_as_error(false).max_redirects(0).build().new_agent())
     }
 
@@ -77,6 +84,21 @@ impl Http {
     }
 }
 
+/// Where Debian and others keep the authorities that everybody trusts.
+const SYSTEM_CA_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The authorities of a file; none if it cannot be read, by which no `https` address is known then.
+fn authorities(file: &Path) -> RootCerts {
+    let text = std::fs::read(file).unwrap_or_default();
+    let found: Vec<Certificate<'static>> = parse_pem(&text)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    RootCerts::new_with_certs(&found)
+}
+
 /// The threads that tell receivers.
 #[derive(Debug)]
 pub(super) struct Notifiers {
@@ -94,11 +116,15 @@ impl Notifiers {
         let (mut queues, mut trying, mut threads) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for receiver in receivers.iter().filter(|receiver| receiver.target != Target::Log) {
             let (queue, taken) = bounded(QUEUE);
-            let (told, stop) = (outcomes.clone(), stop.clone());
+            let (told, stop, ca_file) = (outcomes.clone(), stop.clone(), receiver.ca_file.clone());
             let name = format!("notify-{}", receiver.name);
             let since = Arc::new(AtomicI64::new(0));
             trying.insert(receiver.name.clone(), since.clone());
-            threads.push(thread::Builder::new().name(name).spawn(move || run(&taken, &told, &since, &stop))?);
+            threads.push(
+                thread::Builder::new()
+                    .name(name)
+                    .spawn(move || run(&taken, &told, &since, &stop, ca_file.as_deref()))?,
+            );
             queues.insert(receiver.name.clone(), queue);
         }
         Ok(Self { queues, trying, stop, threads })
@@ -155,8 +181,14 @@ pub(super) fn would_tell(notification: Notification) -> Outcome {
     Outcome { receiver, fresh: notification.fresh, error: None, retries: 0 }
 }
 
-fn run(taken: &Taken<Notification>, told: &Sender<Outcome>, since: &AtomicI64, stop: &AtomicBool) {
-    let http = Http::new();
+fn run(
+    taken: &Taken<Notification>,
+    told: &Sender<Outcome>,
+    since: &AtomicI64,
+    stop: &AtomicBool,
+    ca_file: Option<&Path>,
+) {
+    let http = Http::new(ca_file);
     for notification in taken {
         since.store(clock::now_ms(), Ordering::Relaxed);
         let Some((error, retries)) = try_until(&http, &notification, stop) else { return };
@@ -184,6 +216,7 @@ fn try_until(http: &Http, notification: &Notification, stop: &AtomicBool) -> Opt
             Target::Webhook { url, secret, format } => {
                 webhook::send(http, url, secret.as_deref(), *format, notification)
             }
+            Target::Exec { program, arguments, is_dry } => exec::run(program, arguments, *is_dry, notification, stop),
             Target::Alertmanager { url } => alertmanager::send(http, url, notification, clock::now_ms()),
         };
         match sent {

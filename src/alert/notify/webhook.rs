@@ -32,6 +32,8 @@ struct Body<'a> {
     group_labels: &'a BTreeMap<String, String>,
     total: usize,
     firing: usize,
+    /// Where to POST that somebody takes an alert, by its fingerprint.
+    acknowledge_urls: BTreeMap<String, String>,
     incident_id: Option<IncidentId>,
     cause: Option<&'a str>,
     timestamp: Time,
@@ -64,7 +66,7 @@ pub(super) fn send(
     Ok(())
 }
 
-fn body(notification: &Notification) -> String {
+pub(super) fn body(notification: &Notification) -> String {
     let body = Body {
         id: notification.id.to_string(),
         receiver: &notification.to.name,
@@ -74,12 +76,21 @@ fn body(notification: &Notification) -> String {
         group_labels: &notification.group_labels,
         total: notification.total,
         firing: notification.firing,
+        acknowledge_urls: acknowledge_urls(notification),
         incident_id: notification.incident.as_ref().map(|(id, _)| *id),
         cause: notification.incident.as_ref().map(|(_, cause)| cause.as_str()),
         timestamp: Time(notification.at_ms),
         alerts: notification.alerts.iter().map(|alert| AlertShape::of(alert)).collect(),
     };
     serde_json::to_string(&body).expect("maps have keys of text, and nothing else can fail")
+}
+
+/// Where people find the server, if that was set, and the alerts that go on.
+fn acknowledge_urls(notification: &Notification) -> BTreeMap<String, String> {
+    let url = notification.external_url.as_str();
+    let firing = notification.alerts.iter().filter(|alert| alert.is_firing() && !url.is_empty());
+    let of = |print: String| (print.clone(), format!("{url}/api/v1/alerts/{print}/acknowledge"));
+    firing.map(|alert| of(alert.fingerprint.to_string())).collect()
 }
 
 /// A body for every alert that goes on: metric, score and threshold with four decimals, severity and timestamp.

@@ -68,7 +68,7 @@ Capacity = metric_name: string, labels: labels, limit: number, days_to_exhaustio
 Alert = fingerprint: hex, name: string, labels: labels, annotations: labels, severity: info|warning|critical, state: active|acknowledged|resolved|suppressed, starts_at: time, ends_at: time?, updated_at: time, count: integer, value: number?, score: number, summary: string, anomaly_id: string?, incident_id: string?, acknowledged_by: string?, suppressed_by: [string], history: [Change]
 Change = time: time, what: string
 AlertList = total: integer, items: [Alert]
-NewWord << by: string, note: string
+NewWord << by: string, note: string, verdict: false_alarm|true_alarm
 NewSilence << matchers: string, metric: string, until: time_in, duration: duration, reason: string, by: string
 Silenced = id: hex, until: time
 Silence = id: hex, matchers: string, from: time, until: time, state: active|past, reason: string, by: string

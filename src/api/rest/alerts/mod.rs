@@ -8,7 +8,7 @@ mod rules;
 mod silences;
 
 use super::Shared;
-use super::anomalies::short;
+use super::anomalies::{short, told};
 use super::answer::{ApiError, Text};
 use super::body::Fields;
 use super::parameters::{Parameters, matchers_of};
@@ -17,6 +17,8 @@ use super::selection::name_of;
 use super::shapes::List;
 use crate::alert::book::{BookError, Wish};
 use crate::alert::{Alert, AlertSeverity, AlertShape, AlertState, Conditions, Fingerprint, Said};
+use crate::anomaly::book::Book;
+use crate::anomaly::{Feedback, FeedbackVerdict};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
@@ -112,8 +114,19 @@ async fn said(
     let print = print_of(path)?;
     let mut fields = Fields::read(body).await?;
     let (by, note) = (short(&mut fields, "by")?, short(&mut fields, "note")?);
+    let words = [("false_alarm", FeedbackVerdict::FalseAlarm), ("true_alarm", FeedbackVerdict::TrueAlarm)];
+    let verdict = fields.word("verdict", &words)?;
     fields.finish()?;
-    let said = Said { by, note, at_ms: (shared.api.now_ms)() };
+    let at_ms = (shared.api.now_ms)();
+    if let Some(verdict) = verdict {
+        // What is said of the alert is said of the anomaly behind it, from which is learned.
+        let view = shared.api.alerts.view();
+        let alert = view.alerts.get(&print).ok_or(BookError::Unknown("alert"))?;
+        let id = alert.anomaly_id.ok_or_else(|| ApiError::field("verdict", "there is no anomaly behind this alert"))?;
+        let feedback = Feedback { verdict, note: note.clone(), by: by.clone(), at_ms };
+        told(|answer| Book::feedback(&shared.api.book, id, Some(feedback), answer)).await?;
+    }
+    let said = Said { by, note, at_ms };
     let alert = wished(shared, wish(print, said)).await?.ok_or(BookError::Unknown("alert"))?;
     Text::of(&AlertShape::of(&alert))
 }
