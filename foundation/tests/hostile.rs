@@ -1,5 +1,7 @@
 //! Files that were cut off, damaged or made up: an error, never a panic and never a forecast of what is no number.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::{Path, PathBuf};
 
 const LAYOUTS: [&str; 3] = ["tiny-random-b", "timesfm-random", "toto-random"];
