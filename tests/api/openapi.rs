@@ -35,11 +35,26 @@ fn filled() -> (Server, Ids) {
         let list = get_json(&server.url("/api/v1/alerts"), &[("state", "suppressed,resolved")]);
         Some(list["items"][0]["fingerprint"].as_str()?.to_owned())
     });
+    for metric in ["queue_length", "latency_p99"] {
+        let labels = json!({"host": "web1", "service": "shop"});
+        let open = json!({"metric_name": metric, "labels": labels, "severity": "high", "state": "open"});
+        super::body_of(&ask(&server, "/api/v1/anomalies", &open), 201);
+    }
+    let incident = eventually("two anomalies of a service are an incident", 30, || {
+        let list = get_json(&server.url("/api/v1/incidents"), &[("state", "all")]);
+        Some(list["items"][0]["id"].as_str()?.to_owned())
+    });
     let quiet = json!({"metric": "none", "duration": "1h"});
     let made = |path| super::body_of(&ask(&server, path, &quiet), 201)["id"].as_str().unwrap().to_owned();
     let (silence, window) = (made("/api/v1/silence"), made("/api/v1/maintenance"));
     let anomaly = anomaly["id"].as_str().unwrap().to_owned();
-    let ids = [("/anomalies/", anomaly), ("/alerts/", alert), ("/silences/", silence), ("/maintenance/", window)];
+    let ids = [
+        ("/anomalies/", anomaly),
+        ("/alerts/", alert),
+        ("/incidents/", incident),
+        ("/silences/", silence),
+        ("/maintenance/", window),
+    ];
     (server, ids.into())
 }
 

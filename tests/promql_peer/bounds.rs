@@ -94,7 +94,10 @@ fn many_queries_over_everything_share_a_bounded_memory() {
             assert_eq!(answer.header("retry-after"), Some("1"));
         }
     }
-    assert!(server.figure("infrawatch_queries_crowded_out_total") > 0.0);
+    // Long evaluations are held to half of the cores: with fewer than four there is one at a time, which finds its room.
+    if std::thread::available_parallelism().unwrap().get() >= 4 {
+        assert!(server.figure("infrawatch_queries_crowded_out_total") > 0.0);
+    }
     eventually("every share is given back", 30, || is_idle(&server));
     assert_bounded(&server, before_mib, "queries at once");
 
