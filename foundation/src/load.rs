@@ -175,6 +175,15 @@ pub(crate) fn epsilon(config: &Value, key: &str, default: f32) -> Result<f32, Lo
     }
 }
 
+/// A yes or no of the configuration that may be absent or null.
+pub(crate) fn switch(config: &Value, key: &str, default: bool) -> Result<bool, LoadError> {
+    match &config[key] {
+        Value::Null => Ok(default),
+        Value::Bool(value) => Ok(*value),
+        value => Err(LoadError::Config(format!("{key} is {value}, not true or false"))),
+    }
+}
+
 /// Refuses a setting of the configuration that is there and is not the one that is read.
 pub(crate) fn only(config: &Value, key: &str, wanted: &Value) -> Result<(), LoadError> {
     match &config[key] {

@@ -3,6 +3,7 @@
 //! Not here: what becomes of them (the server's).
 
 use super::ask::{Asked, ServerFlag};
+use super::client::escaped;
 use super::output::Rows;
 use super::{CliError, Global};
 use clap::{Args, Subcommand};
@@ -102,7 +103,7 @@ impl AlertCommand {
                 }
                 rows.write(global)
             }
-            What::Unsilence { id } => server.delete(&format!("/api/v1/silences/{id}")),
+            What::Unsilence { id } => server.delete(&format!("/api/v1/silences/{}", escaped(id))),
         }
     }
 }

@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a server may take to say that it is there.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most items that the server gives at a time.
 const PAGE: usize = 1000;
 
@@ -74,6 +76,17 @@ impl ServerFlag {
                 let trusted = self.trusted().or_else(|| http.tls_cert_file.clone());
                 Ok(Place { url: server_at(http)?, is_named: false, trusted })
             }
+        }
+    }
+
+    /// The server to ask; none when it is not named and does not answer, so that the store may be opened without one.
+    pub(super) fn that_answers(&self, http: &Http) -> Result<Option<Place>, CliError> {
+        let Ok(place) = self.place_of(http) else { return Ok(None) };
+        let url = &place.url;
+        match place.client(PROBE_TIMEOUT)?.get(&format!("{url}/-/healthy")) {
+            Ok(_) => Ok(Some(place)),
+            Err(what) if place.is_named => Err(CliError::Failed(format!("no server answers at {url} ({what})"))),
+            Err(_) => Ok(None),
         }
     }
 

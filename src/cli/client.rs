@@ -26,6 +26,18 @@ pub(super) struct Client {
     authorization: Option<String>,
 }
 
+/// Text as a part of a path, or a parameter.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(char::from(byte)),
+            byte => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
 impl Client {
     /// A client of plain HTTP whose every request may take so long.
     pub(super) fn new(timeout: Duration) -> Self {

@@ -4,6 +4,7 @@
 
 use super::alert::field_of;
 use super::ask::ServerFlag;
+use super::client::escaped;
 use super::output::Rows;
 use super::{CliError, Global};
 use clap::{Args, Subcommand};
@@ -71,7 +72,7 @@ impl MaintenanceCommand {
                 body[field_of(what)] = what.as_str().into();
                 windows(&[server.post("/api/v1/maintenance", &body)?]).write(global)
             }
-            What::Remove { id } => server.delete(&format!("/api/v1/maintenance/{id}")),
+            What::Remove { id } => server.delete(&format!("/api/v1/maintenance/{}", escaped(id))),
         }
     }
 }

@@ -41,6 +41,7 @@ mod error;
 mod import;
 mod labels;
 mod named;
+mod offline;
 mod output;
 mod picture;
 mod settings;

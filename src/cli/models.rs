@@ -3,6 +3,7 @@
 //! Not here: training (see the API's `/train`), what models are good for.
 
 use super::ask::ServerFlag;
+use super::client::escaped;
 use super::output::Rows;
 use super::{CliError, Global};
 use crate::analysis::pretrained::{ModelCard, try_model};
@@ -51,7 +52,7 @@ impl Models {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
         match &self.what {
             What::List { kind, metric } => self.list(global, kind.as_deref(), metric.as_deref()),
-            What::Remove { name } => self.server.open(global)?.delete(&format!("/api/v1/models/{name}")),
+            What::Remove { name } => self.server.open(global)?.delete(&format!("/api/v1/models/{}", escaped(name))),
             What::Check { folder } => check(global, folder.as_deref()),
         }
     }

@@ -5,21 +5,20 @@
 //!
 //! Not here: how dates are found (see `analysis::forecast`), which series have a limit (see `api::rest::capacity`).
 
-use super::client::{Answer, Client, server_at, url_of};
+use super::ask::ServerFlag;
+use super::client::{Answer, Client, escaped};
+use super::offline::open_store;
 use super::output::{Rows, write_text};
 use super::settings::{flag, load};
 use super::{CliError, Format, Global};
 use crate::clock;
-use crate::config::{Config, Level};
-use crate::logging;
+use crate::config::Config;
 use crate::server::Local;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// How long a server may take to say that it is there.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long one name may take: a thousand series that are forecast for the first time take about a minute.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// Most items that the server gives at a time.
@@ -53,9 +52,8 @@ struct Capacity {
     /// Which way it is exceeded: above or below
     #[arg(long, value_name = "WAY", requires = "threshold", value_parser = ["above", "below"])]
     direction: Option<String>,
-    /// Server to ask [default: the configured http.listen]
-    #[arg(long, alias = "url", value_name = "URL")]
-    server: Option<String>,
+    #[command(flatten)]
+    server: ServerFlag,
     /// Directory of the store, when no server runs on it [default: ./infrawatch-data]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<String>,
@@ -105,34 +103,10 @@ impl Capacity {
 
     /// The server if one answers, else the store itself.
     fn source(&self, global: &Global, config: &Config) -> Result<Source, CliError> {
-        let server = match &self.server {
-            Some(server) => Some(url_of(server)),
-            None => server_at(&config.http).ok(),
-        };
-        if let Some(url) = server {
-            match Client::new(PROBE_TIMEOUT).get(&format!("{url}/-/healthy")) {
-                Ok(_) => return Ok(Source::Server { url, client: Client::new(TIMEOUT) }),
-                Err(what) if self.server.is_some() => {
-                    return Err(CliError::Failed(format!("no server answers at {url} ({what})")));
-                }
-                Err(_) => {}
-            }
+        match self.server.that_answers(&config.http)? {
+            Some(place) => Ok(Source::Server { client: place.client(TIMEOUT)?, url: place.url }),
+            None => Ok(Source::Store(Box::new(open_store(global, config)?))),
         }
-        // Opening would make one.
-        let store = &config.storage.data_dir;
-        if !store.join("STORE").exists() {
-            return Err(CliError::Failed(format!("no server answers, and there is no store in {}", store.display())));
-        }
-        let mut log = config.log.clone();
-        if global.log_level.is_none() {
-            log.level = Level::Warn;
-        }
-        logging::init(&log);
-        if !global.quiet {
-            eprintln!("no server answers: opening {}", store.display());
-        }
-        let local = Local::open(config).map_err(|error| CliError::Failed(format!("{error:#}")))?;
-        Ok(Source::Store(Box::new(local)))
     }
 
     /// All series that have a limit.
@@ -306,21 +280,7 @@ impl Source {
 
 /// Parameters as a query string.
 fn encoded(parameters: &[(&str, String)]) -> String {
-    let mut text = String::new();
-    let mut push = |part: &str, end: char| {
-        for byte in part.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => text.push(char::from(byte)),
-                byte => text.push_str(&format!("%{byte:02X}")),
-            }
-        }
-        text.push(end);
-    };
-    for (name, value) in parameters {
-        push(name, '=');
-        push(value, '&');
-    }
-    text
+    parameters.iter().map(|(name, value)| format!("{}={}&", escaped(name), escaped(value))).collect()
 }
 
 #[cfg(test)]

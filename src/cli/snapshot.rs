@@ -2,20 +2,17 @@
 //!
 //! Not here: the copying (see `storage`).
 
-use super::ask::{Place, ServerFlag};
+use super::ask::ServerFlag;
+use super::offline::open_store;
 use super::output::Rows;
 use super::settings::{flag, load};
 use super::{CliError, Global};
-use crate::config::{Config, Level};
-use crate::logging;
-use crate::server::Local;
+use crate::config::Config;
 use clap::Args;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a server may take to say that it is there.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Copying takes about 2 s a GiB on a fast disk.
 const TIMEOUT: Duration = Duration::from_secs(6 * 3600);
 
@@ -37,7 +34,7 @@ impl Snapshot {
         let config = load(global, flags.into_iter().collect())?.config;
         let dir = std::path::absolute(&self.dir)
             .map_err(|error| CliError::Failed(format!("{}: {error}", self.dir.display())))?;
-        let (status, body) = match self.server_that_answers(&config)? {
+        let (status, body) = match self.server.that_answers(&config.http)? {
             Some(place) => {
                 let url = format!("{}{}", place.url, path(&dir));
                 let answer = place.client(TIMEOUT)?.post_json(&url, "").map_err(CliError::Failed)?;
@@ -53,36 +50,12 @@ impl Snapshot {
         rows.push(vec![answer["dir"].clone(), answer["files"].clone(), answer["bytes"].clone()]);
         rows.write(global)
     }
-
-    /// The server to ask; none when the store is to be opened without one.
-    fn server_that_answers(&self, config: &Config) -> Result<Option<Place>, CliError> {
-        let Ok(place) = self.server.place_of(&config.http) else { return Ok(None) };
-        let url = &place.url;
-        match place.client(PROBE_TIMEOUT)?.get(&format!("{url}/-/healthy")) {
-            Ok(_) => Ok(Some(place)),
-            Err(what) if place.is_named => Err(CliError::Failed(format!("no server answers at {url} ({what})"))),
-            Err(_) => Ok(None),
-        }
-    }
 }
 
 /// Opens the store, which no server may have open, and lets it copy itself.
 fn offline(global: &Global, config: &Config, dir: &Path) -> Result<(u16, String), CliError> {
-    // Opening would make one.
-    let store = &config.storage.data_dir;
-    if !store.join("STORE").exists() {
-        return Err(CliError::Failed(format!("no server answers, and there is no store in {}", store.display())));
-    }
-    let mut log = config.log.clone();
-    if global.log_level.is_none() {
-        log.level = Level::Warn;
-    }
-    logging::init(&log);
-    if !global.quiet {
-        eprintln!("no server answers: opening {}", store.display());
-    }
     let failed = |error| CliError::Failed(format!("{error:#}"));
-    let local = Local::open(config).map_err(failed)?;
+    let local = open_store(global, config)?;
     let answer = local.post(&path(dir), String::new()).map_err(failed)?;
     local.close().map_err(failed)?;
     Ok(answer)

@@ -226,7 +226,7 @@ fn every_command_asks_over_https_with_a_token_and_trusts_whom_it_should() {
     let rows: String = (0..50).map(|at| format!("{},{}\n", 1_700_000_000 + at * 60, at)).collect();
     std::fs::write(&csv, format!("timestamp,value\n{rows}")).unwrap();
     let csv = text(&csv);
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 12] = [
         &["health"],
         &["collect", &csv, "--metric", "cpu"],
         &["query", "cpu", "--time", "1700000000"],
@@ -235,6 +235,9 @@ fn every_command_asks_over_https_with_a_token_and_trusts_whom_it_should() {
         &["alert", "list"],
         &["maintenance", "list"],
         &["snmp", "devices"],
+        &["models", "list"],
+        &["incident", "list"],
+        &["report", "capacity"],
         &["snapshot", &snapshot],
     ];
     let trusted = [("INFRAWATCH_TOKEN", &*token), ("INFRAWATCH_CA_FILE", &*cert)];

@@ -1,7 +1,7 @@
 //! What `config.json` of a Chronos-Bolt folder says.
 
 use crate::LoadError;
-use crate::load::{count, epsilon, only, optional_count};
+use crate::load::{count, epsilon, only, optional_count, switch};
 use serde_json::{Value, json};
 
 /// The shape of a model, in tokens and features.
@@ -59,7 +59,7 @@ impl Config {
             steps: count(chronos, "prediction_length", 1 << 14)?,
             patch,
             levels: levels(&chronos["quantiles"])?,
-            register: chronos["use_reg_token"].as_bool().unwrap_or(false),
+            register: switch(chronos, "use_reg_token", false)?,
         })
     }
 }

@@ -73,8 +73,6 @@ fn every_case_of_the_published_implementation_is_met() {
                 false => fixture.model.unrolled(&input, horizon),
             };
             let allowed = allowed(title, prepared.location, prepared.scale);
-            // Every further pass starts from differences of the one before.
-            let allowed = if horizon > fixture.model.config.steps { 2.0 * allowed } else { allowed };
             let worst = worst(&all_levels(&found), &wanted, allowed);
             assert!(worst <= 1.0, "{name}, {title}: {worst} of what is allowed");
         }

@@ -1,7 +1,7 @@
 //! What `config.json` of a Toto 2.0 folder says.
 
 use crate::LoadError;
-use crate::load::{count, epsilon, only, optional_count};
+use crate::load::{count, epsilon, only, optional_count, switch};
 use serde_json::{Value, json};
 
 /// The shape of a model.
@@ -50,8 +50,8 @@ impl Config {
             head,
             across: across(config)?,
             epsilon: epsilon(config, "norm_eps", 5e-5)?,
-            attention_bias: config["attn_bias"].as_bool().unwrap_or(true),
-            forward_bias: config["mlp_bias"].as_bool().unwrap_or(false),
+            attention_bias: switch(config, "attn_bias", true)?,
+            forward_bias: switch(config, "mlp_bias", false)?,
         })
     }
 }
@@ -65,7 +65,7 @@ fn across(config: &Value) -> Result<Vec<bool>, LoadError> {
         value if value.as_u64() == Some(0) => 0,
         _ => count(config, "num_variate_layers_per_group", group)?,
     };
-    let first = config["variate_layer_first"].as_bool().unwrap_or(false);
+    let first = switch(config, "variate_layer_first", false)?;
     let is_across = |block: usize| match first {
         true => block % group < of_group,
         false => block % group >= group - of_group,

@@ -38,7 +38,6 @@ fn wanted(case: &Value, series: usize, together: bool) -> Vec<f64> {
 #[test]
 fn every_case_of_the_published_implementation_is_met() {
     let (model, cases) = fixture();
-    let loose: Vec<&String> = cases["loose_cases"].as_object().unwrap().keys().collect();
     let listed = cases["cases"].as_array().unwrap();
     assert_eq!(listed.len(), 33);
     for case in listed {
@@ -70,11 +69,7 @@ fn every_case_of_the_published_implementation_is_met() {
             assert_eq!(found.len(), wanted.len(), "{name}");
             let apart = found.iter().zip(&wanted).map(|(found, wanted)| (found - wanted).abs());
             let worst = apart.fold(0.0, f64::max);
-            let mut allowed = 1e-4 * scales[series] + 2.4e-7 * locations[series].abs();
-            if loose.iter().any(|loose| name.starts_with(loose.as_str())) {
-                // One step of f32 at the level is more than the scale: the fixture says so of these four.
-                allowed += 0.06 * scales[series] + 5e-6;
-            }
+            let allowed = 1e-4 * scales[series] + 2.4e-7 * locations[series].abs();
             assert!(worst <= allowed, "{name}, series {series}: {worst:e} instead of {allowed:e}");
         }
     }
@@ -117,14 +112,12 @@ fn a_configuration_that_is_not_read_is_refused() {
         ("qk_dim", json!(15), "v_dim"),
         ("num_layers", json!(5), "transformer.layers.4"),
         ("d_ff", json!(177), "[354, 64]"),
-        ("attn_bias", json!(7), "transformer.layers.0.attn.in_proj.bias"),
+        ("attn_bias", json!(7), "attn_bias is 7"),
     ] {
         let mut config = config.clone();
         config[key] = value;
-        match Toto::new(&config, &weights, about()) {
-            Err(error) => assert!(error.to_string().contains(named), "{key}: {error}"),
-            Ok(_) => assert_eq!(key, "attn_bias", "{key} was taken"),
-        }
+        let error = Toto::new(&config, &weights, about()).err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.contains(named)), "{key}: {error:?}");
     }
 }
 

@@ -138,7 +138,7 @@ mod tests {
         // By tenths of the risk: how many, and how many were reached; and the share of time, said and come.
         let mut bins = [(0.0, 0.0, 0.0); 5];
         let (mut said, mut came) = (0.0, 0.0);
-        for seed in 0..150u64 {
+        for seed in 0..300u64 {
             let all = heap(seed, past + horizon);
             let Some(teeth) = Teeth::find(&all[..past], 0.8) else { continue };
             let ahead = &all[past..];
@@ -158,9 +158,9 @@ mod tests {
         }
         for (count, risk, reached) in bins {
             assert!(count > 20.0, "{bins:?}");
-            assert!((risk / count - reached / count).abs() < 0.15, "{bins:?}");
+            assert!((risk / count - reached / count).abs() < 0.12, "{bins:?}");
         }
-        assert!((said / came - 1.0).abs() < 0.15, "{said} {came}");
+        assert!((said / came - 1.0).abs() < 0.12, "{said} {came}");
     }
 
     #[test]
