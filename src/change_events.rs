@@ -1,4 +1,4 @@
-//! Changes that people and programs tell of: deployments, new settings, scaling; kept as a file of lines.
+//! Changes that people and programs tell of, InfraWatch itself among them: deployments, new settings, scaling; kept as a file of lines.
 //!
 //! ```text
 //! events/events.jsonl    one JSON object a line; of two lines with one id the later counts
@@ -31,14 +31,21 @@ pub enum ChangeKind {
     Config,
     /// Capacity was added or removed.
     Scale,
+    /// InfraWatch's own models were calibrated anew, or no longer fit.
+    Model,
     /// Anything else.
     Other,
 }
 
 impl ChangeKind {
     /// Every kind by its word.
-    pub const WORDS: [(&'static str, Self); 4] =
-        [("deploy", Self::Deploy), ("config", Self::Config), ("scale", Self::Scale), ("other", Self::Other)];
+    pub const WORDS: [(&'static str, Self); 5] = [
+        ("deploy", Self::Deploy),
+        ("config", Self::Config),
+        ("scale", Self::Scale),
+        ("model", Self::Model),
+        ("other", Self::Other),
+    ];
 }
 
 /// One change.

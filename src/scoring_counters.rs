@@ -134,6 +134,10 @@ fn stability(reference: &[f64], counts: &[f64]) -> f64 {
 pub struct ScoringCounters {
     /// Samples scored and learned.
     pub scored: AtomicU64,
+    /// Samples that were scored and not learned, because of maintenance.
+    pub held: AtomicU64,
+    /// Models that went on learning after such samples.
+    pub recalibrated: AtomicU64,
     /// Stored samples that were not scored because too many waited.
     pub skipped: AtomicU64,
     /// When that happened last, milliseconds since the epoch; 0 if it never did.
@@ -176,6 +180,8 @@ impl Default for ScoringCounters {
     fn default() -> Self {
         Self {
             scored: AtomicU64::new(0),
+            held: AtomicU64::new(0),
+            recalibrated: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             skipped_at_ms: AtomicI64::new(0),
             lag_ms: std::array::from_fn(|_| AtomicU64::new(0)),

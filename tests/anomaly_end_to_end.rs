@@ -233,3 +233,80 @@ fn a_host_whose_metrics_are_odd_together_is_told_as_one_anomaly() {
     assert!(server.figure("infrawatch_inference_seconds_count{model=\"isolation_forest\"}") >= 5700.0);
     server.stop();
 }
+
+/// CTX-003, CTX-004: what comes while a window of maintenance goes on is judged, marked and not learned, whether the window
+/// is of one time or recurs; when it is over the models go on from where they were.
+#[test]
+fn what_happens_in_maintenance_is_marked_and_teaches_nothing() {
+    let server = Server::start();
+    push(&server, 0..HISTORY - 1);
+    let windows = server.url("/api/v1/maintenance");
+    let rfc3339 = |sample: i64| {
+        let time = jiff::Timestamp::from_second(START_S + sample * STEP_S).unwrap();
+        time.to_string()
+    };
+    let plan = |window: Value| {
+        let answer = post(&windows, &[], window.to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        serde_json::from_str::<Value>(&answer.body).unwrap()
+    };
+    let (from, to) = (HISTORY, HISTORY + 300);
+    plan(json!({"matchers": "{host=\"odd\"}", "start": rfc3339(from), "end": rfc3339(to), "reason": "new disks"}));
+    // From 23:00 to 23:30 of each day, of which the samples have one.
+    let again = "FREQ=DAILY;UNTIL=20231130T000000Z";
+    plan(
+        json!({"matchers": "{host=\"daily\"}", "start": "2023-11-13T23:00:00Z", "duration": "30m", "recurrence": again}),
+    );
+
+    let send = |host: &str, range: std::ops::Range<i64>, value: &dyn Fn(i64) -> f64| {
+        let item = |i: i64| json!({"name": "load", "labels": {"host": host}, "timestamp": START_S + i * STEP_S, "value": value(i)});
+        let items: Vec<Value> = range.map(item).collect();
+        let answer = post(&server.url("/api/v1/metrics"), &[], json!(items).to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    let usual = |i: i64| value(i + 7 * HISTORY + 1);
+    let scored = |samples: f64| {
+        eventually("all samples are judged", SOON_SECONDS, || {
+            (server.figure("infrawatch_scored_total") >= samples).then_some(())
+        });
+    };
+    // Long enough for another level to be taken for the new normal, if it were learned.
+    send("odd", HISTORY - 1..from, &usual);
+    send("odd", from..to, &|i| usual(i) + 450.0);
+    send("odd", to..to + 30, &usual);
+    scored((2 * HISTORY + 329) as f64);
+    let closed = anomaly(&server, "closed");
+    assert_eq!(
+        (&closed["suppressed"], &closed["end"]),
+        (&json!(true), &json!(format!("{}.000Z", &rfc3339(to - 1)[..19])))
+    );
+    assert_eq!(server.figure("infrawatch_training_excluded_total"), 300.0);
+    assert_eq!(server.figure("infrawatch_recalibrations_total"), 1.0);
+    send("odd", to + 30..to + 31, &|_| 500.0);
+    let open = anomaly(&server, "open");
+    assert!((open["expected_value"].as_f64().unwrap() - 50.5).abs() < 1.0, "the level of before: {open}");
+
+    let url = server.url("/api/v1/metrics/load");
+    let shown =
+        get_json(&url, &[("match", "{host=\"odd\"}"), ("start", &rfc3339(from - 5)), ("end", &rfc3339(to + 4))]);
+    let marks: Vec<bool> =
+        shown["series"][0]["points"].as_array().unwrap().iter().map(|p| p["maintenance"] == true).collect();
+    assert_eq!(marks, [vec![false; 5], vec![true; 300], vec![false; 5]].concat());
+
+    send("daily", 0..720, &usual);
+    scored((2 * HISTORY + 330 + 720) as f64);
+    assert_eq!(server.figure("infrawatch_training_excluded_total"), 480.0);
+
+    let events = |server: &Server| get_json(&server.url("/api/v1/events"), &[("kind", "model")]);
+    assert_eq!(events(&server)["total"], 0, "windows that were over when they were planned");
+    plan(json!({"matchers": "{host=\"calm\"}", "duration": "1s", "reason": "reboot"}));
+    let told = eventually("the end of the window is told", SOON_SECONDS, || {
+        let list = events(&server);
+        (list["total"] == 1).then(|| list["items"][0].clone())
+    });
+    assert_eq!(told["title"], "recalibration: maintenance of {host=\"calm\"} (reboot) is over");
+    assert_eq!(told["labels"]["host"], "calm");
+    let server = server.stop().restart();
+    assert_eq!(events(&server)["total"], 1, "none is told twice");
+    server.stop();
+}

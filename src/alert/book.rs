@@ -10,7 +10,7 @@
 use super::incident::{Correlation, Incident, IncidentId, Topology};
 use super::ledger::{AlertCounts, Ledger, Settings};
 use super::log;
-use super::maintenance::Window;
+use super::maintenance::{Coverage, Window};
 use super::notify::{self, Notifiers, Outcome};
 use super::record::{Alert, Fingerprint, Said};
 use super::routing::Routing;
@@ -119,6 +119,11 @@ pub struct View {
 }
 
 impl View {
+    /// The maintenance that concerns a series of this canonical key; `None` where none does.
+    pub fn coverage(&self, key: &[u8]) -> Option<Coverage> {
+        if self.windows.is_empty() { None } else { Coverage::of(self.windows.values(), &alert_labels(key)) }
+    }
+
     /// Whether maintenance was planned for the time at which an anomaly began, was worst, or was last seen.
     pub fn is_expected(&self, record: &AnomalyRecord) -> bool {
         if self.windows.is_empty() {

@@ -9,7 +9,7 @@ use super::record::Fingerprint;
 use super::recurrence::{NoRecurrence, Recurrence};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// The longest window.
 pub const LENGTH_MS_MAX: i64 = 31 * 86_400_000;
@@ -117,6 +117,47 @@ impl Window {
     pub fn covers(&self, labels: &BTreeMap<String, String>, time_ms: i64) -> bool {
         self.conditions.hold(labels) && self.span_at(time_ms).is_some()
     }
+
+    /// The last span that ended in `after_ms + 1 ..= now_ms`.
+    pub fn last_ended(&self, after_ms: i64, now_ms: i64) -> Option<(i64, i64)> {
+        let length_ms = self.end_ms - self.start_ms;
+        let start_ms = match self.parsed() {
+            None => (after_ms < self.end_ms && self.end_ms <= now_ms).then_some(self.start_ms),
+            Some(recurrence) => recurrence.last_start(after_ms - length_ms, now_ms - length_ms),
+        };
+        start_ms.map(|start_ms| (start_ms, start_ms + length_ms))
+    }
+}
+
+/// The windows of one series, asked about times in order.
+#[derive(Debug, Clone)]
+pub struct Coverage {
+    windows: Vec<Arc<Window>>,
+    /// What holds from the time that was asked about last until the next change.
+    covers: bool,
+    until_ms: i64,
+}
+
+impl Coverage {
+    /// Of these labels; `None` where no window concerns them.
+    pub fn of<'a>(windows: impl Iterator<Item = &'a Arc<Window>>, labels: &BTreeMap<String, String>) -> Option<Self> {
+        let windows: Vec<_> = windows.filter(|window| window.conditions.hold(labels)).cloned().collect();
+        (!windows.is_empty()).then_some(Self { windows, covers: false, until_ms: i64::MIN })
+    }
+
+    /// Whether one of them goes on at a time, which is not before the one asked about last.
+    pub fn covers(&mut self, time_ms: i64) -> bool {
+        if time_ms >= self.until_ms {
+            let change_ms = |window: &Arc<Window>| match window.span_at(time_ms) {
+                Some((_, end_ms)) => (true, end_ms),
+                None => (false, window.next_start(time_ms).unwrap_or(i64::MAX)),
+            };
+            let found = self.windows.iter().map(change_ms);
+            (self.covers, self.until_ms) =
+                found.fold((false, i64::MAX), |(any, first), (one, at)| (any || one, first.min(at)));
+        }
+        self.covers
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +197,20 @@ mod tests {
                 (Some(58 * HOUR), Standing::Upcoming)
             );
         }
+    }
+
+    #[test]
+    fn a_series_is_covered_while_any_of_its_windows_goes_on() {
+        let windows = [window("0 10 * * *"), window("")].map(Arc::new);
+        let mut coverage = Coverage::of(windows.iter(), &labels(&[("host", "a")])).unwrap();
+        for minute in 0..3 * 1440 {
+            let time_ms = minute * 60_000;
+            assert_eq!(coverage.covers(time_ms), (600..660).contains(&(minute % 1440)), "{minute}");
+        }
+        assert!(Coverage::of(windows.iter(), &labels(&[("host", "b")])).is_none());
+        assert_eq!(windows[0].last_ended(34 * HOUR, 35 * HOUR), Some((34 * HOUR, 35 * HOUR)));
+        assert_eq!(windows[0].last_ended(35 * HOUR, 58 * HOUR), None);
+        assert_eq!(windows[1].last_ended(0, 90 * HOUR), Some((10 * HOUR, 11 * HOUR)));
     }
 
     #[test]

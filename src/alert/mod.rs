@@ -41,7 +41,7 @@ pub mod book;
 pub use conditions::Conditions;
 pub use incident::{Candidate, Cause, Correlation, Incident, IncidentId, Member, Topology, correlate};
 pub use ledger::{AlertCounts, Settings};
-pub use maintenance::{LENGTH_MS_MAX, Standing, Window};
+pub use maintenance::{Coverage, LENGTH_MS_MAX, Standing, Window};
 pub use record::{Alert, AlertSeverity, AlertState, Change, Fingerprint, NoFingerprint, Origin, Said};
 pub use recurrence::NoRecurrence;
 pub use routing::{Routing, Target, Timing};

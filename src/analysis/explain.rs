@@ -92,6 +92,7 @@ mod tests {
     #[test]
     fn the_sentence_says_what_a_person_asks() {
         let verdict = Verdict {
+            is_held: false,
             judged: Some(91.4),
             score: 0.85,
             is_anomaly: true,

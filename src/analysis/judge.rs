@@ -113,6 +113,8 @@ pub(crate) struct Case {
     pub(crate) is_usual_in_the_long_run: bool,
     /// Whether what is expected follows a season.
     pub(crate) has_season: bool,
+    /// Whether it may become a habit or a level.
+    pub(crate) teaches: bool,
 }
 
 /// The judge's word on one sample.
@@ -194,21 +196,31 @@ impl Judge {
         let opens = is_anomaly && !self.is_open;
         if opens {
             self.run_samples = 0;
-            self.habit.begin(case.time_ms, case.deviation);
-        } else if is_anomaly {
-            self.habit.go_on(case.deviation);
+        }
+        match case.teaches {
+            true if opens => self.habit.begin(case.time_ms, case.deviation),
+            true if is_anomaly => self.habit.go_on(case.deviation),
+            _ => {}
         }
         self.run_samples = self.run_samples.saturating_add(u16::from(is_anomaly));
-        self.since_event = if is_anomaly || is_habit { 0 } else { self.since_event.saturating_add(1) };
+        let is_event = (is_anomaly || is_habit) && case.teaches;
+        self.since_event = if is_event { 0 } else { self.since_event.saturating_add(1) };
         self.calm = if is_unusual { 0 } else { self.calm.saturating_add(1) };
         self.is_open = is_anomaly || (self.is_open && u32::from(self.calm) < CALM_SAMPLES);
-        let adopt = self.has_lasted(case.residual, steps);
+        let adopt = case.teaches && self.has_lasted(case.residual, steps);
         let run_samples = u32::from(self.run_samples);
         if adopt {
             // What was adopted is told by `adopt`.
             *self = Self { habit: std::mem::take(&mut self.habit), ..self.anew() };
         }
         Word { is_anomaly, opens, adopt, is_habit, run_samples }
+    }
+
+    /// What was judged without teaching is over, and a run of it with it.
+    pub(crate) fn go_on(&mut self) {
+        let habit = std::mem::take(&mut self.habit);
+        let Self { adopted_minute, adopted, since_event, .. } = *self;
+        *self = Self { habit, adopted_minute, adopted, since_event, ..self.anew() };
     }
 
     /// A level was adopted, so far from the one before.
@@ -236,7 +248,7 @@ impl Judge {
             return self.habit.is_part(case.residual);
         }
         let is_habit = self.habit.knows(case.time_ms, case.deviation);
-        if is_habit && u32::from(self.since_event) >= CALM_SAMPLES {
+        if is_habit && case.teaches && u32::from(self.since_event) >= CALM_SAMPLES {
             self.habit.begin(case.time_ms, case.deviation);
         }
         is_habit
@@ -268,6 +280,7 @@ mod tests {
         time_ms: 0,
         is_usual_in_the_long_run: false,
         has_season: false,
+        teaches: true,
     };
     const USUAL: Case = Case { score: 0.1, ..UNUSUAL };
 
@@ -324,6 +337,22 @@ mod tests {
         }
         let adopted = (0..90).filter(|_| judge.judge(&UNUSUAL, &Settings::default(), &steps).adopt).count();
         assert_eq!(adopted, 1);
+    }
+
+    #[test]
+    fn what_does_not_teach_becomes_neither_a_level_nor_a_habit() {
+        let mut judge = Judge::default();
+        let held = Case { teaches: false, ..UNUSUAL };
+        let calm = Case { teaches: false, ..USUAL };
+        let told = |judge: &mut Judge, case: &Case| judge.judge(case, &Settings::default(), &StepClock::default());
+        for _ in 0..12 {
+            assert!((0..90).all(|_| told(&mut judge, &held).is_anomaly));
+            (0..CALM_SAMPLES).for_each(|_| _ = told(&mut judge, &calm));
+        }
+        told(&mut judge, &held);
+        judge.go_on();
+        assert_eq!((judge.is_open(), judge.habit_bytes()), (false, 0));
+        assert!(told(&mut judge, &UNUSUAL).opens);
     }
 
     #[test]

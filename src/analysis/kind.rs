@@ -62,6 +62,12 @@ impl KindInference {
         (self.kind, last)
     }
 
+    /// The same for a value that teaches nothing.
+    #[inline]
+    pub(crate) fn pass(&mut self, value: f64) -> (Kind, f64) {
+        (self.kind, std::mem::replace(&mut self.last, value))
+    }
+
     fn infer(&mut self, last: f64, value: f64) {
         let fell_as_no_counter_does = value < last && value > last * RESET_SHARE_MAX;
         let falls_before_it_is_one = value < last && self.kind == Kind::Gauge;

@@ -203,6 +203,8 @@ pub struct Verdict {
     pub time_ms: i64,
     /// Seconds a counter's increase was taken over; `None` where the value itself was judged.
     pub rate_seconds: Option<f64>,
+    /// Whether nothing was learned of its value, because of maintenance.
+    pub is_held: bool,
 }
 
 impl Verdict {
@@ -221,6 +223,7 @@ impl Verdict {
             is_local: false,
             time_ms,
             rate_seconds: None,
+            is_held: false,
         }
     }
 

@@ -219,6 +219,22 @@ impl SeriesModel {
 
     /// The same with as much effort as there is time for; every detector learns the sample, whether it judges or not.
     pub fn observe_with(&mut self, time_ms: i64, value: f64, effort: Effort) -> Verdict {
+        self.take(time_ms, value, effort, true)
+    }
+
+    /// Judges a sample by what is known and learns nothing of its value, as where trouble was planned; only how often
+    /// samples come. [`SeriesModel::go_on`] ends a span of such samples.
+    pub fn observe_held(&mut self, time_ms: i64, value: f64, effort: Effort) -> Verdict {
+        self.take(time_ms, value, effort, false)
+    }
+
+    /// After samples that taught nothing: a run of them is over, all else is as before them.
+    pub fn go_on(&mut self) {
+        self.judge.go_on();
+    }
+
+    #[inline]
+    fn take(&mut self, time_ms: i64, value: f64, effort: Effort, teaches: bool) -> Verdict {
         if value.is_nan() || value.abs() > MAGNITUDE_MAX {
             return Verdict::silent(time_ms);
         }
@@ -227,7 +243,7 @@ impl SeriesModel {
             return Verdict::silent(time_ms);
         }
         let before = self.inference.kind();
-        let (kind, last) = self.inference.observe(value);
+        let (kind, last) = if teaches { self.inference.observe(value) } else { self.inference.pass(value) };
         let is_new = kind != before;
         if is_new {
             self.start_anew();
@@ -238,13 +254,13 @@ impl SeriesModel {
         };
         let has_neighbour = matches!(arrival, Arrival::Next(_));
         if kind != Kind::Counter {
-            return self.judge(time_ms, value, (passed_ms, has_neighbour), effort);
+            return self.judge(time_ms, value, (passed_ms, has_neighbour), effort, teaches);
         }
         let last = if is_new { f64::NAN } else { last };
         match counter_rate(last, value, passed_ms).filter(|rate| rate.is_finite()) {
             Some(rate) => {
                 let rate_seconds = Some(passed_ms as f64 / 1000.0);
-                Verdict { rate_seconds, ..self.judge(time_ms, rate, (passed_ms, has_neighbour), effort) }
+                Verdict { rate_seconds, ..self.judge(time_ms, rate, (passed_ms, has_neighbour), effort, teaches) }
             }
             None => Verdict::silent(time_ms),
         }
@@ -299,9 +315,21 @@ impl SeriesModel {
     }
 
     #[inline]
-    fn judge(&mut self, time_ms: i64, value: f64, (passed_ms, has_neighbour): (i64, bool), effort: Effort) -> Verdict {
+    fn judge(
+        &mut self,
+        time_ms: i64,
+        value: f64,
+        (passed_ms, has_neighbour): (i64, bool),
+        effort: Effort,
+        teaches: bool,
+    ) -> Verdict {
         let magnitude = self.magnitude;
-        self.magnitude = (magnitude * MAGNITUDE_FADE).max(value.abs());
+        match teaches {
+            true => self.magnitude = (magnitude * MAGNITUDE_FADE).max(value.abs()),
+            // Of nothing known nothing can be said.
+            false if self.baseline.is_none() => return Verdict::silent(time_ms),
+            false => {}
+        }
         let per_day = DAY_MS as f64 / self.steps.step_ms();
         let moment = self.moment(time_ms);
         let baseline = self.baseline.get_or_insert_with(|| Baseline::new(moment, value));
@@ -335,14 +363,17 @@ impl SeriesModel {
             time_ms: moment.local_ms,
             is_usual_in_the_long_run: votes.is_usual_in_the_long_run(),
             has_season: expectation.season.is_some(),
+            teaches,
         };
         let word = self.judge.judge(&case, &self.settings, &self.steps);
         if word.is_habit {
             score = score.min(HABIT_SCORE_MAX);
         }
-        self.watch((time_ms, value), passed_ms, magnitude);
-        self.resolution.learn(value);
-        self.learn((moment, value), &expectation, per_day, &context, &readings, word, budget);
+        if teaches {
+            self.watch((time_ms, value), passed_ms, magnitude);
+            self.resolution.learn(value);
+            self.learn((moment, value), &expectation, per_day, &context, &readings, word, budget);
+        }
         Verdict {
             judged: Some(value),
             score,
@@ -356,6 +387,7 @@ impl SeriesModel {
             is_local: self.clock_mark != 0,
             time_ms,
             rate_seconds: None,
+            is_held: !teaches,
         }
     }
 

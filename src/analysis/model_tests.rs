@@ -258,3 +258,38 @@ fn a_model_takes_448_bytes_and_384_more_from_its_third_hour_on() {
     }
     assert_eq!(model.bytes() - size_of::<SeriesModel>(), 384);
 }
+
+/// CTX-003: an hour of nonsense within a span that teaches nothing is found unusual, and what follows it is judged to the
+/// bit as if the hour had been silent.
+#[test]
+fn samples_that_teach_nothing_are_judged_and_leave_the_model_as_it_was() {
+    let value =
+        |i: i64| 50.0 + 20.0 * (i as f64 / 1440.0 * std::f64::consts::TAU).sin() + (i * 7919 % 101) as f64 / 50.0;
+    for kind in [Kind::Gauge, Kind::Counter] {
+        let mut total = 0.0;
+        let mut sent = |i: i64, value: f64| {
+            total += if kind == Kind::Counter { value } else { value - total };
+            (i * 60_000, total)
+        };
+        let mut held = SeriesModel::new(Some(kind), Settings::default());
+        for i in 0..3 * 1440 {
+            let (time_ms, value) = sent(i, value(i));
+            held.observe(time_ms, value);
+        }
+        let mut plain = held.clone();
+        let flagged = (3 * 1440..3 * 1440 + 60).filter(|i| {
+            let (time_ms, value) = sent(*i, 900.0);
+            // Whoever has not the hour still knows how often samples come, and a counter's total before the next one.
+            plain.steps.observe(time_ms);
+            plain.inference.pass(value);
+            held.observe_held(time_ms, value, Effort::All).is_anomaly
+        });
+        assert!(flagged.count() > 55, "{kind:?}");
+        assert_eq!(held.stage(), plain.stage());
+        held.go_on();
+        for i in 3 * 1440 + 60..5 * 1440 {
+            let (time_ms, value) = sent(i, value(i));
+            assert_eq!(held.observe(time_ms, value), plain.observe(time_ms, value), "{kind:?} {i}");
+        }
+    }
+}

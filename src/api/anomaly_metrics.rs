@@ -80,6 +80,20 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
     expressions(&watched, out);
     pull(page, out);
     windows(page, out);
+    rests(page, out);
+}
+
+/// What planned trouble kept from being learned.
+fn rests(page: &MetricsPage, out: &mut Exposition) {
+    let scoring = &page.metrics.scoring;
+    let counters = [
+        ("infrawatch_training_excluded_total", "Samples judged and not learned because of maintenance.", &scoring.held),
+        ("infrawatch_recalibrations_total", "Models that went on learning after maintenance.", &scoring.recalibrated),
+    ];
+    for (name, help, value) in counters {
+        out.counter(name, help);
+        out.sample(name, &[], value.load(Ordering::Relaxed));
+    }
 }
 
 /// How groups of series are judged.

@@ -14,6 +14,7 @@ mod grouping;
 mod local;
 mod open_files;
 mod reload;
+mod resting;
 mod retraining;
 mod routes;
 mod ruling;
@@ -26,7 +27,8 @@ use self::alerts::Alerts;
 use self::forecasting::Forecasts;
 pub use self::local::Local;
 use self::open_files::raise_open_files;
-use self::reload::Reloader;
+use self::reload::{InForce, Reloader};
+use self::resting::AlertWindows;
 use self::routes::{Served, routes};
 use self::settings::{book_settings, model_settings, statsd_settings, store_settings, window_settings};
 use crate::access::{AuditLog, Guard, Users};
@@ -53,6 +55,7 @@ use crate::rules::RuleKeeper;
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
 use crate::shard::questions::ModelBoard;
+use crate::shard::rests::RestPlans;
 use crate::shard::{self, BatchPool, Peers, ScoringContext, ShardHandle};
 use crate::watch::WatchBoard;
 use crate::windowed::WindowedBoard;
@@ -125,14 +128,7 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     tokio::spawn(forecasting::begin(&config, &running)?.run(stopped.clone()));
     let health = routes::health(&running, stopping.clone(), started_ms);
     tokio::spawn(self_check::run(health, in_force.clone(), stopped.clone()));
-    tokio::spawn(correlating::begin(&config, &running).run(stopped.clone()));
-    tokio::spawn(ruling::begin(&config, &running)?.run(stopped.clone()));
-    tokio::spawn(retraining::begin(&config, &running, in_force.clone()).run(stopped.clone()));
-    tokio::spawn(watching::begin(&config, &running, in_force)?.run(stopped.clone()));
-    if let Some(windowing) = windowing::begin(&config, &running)? {
-        tokio::spawn(windowing.run(stopped.clone()));
-    }
-    tokio::spawn(grouping::begin(&config, &running)?.run(stopped.clone()));
+    spawn_watchers(&config, &running, in_force, &stopped)?;
     if let (Some(listener), Some(pieces)) = (statsd_streams, &running.statsd.pieces) {
         let connections_max = config.statsd.max_connections;
         tokio::spawn(statsd_stream::run(listener, connections_max, pieces.clone(), stopped));
@@ -156,6 +152,25 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     // The routes hold a way to the shards, which end only when nobody can send to them.
     drop(ready);
     tokio::task::block_in_place(|| running.stop())
+}
+
+/// Starts what looks at series and alerts in a rhythm of its own.
+fn spawn_watchers(
+    config: &Config,
+    running: &Running,
+    in_force: InForce,
+    stopped: &watch::Receiver<bool>,
+) -> Result<()> {
+    tokio::spawn(correlating::begin(config, running).run(stopped.clone()));
+    tokio::spawn(ruling::begin(config, running)?.run(stopped.clone()));
+    tokio::spawn(resting::begin(running).run(stopped.clone()));
+    tokio::spawn(retraining::begin(config, running, in_force.clone()).run(stopped.clone()));
+    tokio::spawn(watching::begin(config, running, in_force)?.run(stopped.clone()));
+    if let Some(windowing) = windowing::begin(config, running)? {
+        tokio::spawn(windowing.run(stopped.clone()));
+    }
+    tokio::spawn(grouping::begin(config, running)?.run(stopped.clone()));
+    Ok(())
 }
 
 /// The users of the settings' file; none where no access is configured.
@@ -341,7 +356,8 @@ impl Running {
         let windows = window_settings(&config.statsd);
         let told = Arc::new(MetricBook::default());
         let judging = Arc::new(model_settings(config)?);
-        let scoring = scoring(config, cores(), &opened.store, (&metrics, &told, &judging), &board, &runs)?;
+        let rests = AlertWindows::of(&alerts.book);
+        let scoring = scoring(config, cores(), &opened.store, (&metrics, &told, &judging, rests), &board, &runs)?;
         let mut doors = Vec::new();
         let mut shards = Vec::new();
         let peers = Peers::among(opened.shards.len());
@@ -416,7 +432,7 @@ fn scoring(
     config: &Config,
     cores: usize,
     store: &Store,
-    (metrics, told, judging): (&Arc<SelfMetrics>, &Arc<MetricBook>, &Arc<ZonedSettings>),
+    (metrics, told, judging, rests): (&Arc<SelfMetrics>, &Arc<MetricBook>, &Arc<ZonedSettings>, Arc<dyn RestPlans>),
     board: &Arc<ModelBoard>,
     runs: &Sender<AnomalyRun>,
 ) -> Result<Option<Arc<ScoringContext>>> {
@@ -435,6 +451,7 @@ fn scoring(
         runs: runs.clone(),
         dir,
         settings: judging.clone(),
+        rests,
         pending_max: config.models.pending_max,
         newest_at_start_ms: store.newest_ms(),
         closing: AtomicBool::new(false),

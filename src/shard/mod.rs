@@ -10,6 +10,7 @@ mod models_file;
 mod observations;
 mod peers;
 pub mod questions;
+pub mod rests;
 mod score;
 mod scoring;
 mod series_slots;

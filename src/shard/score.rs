@@ -10,6 +10,7 @@
 
 use super::ladder::Step;
 use super::questions::{ModelBoard, Summary};
+use super::rests::{RestPlans, Rests};
 use super::series_slots::{SeriesSlots, Slot};
 use super::set_aside::{LOOK_AT_ONCE_MS, SetAside};
 use super::silence::Beside;
@@ -71,6 +72,8 @@ pub struct ScoringContext {
     pub dir: PathBuf,
     /// How series are judged.
     pub settings: Arc<ZonedSettings>,
+    /// When models rest.
+    pub rests: Arc<dyn RestPlans>,
     /// Samples that may wait to be scored, in all shards together.
     pub pending_max: usize,
     /// The newest sample that was there at the start: what is older by far raises nothing when it is seen anew.
@@ -133,6 +136,7 @@ pub(super) struct PartitionModels {
     /// Of series with a run that goes on.
     pub(super) trackers: HashMap<u32, Followed>,
     pub(super) beside: Beside,
+    pub(super) rests: Rests,
     pub(super) now_ms: i64,
     /// Where models of idle series are.
     pub(super) aside: SetAside,
@@ -161,6 +165,7 @@ impl PartitionModels {
             slots: SeriesSlots::default(),
             trackers: HashMap::new(),
             beside: Beside::default(),
+            rests: Rests::default(),
             now_ms: 0,
             aside: SetAside::default(),
             event_ms: i64::MIN,
@@ -194,6 +199,7 @@ impl PartitionModels {
         moment: Moment,
     ) -> bool {
         (self.now_ms, self.event_ms) = (moment.now_ms, moment.event_ms);
+        self.rests.renew(context.rests.version());
         expired.iter().for_each(|id| self.forget(context, *id));
         let caught_up = errand != Errand::CatchUp || self.catch_up(context);
         if caught_up {
@@ -223,6 +229,7 @@ impl PartitionModels {
     pub(super) fn forget(&mut self, context: &ScoringContext, id: u32) {
         self.end_run(context, id);
         self.end_beside(context, id);
+        self.rests.forget(id);
         if !matches!(self.slots.take(id), Slot::Vacant) {
             self.series = self.series.saturating_sub(1);
         }
@@ -283,7 +290,8 @@ impl PartitionModels {
         effort: Effort,
     ) -> (Slot, Option<Summary>) {
         let mut run = (!self.trackers.is_empty()).then(|| self.trackers.remove(&id)).flatten().map(|f| f.run);
-        let (mut scored, mut last) = (0, None);
+        let mut resting = if self.rests.is_quiet() { None } else { self.take_resting(context, id) };
+        let (mut scored, mut held, mut last) = (0, 0, None);
         let mut before_ms = slot.last_ms();
         for (time_ms, value) in samples {
             // What the store has shown already while catching up comes again live.
@@ -298,7 +306,19 @@ impl PartitionModels {
             }
             before_ms = time_ms;
             scored += 1;
-            let verdict = slot.observe_with(time_ms, value, effort, || self.new_model(context, id));
+            let rests = resting.as_mut().is_some_and(|resting| resting.at(time_ms));
+            if let Some(resting) = resting.as_mut().filter(|resting| resting.rests != rests) {
+                resting.rests = rests;
+                if !rests {
+                    self.end(context, id, run.take());
+                    self.wake(context, &mut slot);
+                }
+            }
+            held += u64::from(rests);
+            let verdict = match rests {
+                true => slot.observe_held(time_ms, value, effort),
+                false => slot.observe_with(time_ms, value, effort, || self.new_model(context, id)),
+            };
             if let Some(verdict) = verdict.as_ref().filter(|verdict| verdict.is_anomaly || run.is_some()) {
                 let told = self.follow(context, id, run.get_or_insert_default(), (value, verdict), slot.is_run_open());
                 self.note(context, told);
@@ -312,6 +332,10 @@ impl PartitionModels {
         }
         if let Some(run) = run {
             self.trackers.insert(id, Followed { run, heard_ms: self.now_ms });
+        }
+        self.rests.put(id, resting);
+        if held > 0 {
+            context.metrics.scoring.held.fetch_add(held, Ordering::Relaxed);
         }
         self.unsaved += scored;
         self.scored += scored;
@@ -327,6 +351,14 @@ impl PartitionModels {
             Slot::Model(model) => last.map(|(score, votes)| Summary::of(model, score, &votes)),
         };
         (slot, summary)
+    }
+
+    /// A series' rest is over: its model goes on from where it was.
+    fn wake(&self, context: &ScoringContext, slot: &mut Slot) {
+        if let Slot::Model(model) = slot {
+            model.go_on();
+            context.metrics.scoring.recalibrated.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// A model that knows nothing but what was said of its metric.

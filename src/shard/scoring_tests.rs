@@ -7,6 +7,7 @@ use crate::analysis::fan_out::FanOut;
 use crate::analysis::{Effort, Kind, SeriesModel, Settings};
 use crate::anomaly::run::AnomalyRun;
 use crate::metric_metadata::MetricType;
+use crate::shard::rests::NoRestPlans;
 use crate::shard::series_slots::Slot;
 use crate::shard::{ModelBoard, Summary};
 use std::collections::BTreeMap;
@@ -75,6 +76,7 @@ impl Running {
             runs: sender,
             dir: dir.join("models"),
             settings: Arc::default(),
+            rests: Arc::new(NoRestPlans),
             pending_max,
             closing: AtomicBool::new(false),
         });

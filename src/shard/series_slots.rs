@@ -108,6 +108,14 @@ impl Slot {
         self.observe_with(time_ms, value, Effort::All, || SeriesModel::new(None, settings.clone()))
     }
 
+    /// Judges the next sample by what is known, and learns nothing of it; too few samples for a model say nothing.
+    pub(super) fn observe_held(&mut self, time_ms: i64, value: f64, effort: Effort) -> Option<Verdict> {
+        match self {
+            Self::Model(model) => Some(model.observe_held(time_ms, value, effort)),
+            _ => None,
+        }
+    }
+
     /// The same with as much effort as there is time for, and a model that is `new_model` at first.
     #[inline]
     pub(super) fn observe_with(

@@ -26,7 +26,7 @@ Metric = name: string, series: [MetricSeries]
 Tolerated = above: number?, below: number?
 MetricSeries = labels: labels, kind: gauge|counter|delta, state: string, seasons: [Season], tolerated: Tolerated, points: [Point], anomalies: [Anomaly]
 Season = period_s: number, strength: number?
-Point = timestamp: time, value: number?, expected: number?, lower: number?, upper: number?, score: number, is_anomaly: boolean, imputed: boolean
+Point = timestamp: time, value: number?, expected: number?, lower: number?, upper: number?, score: number, is_anomaly: boolean, imputed: boolean, maintenance: boolean
 Baselines = name: string, series: [Baseline]
 Baseline = labels: labels, timezone: string, cells: [BaselineCell]
 BaselineCell = dow: integer, hour: integer, mean: number?, std: number?, median: number?, count: integer, source: own|global
@@ -84,9 +84,9 @@ IncidentEvidence = alert: hex, with: string?, score: number, why: string
 RuleList = total: integer, items: [Rule], kept: string, error: string?
 Rule = name: string, type: alerting|recording, expression: string, for_s: number, keep_firing_for_s: number, labels: labels, annotations: labels, group: string, interval_s: number, file: string, line: integer, health: unknown|ok|failing, error: string?, evaluated_at: time?, took_s: number, pending: integer, firing: integer
 RulesKept = groups: integer, rules: integer
-Event = id: hex, time: time, kind: deploy|config|scale|other, title: string, labels: labels
+Event = id: hex, time: time, kind: deploy|config|scale|model|other, title: string, labels: labels
 EventList = total: integer, items: [Event]
-NewEvent << kind!: deploy|config|scale|other, title!: string, time: time_in, labels: labels
+NewEvent << kind!: deploy|config|scale|model|other, title!: string, time: time_in, labels: labels
 Model = name: string, type: ensemble|isolation_forest|foundation, metric: string, labels: labels, trained_at: time?, samples: integer, version: string, status: string, age_s: number?, drift: ModelDrift?, foundation*: FoundationModel
 FoundationModel = layout: string, source: string, licence: string?, parameters: integer, context: integer, steps_per_pass: integer
 ModelDrift = psi: number, ks_p: number

@@ -44,7 +44,7 @@ pub(super) async fn post(State(shared): State<Arc<Shared>>, body: Body) -> Resul
     let mut fields = Fields::read(body).await?;
     let time_ms = fields.past_or_future_ms("time")?.unwrap_or_else(shared.api.now_ms);
     let kind = fields.word("kind", &ChangeKind::WORDS)?;
-    let kind = kind.ok_or_else(|| ApiError::field("kind", "expected deploy, config, scale or other"))?;
+    let kind = kind.ok_or_else(|| ApiError::field("kind", "expected deploy, config, scale, model or other"))?;
     let title = fields.text("title")?.filter(|title| !title.trim().is_empty());
     let title = title.ok_or_else(|| ApiError::field("title", "expected a string that is not empty"))?;
     if title.len() > TITLE_BYTES_MAX {

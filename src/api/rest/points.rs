@@ -78,15 +78,16 @@ impl Points {
 
 fn imputed() -> Point {
     let [value, expected, lower, upper] = [f64::NAN; 4];
-    Point { timestamp: Time(0), value, expected, lower, upper, score: 0.0, is_anomaly: false, imputed: true }
+    let (score, is_anomaly, maintenance) = (0.0, false, false);
+    Point { timestamp: Time(0), value, expected, lower, upper, score, is_anomaly, imputed: true, maintenance }
 }
 
 /// A sample with its verdict; the band in the unit of the sample.
 pub(super) fn point(time_ms: i64, value: f64, verdict: &Verdict) -> Point {
     let unknown = Band { expected: f64::NAN, lower: f64::NAN, upper: f64::NAN };
     let Band { expected, lower, upper } = verdict.band_of(value).unwrap_or(unknown);
-    let (score, is_anomaly) = (verdict.score, verdict.is_anomaly);
-    Point { timestamp: Time(time_ms), value, expected, lower, upper, score, is_anomaly, imputed: false }
+    let Verdict { score, is_anomaly, is_held: maintenance, .. } = *verdict;
+    Point { timestamp: Time(time_ms), value, expected, lower, upper, score, is_anomaly, imputed: false, maintenance }
 }
 
 #[cfg(test)]

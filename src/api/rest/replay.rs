@@ -10,7 +10,7 @@
 use super::Shared;
 use super::answer::ApiError;
 use super::run::check;
-use crate::analysis::{EnsembleConfig, SeriesModel, Settings, Verdict};
+use crate::analysis::{Effort, EnsembleConfig, SeriesModel, Settings, Verdict};
 use crate::anomaly::run::{AnomalyRun, RunTracker};
 use crate::anomaly::{AnomalyRecord, notice};
 use crate::query::Cancel;
@@ -89,11 +89,21 @@ impl<'a> Replay<'a> {
         let mut runs = RunTracker::default();
         let mut found = BTreeMap::new();
         let name = series::label(&series.key, NAME_LABEL).unwrap_or("");
+        let mut coverage = self.shared.api.alerts.view().coverage(&series.key);
+        let mut rested = false;
         for (at, (&time_ms, &value)) in times.iter().zip(&self.samples.values).enumerate().skip(begin) {
             if at % SLICE == 0 {
                 check(self.cancel)?;
             }
-            let verdict = model.observe(time_ms, value);
+            let rests = coverage.as_mut().is_some_and(|coverage| coverage.covers(time_ms));
+            if std::mem::replace(&mut rested, rests) && !rests {
+                found.extend(runs.close(&series.key).map(|run| (run.start_ms, run)));
+                model.go_on();
+            }
+            let verdict = match rests {
+                true => model.observe_held(time_ms, value, Effort::All),
+                false => model.observe(time_ms, value),
+            };
             let told = model.take_notice().and_then(|told| notice::run_of(&told, &series.key, name));
             found.extend(told.map(|run| (run.start_ms, AnomalyRun { is_open: false, ..run })));
             if let Some(run) = runs.observe(&series.key, name, value, &verdict, model.is_run_open()) {

@@ -53,6 +53,8 @@ pub(super) struct Point {
     pub(super) score: f64,
     pub(super) is_anomaly: bool,
     pub(super) imputed: bool,
+    /// Whether it was judged and not learned, because of maintenance.
+    pub(super) maintenance: bool,
 }
 
 impl PartialEq<i64> for Time {
@@ -192,11 +194,12 @@ mod tests {
             score: 0.0,
             is_anomaly: false,
             imputed: false,
+            maintenance: false,
         };
         assert_eq!(
             serde_json::to_string(&point).unwrap(),
             "{\"timestamp\":\"2023-11-14T22:13:20.000Z\",\"value\":1.5,\"expected\":null,\"lower\":null,\"upper\":null,\
-             \"score\":0.0,\"is_anomaly\":false,\"imputed\":false}"
+             \"score\":0.0,\"is_anomaly\":false,\"imputed\":false,\"maintenance\":false}"
         );
         assert_eq!(serde_json::to_string(&[Time(1), Time(i64::MAX)]).unwrap(), "[\"1970-01-01T00:00:00.001Z\",null]");
     }
