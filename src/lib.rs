@@ -56,6 +56,7 @@
 //! - `yaml`: files of others as trees whose parts know their lines. `go_template`: texts with placeholders as rules have them.
 //! - [`query`]: PromQL over `storage::Store`.
 //! - [`alert`]: what people are told, and when they are not. [`rules`]: Prometheus' rule files, evaluated here.
+//! - [`monitors`]: conditions on what expressions did over a while: shares of anomalous points, outliers, forecasts.
 //! - [`forecasts`]: what stored series will do next, kept up to date, and the rules that watch it.
 //! - [`pull`]: models trained on request on the answer of an expression.
 //! - [`watch`]: expressions that are evaluated again and again and judged by named detectors.
@@ -85,6 +86,7 @@ pub mod ingest;
 mod listed_file;
 pub mod logging;
 pub mod metric_metadata;
+pub mod monitors;
 mod nearest;
 pub mod plot;
 pub mod pull;

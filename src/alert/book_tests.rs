@@ -30,6 +30,7 @@ fn signal(host: &str) -> Signal {
         score: 0.95,
         summary: format!("{host} is high"),
         anomaly_id: None,
+        renotify_ms: None,
     }
 }
 

@@ -47,7 +47,9 @@ impl Groups {
         let (fresh, over, members) = Default::default();
         let empty = || Group { timing, due_ms: None, told_ms: None, fresh, over, members };
         let group = self.0.entry(key).or_insert_with(empty);
-        group.timing = timing;
+        // One that wants to be told again more often has its group told so.
+        let again_ms = if group.is_empty() { i64::MAX } else { group.timing.repeat_interval_ms };
+        group.timing = Timing { repeat_interval_ms: timing.repeat_interval_ms.min(again_ms), ..timing };
         let is_new = group.fresh.insert(alert);
         group.over.remove(&alert);
         group.be_due(now_ms);

@@ -116,6 +116,8 @@ pub enum Origin {
     Rule,
     /// Several slight alerts together.
     Joint,
+    /// A monitor of a file, which says by itself when it is over.
+    Monitor,
     /// Maintenance that goes on: nobody is told, others may be kept quiet by it.
     Maintenance,
 }
@@ -209,6 +211,9 @@ pub struct Alert {
     /// How many more were told because nobody took it.
     #[serde(default)]
     pub escalated: usize,
+    /// How often it is told again while it goes on, in milliseconds, if more often than its route says.
+    #[serde(default)]
+    pub renotify_ms: Option<i64>,
     /// The incident it is part of.
     #[serde(default)]
     pub incident: Option<AnomalyId>,
@@ -246,6 +251,7 @@ impl Alert {
             summary: signal.summary,
             anomaly_id: signal.anomaly_id,
             escalated: 0,
+            renotify_ms: signal.renotify_ms,
             incident: None,
             count_before: 0,
             acknowledged: None,

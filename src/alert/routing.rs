@@ -239,7 +239,7 @@ pub(super) fn routed_labels(alert: &Alert) -> BTreeMap<String, String> {
     let mut labels = alert.labels.clone();
     // A rule's own word stays, which may be one that we have not.
     labels.entry("severity".to_owned()).or_insert_with(|| alert.severity.as_str().to_owned());
-    for name in ["anomaly_confidence", "kind", "direction"] {
+    for name in ["anomaly_confidence", "kind", "direction", "handles"] {
         if let Some(text) = alert.annotations.get(name) {
             labels.entry(name.to_owned()).or_insert_with(|| text.clone());
         }

@@ -46,6 +46,8 @@ pub struct Signal {
     pub summary: String,
     /// The anomaly behind it.
     pub anomaly_id: Option<AnomalyId>,
+    /// How often it is told again while it goes on, in milliseconds, if more often than its route says.
+    pub renotify_ms: Option<i64>,
 }
 
 /// The labels that alerts of a series with this canonical key have: its name is `metric_name`.
@@ -73,6 +75,7 @@ impl Signal {
             score: alert.score,
             summary: alert.summary.clone(),
             anomaly_id: alert.anomaly_id,
+            renotify_ms: alert.renotify_ms,
         }
     }
 
@@ -108,6 +111,7 @@ impl Signal {
             score: record.peak.score,
             summary: record.peak.summary.clone(),
             anomaly_id: Some(record.id),
+            renotify_ms: None,
         })
     }
 }
@@ -136,6 +140,7 @@ pub(super) mod tests {
             score: 0.0,
             summary: String::new(),
             anomaly_id: None,
+            renotify_ms: None,
         }
     }
 }

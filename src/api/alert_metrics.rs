@@ -7,11 +7,13 @@
 use super::metrics_page::Exposition;
 use crate::alert::book::AlertBook;
 use crate::alert::{AlertSeverity, AlertState};
+use crate::monitors::MonitorKeeper;
 use crate::rules::RuleKeeper;
 
 /// Writes the lines.
-pub(super) fn write(book: &AlertBook, rules: &RuleKeeper, out: &mut Exposition) {
+pub(super) fn write(book: &AlertBook, rules: &RuleKeeper, monitors: &MonitorKeeper, out: &mut Exposition) {
     of_rules(rules, out);
+    of_monitors(monitors, out);
     let view = book.view();
     out.gauge("infrawatch_alerts", "Alerts by state and severity.");
     for (state, severity) in AlertState::ALL.into_iter().flat_map(|state| AlertSeverity::ALL.map(|s| (state, s))) {
@@ -79,6 +81,20 @@ pub(super) fn write(book: &AlertBook, rules: &RuleKeeper, out: &mut Exposition) 
         out.gauge(name, help);
         out.sample(name, &[], value);
     }
+}
+
+fn of_monitors(monitors: &MonitorKeeper, out: &mut Exposition) {
+    let views = monitors.views();
+    out.gauge("infrawatch_monitors", "Monitors in force.");
+    out.sample("infrawatch_monitors", &[], views.len() as u64);
+    out.counter("infrawatch_monitor_looks_total", "Times that monitors looked.");
+    out.sample("infrawatch_monitor_looks_total", &[], views.iter().map(|view| view.looks).sum::<u64>());
+    out.counter("infrawatch_monitor_failures_total", "Times that a monitor could not look.");
+    out.sample("infrawatch_monitor_failures_total", &[], views.iter().map(|view| view.failures).sum::<u64>());
+    out.gauge("infrawatch_monitor_series_held", "Series that monitors do not find well.");
+    out.sample("infrawatch_monitor_series_held", &[], views.iter().map(|view| view.held.len() as u64).sum::<u64>());
+    out.gauge("infrawatch_monitors_reading", "1 while the files of monitors can be read.");
+    out.sample("infrawatch_monitors_reading", &[], u64::from(monitors.failing().is_none()));
 }
 
 fn of_rules(rules: &RuleKeeper, out: &mut Exposition) {

@@ -12,6 +12,7 @@ use crate::anomaly::book::Book;
 use crate::forecasts::{ForecastDesk, RuleBoard};
 use crate::groups::GroupBoard;
 use crate::metric_metadata::MetricBook;
+use crate::monitors::MonitorKeeper;
 use crate::pull::PullGauges;
 use crate::query::Room;
 use crate::rules::RuleKeeper;
@@ -62,6 +63,8 @@ pub struct MetricsPage {
     pub windowed: Arc<WindowedBoard>,
     /// Rules of files, and how they stand.
     pub rules: Arc<RuleKeeper>,
+    /// Monitors of files, and how they stand.
+    pub monitors: Arc<MonitorKeeper>,
     /// What makes forecasts.
     pub desk: Arc<ForecastDesk>,
     /// What predictive rules came to.
@@ -196,7 +199,7 @@ impl MetricsPage {
         self.store(out);
         service_metrics::write(self, out);
         anomaly_metrics::write(self, out);
-        alert_metrics::write(&self.alerts, &self.rules, out);
+        alert_metrics::write(&self.alerts, &self.rules, &self.monitors, out);
         forecast_metrics::write(self, out);
         process::write(|name, kind, help, value| {
             match kind {

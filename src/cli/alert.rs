@@ -50,6 +50,8 @@ enum What {
         #[arg(long, value_name = "NAME")]
         by: Option<String>,
     },
+    /// List monitors and how they stand
+    Monitors,
     /// List silences
     Silences,
     /// Take a silence away
@@ -92,6 +94,14 @@ impl AlertCommand {
                 let made = server.post("/api/v1/silence", &body)?;
                 let mut rows = Rows::new(&["id", "until"]);
                 rows.push(vec![made["id"].clone(), made["until"].clone()]);
+                rows.write(global)
+            }
+            What::Monitors => {
+                const FIELDS: [&str; 7] = ["name", "type", "state", "series", "evaluated_at", "query", "error"];
+                let mut rows = Rows::new(&FIELDS);
+                for item in server.items("/api/v1/monitors", &[])? {
+                    rows.push(FIELDS.map(|field| item[field].clone()).into());
+                }
                 rows.write(global)
             }
             What::Silences => {

@@ -8,6 +8,7 @@ use super::settings::{environment, load as settings, sources, warn};
 use super::{CliError, Global};
 use crate::access::{self, SecretHash, Users};
 use crate::config::{self, Config, ConfigErrors, KEYS, Origin};
+use crate::monitors::{self, MonitorKeeper};
 use crate::query::QueryLimits;
 use crate::rules::{RuleFiles, labels_of, load};
 use clap::{Args, Subcommand, ValueEnum};
@@ -130,13 +131,16 @@ fn check(global: &Global, file: Option<PathBuf>) -> Result<(), CliError> {
     write_text(global, &format!("{from}: ok, {set} of {} keys set\n", KEYS.len()))
 }
 
-/// Reads the rule files that the settings name, and says every mistake in them with its line.
+/// Reads the files of rules and of monitors that the settings name, and says every mistake in them with its line.
 fn rules(config: &Config) -> Result<(), CliError> {
     let section = &config.rules;
     labels_of(&section.external_labels).map_err(|what| CliError::Failed(format!("rules.external_labels: {what}")))?;
     let interval_ms = section.interval.as_millis() as i64;
-    let errors =
+    let mut errors =
         load(&RuleFiles::of(&section.files, None, interval_ms, QueryLimits::default())).err().unwrap_or_default();
+    let (files, interval_ms) = (&config.monitors.files, config.monitors.interval.as_millis() as i64);
+    let files = MonitorKeeper::files_of(files, interval_ms, QueryLimits::default());
+    errors.extend(monitors::load(&files).err().unwrap_or_default());
     let Some((last, others)) = errors.split_last() else { return Ok(()) };
     others.iter().for_each(|error| eprintln!("error: {error}"));
     Err(CliError::Failed(last.to_string()))

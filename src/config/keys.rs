@@ -212,6 +212,14 @@ settings! {
         external_labels: String as Text = "",
     }
 
+    /// Monitors: conditions on what expressions did over a while (docs/alerts.md).
+    monitors: Monitors {
+        /// Files of monitors, several with commas; the last part of a path may have * for any letters. Read again when they change.
+        files: String as Text = "",
+        /// How often a monitor looks that does not say so itself.
+        interval: Duration as Span = "1m" in "100ms" to "1d",
+    }
+
     /// How the votes of the detectors on a sample become one word.
     ensemble: Ensemble {
         /// Whose votes it takes: of most families of detectors, of every detector, the weighted mean of their scores, any one, or as the documents have it.

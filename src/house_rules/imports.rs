@@ -37,6 +37,7 @@ const API: &[&str] = &[
     "watch",
     "windowed",
     "rules",
+    "monitors",
     "forecasts",
     "groups",
 ];
@@ -86,6 +87,8 @@ const ROOMS: &[Room] = &[
     room("go_template", &["config"], false),
     // What it writes, and what an expression comes to, is handed in by the server.
     room("rules", &["query", "alert", "go_template", "yaml", "storage::sample"], true),
+    // Its files are found and read as those of rules are, and its expressions evaluated as trained models' are.
+    room("monitors", &["query", "pull", "alert", "analysis", "rules", "yaml", "storage::series"], true),
     room("http_client", &[], false),
     room("http_server", &[], true),
     room("api", API, true),
@@ -94,7 +97,7 @@ const ROOMS: &[Room] = &[
     room("cli", CLI, true),
     room("cli::serve", &["logging", "server"], true),
     // What a settings file names is looked at as well.
-    room("cli::config", &["access", "rules", "query"], true),
+    room("cli::config", &["access", "rules", "monitors", "query"], true),
     // Its tests show what it wrote to whoever reads it.
     room("cli::import", &["watch", "yaml"], true),
     room("cli::snmp", &["logging", "ingest::snmp", "protocols", "storage"], true),

@@ -205,5 +205,6 @@ fn signal(active: &ActiveAlert, time_ms: i64, is_open: bool, means: &Means<'_>) 
         value: active.value,
         score: 0.0,
         anomaly_id: None,
+        renotify_ms: None,
     }
 }

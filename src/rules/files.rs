@@ -141,7 +141,11 @@ pub fn load(files: &RuleFiles) -> Result<Vec<Group>, Vec<RuleError>> {
     if errors.is_empty() { Ok(groups) } else { Err(errors) }
 }
 
-fn text_of(path: &Path) -> Result<String, RuleError> {
+/// The text of a file of rules, or of another kind that is kept like them.
+///
+/// # Errors
+/// When it cannot be read, or is too large.
+pub fn text_of(path: &Path) -> Result<String, RuleError> {
     let unreadable = |what: String| RuleError::Unreadable { path: path.into(), what };
     let bytes = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
     if bytes > FILE_BYTES_MAX {

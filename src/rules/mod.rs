@@ -21,7 +21,7 @@ mod keeper;
 pub mod board;
 
 pub use file::{AlertingRule, Group, Rule, RuleKind};
-pub use files::{RuleError, RuleFiles, labels_of, load};
+pub use files::{RuleError, RuleFiles, labels_of, load, text_of};
 pub use group::{Answer, GroupRunner, Means, Query, Recorded, RuleSettings, of_answer};
 pub use keeper::{NotKept, RuleKeeper};
 

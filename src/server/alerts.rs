@@ -3,19 +3,25 @@
 //! Not here: what becomes of an anomaly (see `alert`).
 
 use super::settings::query_limits;
+use super::{Running, correlating, monitoring, ruling};
 use crate::alert::book::{self, AlertBook, AlertBookHandle};
 use crate::alert::{Routing, Settings, Signal, Topology, routing_file};
 use crate::anomaly::book::{Book, Hearer};
 use crate::config::Config;
+use crate::monitors::MonitorKeeper;
 use crate::query;
 use anyhow::{Context, Result, anyhow};
 use crossbeam_channel::Sender;
 use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The book of alerts and the way to it.
 #[derive(Debug)]
 pub(super) struct Alerts {
     pub(super) book: AlertBook,
+    /// Monitors, and how they stand.
+    pub(super) monitors: Arc<MonitorKeeper>,
     signals: Sender<Signal>,
     thread: AlertBookHandle,
 }
@@ -23,9 +29,10 @@ pub(super) struct Alerts {
 impl Alerts {
     pub(super) fn start(config: &Config) -> Result<Self> {
         let folder = config.storage.data_dir.join("alerts");
+        let monitors = monitoring::keeper(config)?;
         let opened = book::open(&folder, settings(config)?, routing(config)?);
         let (book, signals, thread) = opened.with_context(|| format!("cannot open {}", folder.display()))?;
-        Ok(Self { book, signals, thread })
+        Ok(Self { book, monitors, signals, thread })
     }
 
     /// A way to the book for whoever raises alerts of their own.
@@ -57,6 +64,17 @@ impl Alerts {
         drop((self.book, self.signals));
         self.thread.join().context("the book of alerts panicked")
     }
+}
+
+/// Starts what raises alerts beside anomalies, and what looks at how their series move.
+///
+/// # Errors
+/// When the external labels of the settings are none.
+pub(super) fn spawn(config: &Config, running: &Running, stopped: &watch::Receiver<bool>) -> Result<()> {
+    tokio::spawn(correlating::begin(config, running).run(stopped.clone()));
+    tokio::spawn(ruling::begin(config, running)?.run(stopped.clone()));
+    tokio::spawn(monitoring::begin(config, running).run(stopped.clone()));
+    Ok(())
 }
 
 /// How alerts are handled by the settings.

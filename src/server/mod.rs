@@ -12,6 +12,7 @@ mod correlating;
 mod forecasting;
 mod grouping;
 mod local;
+mod monitoring;
 mod open_files;
 mod reload;
 mod resting;
@@ -161,8 +162,7 @@ fn spawn_watchers(
     in_force: InForce,
     stopped: &watch::Receiver<bool>,
 ) -> Result<()> {
-    tokio::spawn(correlating::begin(config, running).run(stopped.clone()));
-    tokio::spawn(ruling::begin(config, running)?.run(stopped.clone()));
+    alerts::spawn(config, running, stopped)?;
     tokio::spawn(resting::begin(running).run(stopped.clone()));
     tokio::spawn(retraining::begin(config, running, in_force.clone()).run(stopped.clone()));
     tokio::spawn(watching::begin(config, running, in_force)?.run(stopped.clone()));

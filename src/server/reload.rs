@@ -16,6 +16,7 @@ use crate::clock;
 use crate::config::{self, Config, KEYS, Sources};
 use crate::http_server::{Certificate, Tls};
 use crate::logging;
+use crate::monitors::MonitorKeeper;
 use crate::rules::{RuleError, RuleKeeper};
 use crate::self_metrics::SelfMetrics;
 use crate::watch as expressions;
@@ -76,6 +77,7 @@ pub(super) struct Live {
     pub(super) store: Store,
     pub(super) anomalies: Book,
     pub(super) rules: Arc<RuleKeeper>,
+    pub(super) monitors: Arc<MonitorKeeper>,
     pub(super) metrics: Arc<SelfMetrics>,
 }
 
@@ -89,6 +91,7 @@ impl Live {
             store: running.store.clone(),
             anomalies: running.book.clone(),
             rules: running.rules.clone(),
+            monitors: running.alerts.monitors.clone(),
             metrics: running.metrics.clone(),
         }
     }
@@ -185,6 +188,7 @@ impl Reloader {
             expressions::read(path).map_err(|error| format!("watch.file: {error}"))?;
         }
         self.live.rules.check_files().map_err(|errors| said(&errors))?;
+        self.live.monitors.check_files().map_err(|errors| said(&errors))?;
         Ok(Read { config, users, certificate, routing })
     }
 
@@ -199,6 +203,7 @@ impl Reloader {
         }
         let is_rerouted = self.reroute(&next, routing)?;
         self.live.rules.read().map_err(|errors| said(&errors))?;
+        self.live.monitors.read().map_err(|errors| said(&errors))?;
         logging::set_level(next.log.level);
         if let Some(users) = users {
             self.live.guard.replace(users);

@@ -16,6 +16,7 @@ fn of(metric: &str, labels: &[(&str, &str)], at_ms: i64) -> Signal {
         labels: all,
         summary: format!("{metric} is high"),
         anomaly_id: Some(crate::anomaly::AnomalyId::of(key.as_bytes(), at_ms, crate::anomaly::Source::Infrawatch)),
+        renotify_ms: None,
         ..signal("x", 0, at_ms)
     }
 }

@@ -18,7 +18,7 @@ const NAMED: usize = 5;
 impl Ledger {
     /// An alert begins: it joins an incident, or makes one with another alert.
     pub(super) fn find_incident(&mut self, alert: &mut Alert, now_ms: i64) {
-        if !matches!(alert.origin, Origin::Anomaly | Origin::Rule) {
+        if !matches!(alert.origin, Origin::Anomaly | Origin::Rule | Origin::Monitor) {
             return;
         }
         let moves = self.incidents.take(alert, &self.alerts, self.settings.window_ms);
@@ -118,5 +118,6 @@ fn joint(incident: &Incident, members: &[Arc<Alert>], now_ms: i64) -> Signal {
         score: members.iter().map(|alert| alert.score).fold(0.0, f64::max),
         summary: format!("{} metrics{on} are unusual together, each too slight alone: {names}", metrics.len()),
         anomaly_id: None,
+        renotify_ms: None,
     }
 }

@@ -205,7 +205,10 @@ impl Ledger {
 
     fn each_group(&mut self, alert: &Alert, mut change: impl FnMut(&mut Groups, GroupKey, Timing)) {
         for key in self.routing.groups_of(alert) {
-            let timing = self.routing.routes[key.route].timing;
+            let mut timing = self.routing.routes[key.route].timing;
+            if let Some(again_ms) = alert.renotify_ms {
+                timing.repeat_interval_ms = timing.repeat_interval_ms.min(again_ms);
+            }
             change(&mut self.groups, key, timing);
         }
     }
@@ -300,7 +303,8 @@ impl Ledger {
             self.ending.remove(&fingerprint);
         } else {
             let origin = self.alerts.get(&fingerprint).map(|alert| alert.origin);
-            let after_ms = if origin == Some(Origin::Rule) { 0 } else { self.settings.resolve_after_ms };
+            let says_itself = matches!(origin, Some(Origin::Rule | Origin::Monitor));
+            let after_ms = if says_itself { 0 } else { self.settings.resolve_after_ms };
             self.ending.entry(fingerprint).or_insert(now_ms.saturating_add(after_ms));
         }
     }
@@ -426,6 +430,7 @@ fn merge(mut alert: Alert, signal: Signal, now_ms: i64) -> Alert {
         (alert.value, alert.score) = (signal.value, signal.score);
         (alert.summary, alert.annotations) = (signal.summary, signal.annotations);
     }
+    alert.renotify_ms = signal.renotify_ms;
     alert.updated_at_ms = alert.updated_at_ms.max(signal.last_ms);
     alert.count = alert.count_before + signal.count;
     alert

@@ -112,6 +112,7 @@ impl Ledger {
                 score: 0.0,
                 summary: format!("maintenance of {}: {reason}", window.conditions),
                 anomaly_id: None,
+                renotify_ms: None,
             };
             let mut alert = Alert::new(signal);
             alert.note(now_ms, "began");

@@ -40,6 +40,7 @@ fn signal(host: &str, number: i64, at_ms: i64) -> Signal {
         score: 0.7,
         summary: format!("cpu of {host} is high"),
         anomaly_id: Some(crate::anomaly::AnomalyId::of(key.as_bytes(), number, crate::anomaly::Source::Infrawatch)),
+        renotify_ms: None,
     }
 }
 

@@ -184,6 +184,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post("/api/v1/topology", "alerts", "Puts another topology in the place of the one before.", "any", "200 any")
         .by("put")
         .such_as(r#"{"web-api": ["database", "cache"]}"#),
+    get("/api/v1/monitors", "alerts", "Lists monitors and how they stand.", "skip limit", "200 MonitorList"),
     get("/api/v1/rules", "alerts", "Lists the rules in force and how they stand.", "skip limit", "200 RuleList"),
     post("/api/v1/rules", "alerts", "Keeps a rule file in place of the one before.", "any", "200 RulesKept")
         .by("put")

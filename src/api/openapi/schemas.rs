@@ -85,6 +85,9 @@ RuleList = total: integer, items: [Rule], kept: string, error: string?
 Rule = name: string, type: alerting|recording, expression: string, for_s: number, keep_firing_for_s: number, labels: labels, annotations: labels, group: string, interval_s: number, file: string, line: integer, health: unknown|ok|failing, error: string?, evaluated_at: time?, took_s: number, pending: integer, firing: integer
 RulesKept = groups: integer, rules: integer
 Event = id: hex, time: time, kind: deploy|config|scale|model|other, title: string, labels: labels
+MonitorList = total: integer, items: [Monitor], error: string?
+Monitor = name: string, type: anomaly|outlier|forecast, state: ok|no_data|warning|alert, query: string, algorithm: string, direction: above|below|both, interval_s: number, rollup_s: number, window_s: number, history_s: number, critical: number, warning: number?, tags: labels, message: string, file: string, line: integer, series: integer, held: [MonitorSeries], error: string?, evaluated_at: time?, took_s: number, looks: integer, failures: integer
+MonitorSeries = labels: labels, state: ok|no_data|warning|alert, since: time, measure: number?, summary: string
 EventList = total: integer, items: [Event]
 NewEvent << kind!: deploy|config|scale|model|other, title!: string, time: time_in, labels: labels
 Model = name: string, type: ensemble|isolation_forest|foundation, metric: string, labels: labels, trained_at: time?, samples: integer, version: string, status: string, age_s: number?, drift: ModelDrift?, foundation*: FoundationModel

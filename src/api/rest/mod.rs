@@ -48,6 +48,7 @@ use crate::anomaly::book::Book;
 use crate::change_events::ChangeEvents;
 use crate::forecasts::{ForecastDesk, RuleBoard};
 use crate::ingest::snmp::SnmpControl;
+use crate::monitors::MonitorKeeper;
 use crate::pull::{ModelShelf, PullGauges, Source};
 use crate::query::QueryLimits;
 use crate::rules::RuleKeeper;
@@ -74,6 +75,8 @@ pub struct RestApi {
     pub alerts: AlertBook,
     /// Rules of files, and how they stand.
     pub rules: Arc<RuleKeeper>,
+    /// Monitors of files, and how they stand.
+    pub monitors: Arc<MonitorKeeper>,
     /// What is known of the models.
     pub board: Arc<ModelBoard>,
     /// Changes that were told of.

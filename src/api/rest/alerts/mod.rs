@@ -4,6 +4,7 @@
 
 mod incidents;
 mod maintenance;
+mod monitors;
 mod rules;
 mod silences;
 
@@ -47,6 +48,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/incidents", get(incidents::list))
         .route("/incidents/{id}", get(incidents::one))
         .route("/topology", get(incidents::topology).put(incidents::set_topology))
+        .route("/monitors", get(monitors::list))
         .route("/rules", get(rules::list).put(rules::put))
 }
 

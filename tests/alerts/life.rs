@@ -1,89 +1,17 @@
-//! The life of an alert on the running server: raised, told, taken, silenced, resolved, and there again after a crash.
+//! One alert from its beginning to its end, and what keeps it from being told.
 //!
-//! Not here: who is told how often (see `alert::ledger`, by a clock of its own), what is anomalous.
+//! Not here: incidents, rules, receivers of other kinds (see their own files).
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod support;
-
+use super::support::eventually;
+use super::support::http::{delete, get, get_json, post};
+use super::support::peer::{Peer, free_port};
+use super::support::server::Server;
+use super::support::sink::Sink;
+use super::{SECONDS, alerts, anomaly, assert_accounted, infrawatch, now_s, said, server, webhooks};
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
-use std::fmt::Write;
 use std::process::Command;
-use support::eventually;
-use support::http::{delete, get, get_json, post};
-use support::peer::{Peer, free_port};
-use support::server::Server;
-use support::sink::Sink;
 use tempfile::TempDir;
-
-const SECONDS: u64 = 60;
-
-/// A server whose alerts go where a routing file says, at once.
-fn server(folder: &TempDir, routing: &str) -> Server {
-    let file = folder.path().join("routing.toml");
-    std::fs::write(&file, routing).unwrap();
-    let config = folder.path().join("infrawatch.toml");
-    let text = format!("[alerts]\nrouting_file = {file:?}\nresolve_after = \"0\"\n");
-    std::fs::write(&config, text).unwrap();
-    Server::start_with(&["--statsd-listen", "off", "--config", config.to_str().unwrap()])
-}
-
-/// A file with a webhook for each of these addresses, all told of everything.
-fn webhooks(urls: &[String], more: &str) -> String {
-    let mut text = String::from("[route]\nreceiver = \"hook0\"\ngroup_wait = \"0\"\ngroup_interval = \"0\"\n");
-    for number in 1..urls.len() {
-        let _ = write!(text, "[[routes]]\nreceiver = \"hook{number}\"\ncontinue = true\n");
-    }
-    for (number, url) in urls.iter().enumerate() {
-        let _ = write!(text, "[[receivers]]\nname = \"hook{number}\"\nwebhook = {url:?}\n{more}\n");
-    }
-    text
-}
-
-fn now_s() -> f64 {
-    infrawatch::clock::now_ms() as f64 / 1000.0
-}
-
-/// Posts an anomaly of a host that begins at `start_s`.
-fn anomaly(server: &Server, host: &str, start_s: f64, severity: &str, state: &str) -> Value {
-    let body = json!({
-        "metric_name": "cpu", "labels": {"host": host}, "timestamp": start_s.floor(), "end": now_s().floor(),
-        "severity": severity, "value": 97, "expected_value": 30, "state": state, "summary": format!("cpu of {host}"),
-    });
-    let answer = post(&server.url("/api/v1/anomalies"), &[], body.to_string().as_bytes()).unwrap();
-    assert_eq!(answer.status, 201, "{}", answer.body);
-    serde_json::from_str(&answer.body).unwrap()
-}
-
-/// The alerts of some states, as soon as there are so many.
-fn alerts(server: &Server, state: &str, count: usize) -> Vec<Value> {
-    eventually(&format!("{count} alerts are {state}"), SECONDS, || {
-        let list = get_json(&server.url("/api/v1/alerts"), &[("state", state)]);
-        let items = list["items"].as_array().unwrap().clone();
-        (items.len() == count).then_some(items)
-    })
-}
-
-fn said(server: &Server, path: &str, body: &Value) -> Value {
-    let answer = post(&server.url(path), &[], body.to_string().as_bytes()).unwrap();
-    assert!((200..300).contains(&answer.status), "{path}: {} {}", answer.status, answer.body);
-    serde_json::from_str(&answer.body).unwrap()
-}
-
-fn infrawatch(arguments: &[&str]) -> Vec<Value> {
-    let output = Command::new(env!("CARGO_BIN_EXE_infrawatch")).args(arguments).arg("--json").output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_default()
-}
-
-/// What is raised is accounted for, by the server's own counters.
-fn assert_accounted(server: &Server) {
-    let of = |name: &str| server.figure(&format!("infrawatch_alerts_{name}"));
-    let told = of("grouped") + of("notified_total") + of("failed_total");
-    let kept = of("deduplicated_total") + of("silenced_total") + of("suppressed_total") + of("inhibited_total");
-    assert_eq!(of("raised_total"), told + kept);
-}
 
 #[test]
 fn an_alert_is_told_signed_taken_and_resolved_by_its_fingerprint() {
@@ -368,7 +296,8 @@ fn rule_files_are_read_again_and_a_mistake_changes_nothing() {
     std::fs::write(folder.path().join("rules.yml"), RULES.replace("LoadHigh", "Other")).unwrap();
     eventually("the new file is in force", SECONDS, || names().0.contains(&"Other".to_owned()).then_some(()));
     // One more is kept over HTTP.
-    let put = |text: &str| support::http::request("PUT", &server.url("/api/v1/rules"), &[], text.as_bytes()).unwrap();
+    let put =
+        |text: &str| super::support::http::request("PUT", &server.url("/api/v1/rules"), &[], text.as_bytes()).unwrap();
     let refused = put("groups:\n- name: x\n  rules:\n  - expr: 1\n");
     assert_eq!(refused.status, 400);
     assert!(refused.body.contains("rules:4: a rule has one of record and alert"), "{}", refused.body);
@@ -415,7 +344,8 @@ fn a_cascade_is_one_incident_with_memory_as_its_cause() {
     assert_eq!(shown.len(), 4);
     assert!(shown[1]["part_why"].as_str().unwrap().contains("both of service shop"), "{shown:?}");
     // The topology is changed while the server runs, holds for what comes, and outlives a crash.
-    let put = support::http::request("PUT", &server.url("/api/v1/topology"), &[], br#"{"web": ["shop"]}"#).unwrap();
+    let put =
+        super::support::http::request("PUT", &server.url("/api/v1/topology"), &[], br#"{"web": ["shop"]}"#).unwrap();
     assert_eq!(put.status, 200, "{}", put.body);
     let server = server.kill().restart();
     assert_eq!(get_json(&server.url("/api/v1/topology"), &[]), json!({"web": ["shop"]}));
