@@ -138,6 +138,8 @@ pub struct ScoringCounters {
     pub held: AtomicU64,
     /// Models that went on learning after such samples.
     pub recalibrated: AtomicU64,
+    /// Times what people said was summed up, by the rhythm of the settings.
+    pub calibrations: AtomicU64,
     /// Stored samples that were not scored because too many waited.
     pub skipped: AtomicU64,
     /// When that happened last, milliseconds since the epoch; 0 if it never did.
@@ -182,6 +184,7 @@ impl Default for ScoringCounters {
             scored: AtomicU64::new(0),
             held: AtomicU64::new(0),
             recalibrated: AtomicU64::new(0),
+            calibrations: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             skipped_at_ms: AtomicI64::new(0),
             lag_ms: std::array::from_fn(|_| AtomicU64::new(0)),

@@ -310,3 +310,111 @@ fn what_happens_in_maintenance_is_marked_and_teaches_nothing() {
     assert_eq!(events(&server)["total"], 1, "none is told twice");
     server.stop();
 }
+
+/// CAL-014, CAL-016, CAL-007: three false alarms raise the limit, so that the like is not told again and what is greater is;
+/// what people said is a gauge for every model, and summed up in the rhythm of the settings.
+#[test]
+fn what_people_call_false_alarms_is_told_less_and_counted() {
+    let server = Server::start_with_settings(&[("INFRAWATCH_CALIBRATION_EVERY", "1s")]);
+    let usual = |i: i64| value(i + HISTORY + 1);
+    let send = |range: std::ops::Range<i64>, spike: f64| {
+        let item = |i: i64| {
+            let value = if i == range.start { usual(i) + spike } else { usual(i) };
+            json!({"name": "load", "labels": {"host": "a"}, "timestamp": START_S + i * STEP_S, "value": value})
+        };
+        let items: Vec<Value> = range.clone().map(item).collect();
+        let answer = post(&server.url("/api/v1/metrics"), &[], json!(items).to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    };
+    let told = |count: u64| {
+        eventually(&format!("{count} anomalies are told"), SOON_SECONDS, || {
+            let list = get_json(&server.url("/api/v1/anomalies"), &[("state", "closed"), ("limit", "100")]);
+            (list["total"] == count).then_some(list)
+        })
+    };
+    send(0..HISTORY, 0.0);
+    for (at, spike) in [100.0, 110.0, 120.0].into_iter().enumerate() {
+        let from = HISTORY + 700 * at as i64;
+        send(from..from + 700, spike);
+        let newest = told(at as u64 + 1)["items"][0]["id"].as_str().unwrap().to_owned();
+        let url = server.url(&format!("/api/v1/anomalies/{newest}/feedback"));
+        assert_eq!(post(&url, &[], br#"{"verdict": "false_alarm"}"#).unwrap().status, 200);
+    }
+    let page = eventually("what was said is on the page", SOON_SECONDS, || {
+        let page = get(&server.url("/metrics"), &[]).unwrap().body;
+        page.contains("infrawatch_feedback_anomalies{metric_name=\"load\",verdict=\"false_alarm\"} 3").then_some(page)
+    });
+    assert!(page.contains("infrawatch_feedback_precision{metric_name=\"load\"} 0\n"), "{page}");
+    assert!(page.contains("infrawatch_model_precision{model=\"ensemble\"} 0\n"), "{page}");
+    assert!(page.contains("infrawatch_model_precision{model=\"robust\"} 0\n"), "{page}");
+    eventually("it is summed up", SOON_SECONDS, || {
+        let list = get_json(&server.url("/api/v1/events"), &[("kind", "model"), ("search", "judged by people, 0 %")]);
+        (list["total"].as_u64() > Some(0)).then_some(())
+    });
+    let tolerated = &get_json(&server.url("/api/v1/metrics/load"), &[])["series"][0]["tolerated"];
+    let above = tolerated["above"].as_f64().unwrap();
+    assert!((100.0..200.0).contains(&above) && tolerated["below"].is_null(), "{tolerated}");
+    send(HISTORY + 2100..HISTORY + 2800, 105.0);
+    send(HISTORY + 2800..HISTORY + 3500, 400.0);
+    let list = told(4);
+    let greatest = list["items"].as_array().unwrap().iter().map(|one| one["value"].as_f64().unwrap());
+    assert!(greatest.fold(0.0, f64::max) > 400.0, "the one that goes beyond is the fourth: {list}");
+    assert_eq!(server.figure("infrawatch_anomalies_tolerated_total"), 1.0);
+    server.stop();
+}
+
+/// CTX-002, CAL-015: who moves together is listed, and what other settings would have told is known before they are set.
+#[test]
+fn pairs_are_listed_and_settings_are_tried_on_what_is_stored() {
+    let server = Server::start();
+    let series = [("load", "a", 0), ("queue", "a", 0), ("other", "a", 50_000), ("load", "b", 0)];
+    for (name, host, from) in series {
+        let scale = if name == "queue" { -3.0 } else { 1.0 };
+        let item = |i: i64| {
+            let at = value(from + i);
+            json!({"name": name, "labels": {"host": host}, "timestamp": START_S + i * STEP_S, "value": scale * at})
+        };
+        let items: Vec<Value> = (0..HISTORY + 100).map(item).collect();
+        let answer = post(&server.url("/api/v1/metrics"), &[], json!(items).to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let found = get_json(&server.url("/api/v1/metrics/load/correlated"), &[("match", "{host=\"a\"}")]);
+    let one = &found["series"][0];
+    assert_eq!((&one["by"], &one["compared"]), (&json!("host"), &json!(2)), "{found}");
+    let names: Vec<_> = one["pairs"].as_array().unwrap().iter().map(|pair| pair["name"].as_str().unwrap()).collect();
+    assert_eq!((names, &one["pairs"][0]["lag_s"]), (vec!["queue"], &json!(0.0)));
+    assert!(one["pairs"][0]["r"].as_f64().unwrap() < -0.99, "{found}");
+    let all = get_json(&server.url("/api/v1/metrics/load/correlated"), &[("min", "0"), ("by", "host")]);
+    assert_eq!(all["series"][0]["pairs"].as_array().unwrap().len(), 2);
+    assert_eq!(get(&server.url("/api/v1/metrics/load/correlated?min=2"), &[]).unwrap().status, 400);
+
+    // Windows of a minute want fifteen samples.
+    let item = |i: i64| json!({"name": "fine", "timestamp": START_S + i, "value": value(i / 2)});
+    for from in (0..12_000).step_by(3000) {
+        let items: Vec<Value> = (from..from + 3000).map(item).collect();
+        let answer = post(&server.url("/api/v1/metrics"), &[], json!(items).to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+    let asked = json!({"std_multiplier": [1, 30], "anomalies_per_series_month": [50]});
+    let url = server.url("/api/v1/metrics/fine/preview");
+    let tried = post(&url, &[], asked.to_string().as_bytes()).unwrap();
+    assert_eq!(tried.status, 200, "{}", tried.body);
+    let tried: Value = serde_json::from_str(&tried.body).unwrap();
+    let alerts = |list: &str| -> Vec<(f64, bool)> {
+        let one = |row: &Value| (row["alerts"].as_f64().unwrap(), row["is_current"].as_bool().unwrap());
+        tried[list].as_array().unwrap().iter().map(one).collect()
+    };
+    let (windows, budgets) = (alerts("windows"), alerts("budgets"));
+    assert!(windows[0].1 && windows[1].0 >= windows[0].0 && windows[0].0 >= windows[2].0, "{tried}");
+    assert!(windows[1].0 > windows[2].0 && budgets[0].1 && budgets[1].0 >= budgets[0].0, "{tried}");
+    assert!(budgets[0].0 >= 1.0, "the spike: {tried}");
+    assert_eq!(get_json(&server.url("/api/v1/anomalies"), &[("metric_name", "load")])["total"], 2, "nothing was saved");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_infrawatch"));
+    let arguments = ["calibrate", "--preview", "fine", "--std-multiplier", "1,30", "--json", "--server"];
+    let output = command.args(arguments).arg(server.url("")).env_clear().output().unwrap();
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), said["windows"].as_array().map(Vec::len)), (Some(0), Some(3)), "{said}");
+    let wrong = post(&url, &[], br#"{"std_multiplier": ["x"]}"#).unwrap();
+    assert!(wrong.status == 400 && wrong.body.contains("\"field\":\"std_multiplier\""), "{}", wrong.body);
+    server.stop();
+}

@@ -2,7 +2,7 @@
 //!
 //! Not here: single promises of the model (see `model_tests`), rates over many series (see `cli::bench::budget`).
 
-use super::{AnomalyKind, Direction, Kind, LocalClock, Notice, SeriesModel, Settings, Verdict, Zone};
+use super::{AnomalyKind, Direction, Kind, LocalClock, Notice, QuietHours, SeriesModel, Settings, Verdict, Zone};
 
 /// A Monday, 00:00 UTC.
 const MONDAY_MS: i64 = 1_704_067_200_000;
@@ -170,4 +170,22 @@ fn a_rhythm_of_a_hundred_minutes_is_found_and_what_is_odd_in_it_is_told() {
     assert!(told.iter().all(|i| (missing..missing + 2 * phase).contains(i)), "{told:?}");
     let sentence = verdicts[missing as usize].sentence("jobs");
     assert!(sentence.contains("of the 100 minutes in which it repeats"), "{sentence}");
+}
+
+/// CTX-001: a drop of a size that is told on a Tuesday at two is not told on a Sunday at three where nights and weekends are
+/// quiet; a rise of that size is told then as ever (DEF-001), and so is a drop that is large enough.
+#[test]
+fn quiet_hours_ask_more_of_what_falls_and_nothing_of_what_rises() {
+    let quiet_hours = QuietHours::parse("22:00-06:00,sat,sun", 2.0, false).unwrap();
+    let quiet = Settings { quiet_hours, ..Settings::default() };
+    let told = |settings: &Settings, slot: i64, by: f64| {
+        let mut model = SeriesModel::new(Some(Kind::Gauge), settings.clone());
+        (0..slot).for_each(|i| _ = model.observe(MONDAY_MS + i * 300_000, 100.0 + gauss(i)));
+        model.observe(MONDAY_MS + slot * 300_000, 100.0 + by).is_anomaly
+    };
+    let (tuesday, sunday) = ((22 * 24 + 14) * 12, (20 * 24 + 3) * 12);
+    let least = (4..40).map(f64::from).find(|by| told(&quiet, tuesday, -by)).unwrap();
+    assert!(told(&Settings::default(), sunday, -least), "{least}");
+    assert!(!told(&quiet, sunday, -least) && told(&quiet, sunday, least), "{least}");
+    assert!(told(&quiet, sunday, -100.0));
 }

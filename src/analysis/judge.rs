@@ -7,7 +7,7 @@
 
 use super::habit::{Habit, minute};
 use super::prepare::StepClock;
-use super::{EnsembleConfig, LocalClock};
+use super::{EnsembleConfig, LocalClock, QuietHours};
 use serde::{Deserialize, Serialize};
 
 /// The score from which a sample may be flagged.
@@ -57,6 +57,8 @@ pub struct Settings {
     pub ensemble: EnsembleConfig,
     /// Whose days and weeks the series has.
     pub clock: LocalClock,
+    /// When nobody works.
+    pub quiet_hours: QuietHours,
 }
 
 impl Default for Settings {
@@ -71,6 +73,7 @@ impl Default for Settings {
             persistence: 1,
             ensemble: EnsembleConfig::default(),
             clock: LocalClock::default(),
+            quiet_hours: QuietHours::default(),
         }
     }
 }

@@ -54,7 +54,7 @@ const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
 
 /// Of the encoding: raised with every change to what a model consists of or means, so that an encoding of another
 /// version is never misread; the model is learned anew then.
-pub const ENCODING_VERSION: u16 = 6;
+pub const ENCODING_VERSION: u16 = 7;
 
 /// The model of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -350,7 +350,8 @@ impl SeriesModel {
         let readings = self.detectors.read(&context, &mut self.broken);
         let votes = Votes::new(self.detectors.log_tails(&context, &readings), budget);
         let combined = votes.combined(self.judge.is_open()).map_or(0.0, |log_tail| score(log_tail, budget));
-        let mut score = self.settings.ensemble.score(&votes, combined);
+        let score = self.settings.ensemble.score(&votes, combined);
+        let mut score = self.settings.quiet_hours.ease(score, moment.local_ms, residual > 0.0);
         let band = self.band(expectation.value, &readings, &votes, score);
         let zero = self.watch.zero_score(value);
         score = zero.map_or(score, |zero| zero.max(score));

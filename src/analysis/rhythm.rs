@@ -4,13 +4,15 @@
 //! What is looked for is a period in 128 means of neighbouring samples, at first of one sample each, then of twice as many,
 //! until they reach over four weeks: so every period is looked for where it has eight cells and four cycles. A period that
 //! is found gets a profile of its own; where its error on samples it had not seen stays a fifth below that of none it is
-//! believed, and where it does not it is given back. One that no longer helps is given back too, and looked for anew.
+//! believed, and where it does not it is given back. One that no longer helps as it did is given back too. What had a rhythm
+//! may have another one soon, and not at once: it is then looked for from the shortest periods on again and again, each time
+//! twice as far, so that it is found in a time that its length asks for, whenever it begins.
 //!
 //! Not here: how periods are told from values (see `seasonality`), days and weeks (see `baseline`).
 //!
 //! Invariants: O(1) a sample but for one look after 64 cells; state is bounded; all follows from the samples alone.
 //!
-//! Cost: 560 bytes; a look takes some 50 us, at most a dozen times in four weeks.
+//! Cost: 560 bytes; a look takes some 50 us, at most a dozen times in four weeks, or twice as often where there was one.
 
 use super::array;
 use super::seasonality;
@@ -34,6 +36,8 @@ const TRIAL_PERIODS: f64 = 8.0;
 const PROOF_PERIODS: f64 = 3.0;
 /// Share of the error without it that it may have: as for a day (see `baseline`).
 const ERROR_SHARE: f32 = 0.8;
+/// How fast the best share it ever had is forgotten, a period.
+const BEST_FADE: f32 = 0.01;
 /// Periods that errors remember.
 const ERROR_PERIODS: f64 = 7.0;
 /// Beyond this many errors a value teaches no more than one at that distance.
@@ -72,6 +76,9 @@ pub(crate) struct Sought {
     sum: f64,
     count: u32,
     filled: u16,
+    /// How often cells were joined, and how often they may be before it begins anew; 0 where it does not.
+    joined: u8,
+    joined_max: u8,
     #[serde(with = "array")]
     cells: [f32; CELLS],
 }
@@ -85,6 +92,10 @@ pub(crate) struct Found {
     error: f32,
     flat_error: f32,
     is_believed: bool,
+    /// As far as it was looked for, where there had been another one.
+    joined_max: u8,
+    /// The least share of the error without it that it had of late.
+    best: f32,
     /// Of all cells: the level is not theirs to follow, or any short period would seem to help by being quicker than it.
     mean: f32,
     #[serde(with = "array")]
@@ -107,8 +118,7 @@ pub(crate) struct Beat {
 impl Rhythm {
     /// Looked for from a time on, in samples so far apart.
     pub(crate) fn sought(time_ms: i64, step_ms: f64) -> Self {
-        let cell_ms = (step_ms.round() as i64).max(1);
-        Self::Sought(Sought { cell_ms, began_ms: time_ms, sum: 0.0, count: 0, filled: 0, cells: [0.0; CELLS] })
+        Self::Sought(Sought::new(time_ms, step_ms, 0))
     }
 
     /// What it says of a time, if it is believed.
@@ -136,7 +146,7 @@ impl Rhythm {
                 Search::GoesOn => Learned::GoesOn,
                 Search::Ended => Learned::Ended,
                 Search::Found(period_ms) => {
-                    *self = Self::Found(Found::new(period_ms, time_ms));
+                    *self = Self::Found(Found::new(period_ms, time_ms, sought.joined_max));
                     Learned::GoesOn
                 }
             },
@@ -145,10 +155,14 @@ impl Rhythm {
                 Trial::Changed => Learned::Changed,
                 // What helped once may have become another period; what never did was chance.
                 Trial::Failed { was_believed: true } => {
-                    *self = Self::sought(time_ms, step_ms);
+                    *self = Self::Sought(Sought::new(time_ms, step_ms, 1));
                     Learned::Changed
                 }
-                Trial::Failed { was_believed: false } => Learned::Ended,
+                Trial::Failed { was_believed: false } if found.joined_max == 0 => Learned::Ended,
+                Trial::Failed { was_believed: false } => {
+                    *self = Self::Sought(Sought::new(time_ms, step_ms, found.joined_max.saturating_add(1)));
+                    Learned::GoesOn
+                }
             },
         }
     }
@@ -162,6 +176,12 @@ enum Search {
 }
 
 impl Sought {
+    fn new(time_ms: i64, step_ms: f64, joined_max: u8) -> Self {
+        let cell_ms = (step_ms.round() as i64).max(1);
+        let (sum, count, filled, joined) = (0.0, 0, 0, 0);
+        Self { cell_ms, began_ms: time_ms, sum, count, filled, joined, joined_max, cells: [0.0; CELLS] }
+    }
+
     fn learn(&mut self, time_ms: i64, away: f64) -> Search {
         if self.count > 0 && time_ms.saturating_sub(self.began_ms) >= self.cell_ms {
             let passed = time_ms.saturating_sub(self.began_ms) / self.cell_ms;
@@ -197,6 +217,13 @@ impl Sought {
         if self.cell_ms.saturating_mul(2 * CELLS as i64) > SPAN_MAX_MS {
             return Search::Ended;
         }
+        if self.joined_max > 0 && self.joined == self.joined_max {
+            // From the shortest periods on again, and further.
+            (self.cell_ms, self.joined, self.filled) = ((self.cell_ms >> self.joined).max(1), 0, 0);
+            self.joined_max = self.joined_max.saturating_add(1);
+            return Search::GoesOn;
+        }
+        self.joined += 1;
         for at in 0..CELLS / 2 {
             self.cells[at] = 0.5 * (self.cells[2 * at] + self.cells[2 * at + 1]);
         }
@@ -239,7 +266,7 @@ enum Trial {
 }
 
 impl Found {
-    fn new(period_ms: i64, since_ms: i64) -> Self {
+    fn new(period_ms: i64, since_ms: i64, joined_max: u8) -> Self {
         Self {
             period_ms,
             since_ms,
@@ -247,6 +274,8 @@ impl Found {
             error: 0.0,
             flat_error: 0.0,
             is_believed: false,
+            joined_max,
+            best: 1.0,
             mean: 0.0,
             cells: [0.0; RHYTHM_SLOTS],
             visits: [0; RHYTHM_SLOTS],
@@ -275,6 +304,7 @@ impl Found {
         if slot == 0 {
             self.mean = self.cells.iter().sum::<f32>() / RHYTHM_SLOTS as f32;
         }
+        let share = if self.flat_error > 0.0 { self.error / self.flat_error } else { 1.0 };
         if periods >= 1.0 {
             self.samples += 1.0;
             let a_period = f64::from(self.samples) / (periods - 1.0).max(0.01);
@@ -289,13 +319,18 @@ impl Found {
         let weight = 1.0 / f32::from(self.visits[slot]).min(VISITS * a_visit);
         self.cells[slot] += weight * rest.clamp(-reach, reach);
         let before = self.is_believed;
+        if before {
+            let a_period = (f64::from(self.samples) / (periods - 1.0).max(0.01)).max(1.0) as f32;
+            self.best = (self.best * (1.0 + BEST_FADE / a_period)).min(share);
+        }
         match () {
             () if periods < 1.0 + PROOF_PERIODS || self.samples < RHYTHM_SLOTS as f32 => Trial::GoesOn,
             () if !before && self.error < ERROR_SHARE * self.flat_error => {
                 self.is_believed = true;
                 Trial::Changed
             }
-            () if before && self.error >= self.flat_error => Trial::Failed { was_believed: true },
+            // Half of the way, in logarithms, from the best it was to no help at all.
+            () if before && share >= self.best.sqrt() => Trial::Failed { was_believed: true },
             () if !before && periods >= 1.0 + TRIAL_PERIODS => Trial::Failed { was_believed: false },
             () => Trial::GoesOn,
         }
@@ -339,14 +374,25 @@ mod tests {
         assert_eq!(believed(20 * 1440, noise), (None, 0));
     }
 
+    /// At once, or after some days without any; to shorter and longer ones, multiples and parts of it.
     #[test]
-    fn a_rhythm_that_changes_is_given_up() {
-        let job = |i: i64| {
-            let period = if i < 3 * 1440 { 90 } else { 37 };
-            (if i % period < period / 4 { 45.0 } else { -15.0 }) + noise(i)
-        };
-        assert_eq!(believed(3 * 1440, job).0, Some(5400));
-        assert_ne!(believed(6 * 1440, job).0, Some(5400));
+    fn a_rhythm_that_changes_is_given_up_and_the_new_one_found() {
+        let changes = [(90, 37), (37, 90), (90, 60), (60, 90), (45, 90), (90, 45), (100, 420), (420, 100), (20, 25)];
+        for (before, after) in changes {
+            for pause_days in [0, 2] {
+                let job = |i: i64| {
+                    let period = if i < 6 * 1440 { before } else { after };
+                    let is_off = (0..pause_days * 1440).contains(&(i - 6 * 1440));
+                    (if !is_off && i % period < period / 5 { 48.0 } else { -12.0 }) + 4.0 * noise(i)
+                };
+                let seconds = |minutes: i64| Some(60 * minutes as u32);
+                assert_eq!(believed(6 * 1440, job).0, seconds(before), "{before}");
+                let found = believed((14 + pause_days) * 1440, job).0;
+                // Half a period explains the whole of it as well as that does itself.
+                let is_meant = found == seconds(after) || before == 2 * after && found == seconds(before);
+                assert!(is_meant, "{before} to {after} after {pause_days} days: {found:?}");
+            }
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod run;
 
 mod record;
 
+pub mod accuracy;
 mod detected;
 mod piece;
 mod records;

@@ -81,6 +81,34 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
     pull(page, out);
     windows(page, out);
     rests(page, out);
+    accuracy(page, out);
+}
+
+/// How often what was told was right, as people said.
+fn accuracy(page: &MetricsPage, out: &mut Exposition) {
+    let accuracy = page.accuracy.read().clone();
+    out.gauge("infrawatch_feedback_anomalies", "Anomalies on record that people judged, by their verdict.");
+    for (name, said) in &accuracy.metrics {
+        for (verdict, count) in [("true_alarm", said.true_alarms), ("false_alarm", said.false_alarms)] {
+            out.sample("infrawatch_feedback_anomalies", &[("metric_name", name), ("verdict", verdict)], count);
+        }
+    }
+    out.gauge("infrawatch_feedback_precision", "Share of a metric's judged anomalies that people called true.");
+    for (name, share) in accuracy.metrics.iter().filter_map(|(name, said)| Some((name, said.precision()?))) {
+        out.sample("infrawatch_feedback_precision", &[("metric_name", name)], share);
+    }
+    out.gauge(
+        "infrawatch_model_precision",
+        "Share of the judged anomalies that people called true: of all, and of those a detector agreed to.",
+    );
+    let all = accuracy.all.precision().map(|share| (ENSEMBLE, share));
+    let each = accuracy.detectors.iter().filter_map(|(name, said)| Some((name.as_str(), said.precision()?)));
+    // Whoever tells by a rule of their own is called like it.
+    for (model, share) in all.into_iter().chain(each.filter(|(name, _)| *name != ENSEMBLE)) {
+        out.sample("infrawatch_model_precision", &[("model", model)], share);
+    }
+    out.counter("infrawatch_calibrations_total", "Times calibration.every was over and its event was told.");
+    out.sample("infrawatch_calibrations_total", &[], page.metrics.scoring.calibrations.load(Ordering::Relaxed));
 }
 
 /// What planned trouble kept from being learned.

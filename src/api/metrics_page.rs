@@ -8,6 +8,7 @@ use super::health::HealthBoard;
 use super::{alert_metrics, anomaly_metrics, forecast_metrics, process, service_metrics};
 use crate::access::Guard;
 use crate::alert::book::AlertBook;
+use crate::anomaly::accuracy::Accuracy;
 use crate::anomaly::book::Book;
 use crate::forecasts::{ForecastDesk, RuleBoard};
 use crate::groups::GroupBoard;
@@ -25,6 +26,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::Arc;
@@ -69,6 +71,8 @@ pub struct MetricsPage {
     pub desk: Arc<ForecastDesk>,
     /// What predictive rules came to.
     pub forecast_rules: Arc<RuleBoard>,
+    /// What people said of anomalies.
+    pub accuracy: Arc<RwLock<Arc<Accuracy>>>,
     /// What groups of series came to.
     pub grouped: Arc<GroupBoard>,
     /// Who may ask, where somebody is kept from it.

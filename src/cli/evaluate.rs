@@ -43,6 +43,17 @@ struct Outcome {
     events_found: usize,
     false_alerts: usize,
     missed: Vec<usize>,
+    /// Minutes from the beginning of an anomaly to its first flag, of those found.
+    minutes: Vec<f64>,
+}
+
+impl Outcome {
+    /// Mean and greatest of the minutes to detection.
+    fn delay(&self) -> [Option<f64>; 2] {
+        let mean = self.minutes.iter().sum::<f64>() / self.minutes.len() as f64;
+        let greatest = self.minutes.iter().copied().reduce(f64::max);
+        [greatest.map(|_| mean), greatest]
+    }
 }
 
 impl Evaluate {
@@ -60,7 +71,7 @@ impl Evaluate {
             }
         };
         let judged = self.by_name.judge(&file, &series, self.streaming, None)?;
-        let outcomes = outcomes(&judged, &truth, &series);
+        let outcomes = outcomes(&judged, &truth, &series, &file);
         match global.format() {
             Format::Json => write_text(global, &format!("{:#}\n", as_json(&outcomes, &truth, &file))),
             Format::Csv => write_text(global, &rows(&outcomes, truth.events.len()).render(Format::Csv)),
@@ -70,21 +81,21 @@ impl Evaluate {
 }
 
 /// The outcome of all together, then of each if there are several.
-fn outcomes(judged: &JudgedRows, truth: &Truth, series: &SeriesOfRows) -> Vec<Outcome> {
+fn outcomes(judged: &JudgedRows, truth: &Truth, series: &SeriesOfRows, file: &SeriesFile) -> Vec<Outcome> {
     let all: Vec<bool> = judged.rows.iter().map(|word| word.combined.is_anomaly).collect();
     let name = if judged.names.len() == 1 { judged.names[0] } else { "all together" };
-    let mut outcomes = vec![outcome(name, &all, truth, series)];
+    let mut outcomes = vec![outcome(name, &all, truth, series, file)];
     if judged.names.len() > 1 {
         for (at, name) in judged.names.iter().enumerate() {
             let flags: Vec<bool> =
                 judged.rows.iter().map(|word| word.said.get(at).is_some_and(|r| r.is_anomaly)).collect();
-            outcomes.push(outcome(name, &flags, truth, series));
+            outcomes.push(outcome(name, &flags, truth, series, file));
         }
     }
     outcomes
 }
 
-fn outcome(name: &str, flags: &[bool], truth: &Truth, series: &SeriesOfRows) -> Outcome {
+fn outcome(name: &str, flags: &[bool], truth: &Truth, series: &SeriesOfRows, file: &SeriesFile) -> Outcome {
     let counts = Counts::of(flags.iter().copied().zip(truth.is_anomalous.iter().copied()));
     let is_found = |event: &Vec<usize>| event.iter().any(|at| flags[*at]);
     let missed: Vec<usize> = (0..truth.events.len()).filter(|at| !is_found(&truth.events[*at])).collect();
@@ -105,7 +116,14 @@ fn outcome(name: &str, flags: &[bool], truth: &Truth, series: &SeriesOfRows) -> 
         }
     }
     false_alerts += runs.iter().flatten().filter(|(_, touches)| !touches).count();
-    Outcome { name: name.to_owned(), counts, events_found: truth.events.len() - missed.len(), false_alerts, missed }
+    let delay = |event: &Vec<usize>| {
+        let flagged = event.iter().find(|at| flags[**at])?;
+        let (began, told) = (file.rows[*event.first()?].time_ms?, file.rows[*flagged].time_ms?);
+        Some((told - began) as f64 / 60_000.0)
+    };
+    let minutes = truth.events.iter().filter_map(delay).collect();
+    let events_found = truth.events.len() - missed.len();
+    Outcome { name: name.to_owned(), counts, events_found, false_alerts, missed, minutes }
 }
 
 fn rows(outcomes: &[Outcome], events: usize) -> Rows {
@@ -122,6 +140,8 @@ fn rows(outcomes: &[Outcome], events: usize) -> Rows {
         "anomalies_found",
         "anomalies",
         "false_alerts",
+        "minutes_to_detection",
+        "minutes_at_most",
     ]);
     for outcome in outcomes {
         let p = outcome.counts.performance();
@@ -130,9 +150,15 @@ fn rows(outcomes: &[Outcome], events: usize) -> Rows {
         row.extend([p.precision, p.recall, p.f1, p.accuracy].map(share));
         row.extend([p.true_positives, p.false_positives, p.false_negatives, p.true_negatives].map(Value::from));
         row.extend([outcome.events_found, events, outcome.false_alerts].map(Value::from));
+        row.extend(outcome.delay().map(|minutes| minutes.map_or(Value::Null, |minutes| Value::from(round(minutes)))));
         rows.push(row);
     }
     rows
+}
+
+/// To a tenth of a minute.
+fn round(minutes: f64) -> f64 {
+    (minutes * 10.0).round() / 10.0
 }
 
 /// First and last time of an anomaly, as the file has them.
@@ -153,6 +179,8 @@ fn as_json(outcomes: &[Outcome], truth: &Truth, file: &SeriesFile) -> Value {
         value["anomalies_found"] = outcome.events_found.into();
         value["false_alerts"] = outcome.false_alerts.into();
         value["missed"] = missed.collect();
+        let [mean, greatest] = outcome.delay();
+        (value["minutes_to_detection"], value["minutes_at_most"]) = (json!(mean), json!(greatest));
         value
     };
     let mut value = outcomes.first().map(one).unwrap_or_default();

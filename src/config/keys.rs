@@ -240,6 +240,21 @@ settings! {
         weight_others: f64 as Number = "1" in "0" to "1000",
     }
 
+    /// Hours in which nobody works: what falls then has to be more unusual to be told (docs/detection.md).
+    quiet_hours: QuietHours {
+        /// Hours of every day and whole days by the series' own clock, as "22:00-06:00,sat,sun"; empty for none.
+        hours: String as Text = "",
+        /// How many times less the evidence counts then.
+        factor: f64 as Number = "2" in "1" to "100",
+        /// Whether what rises is eased as well, and not only what falls.
+        rises: bool as Switch = "false",
+    }
+    /// How it is watched whether what is told is right.
+    calibration: Calibration {
+        /// How often models trained on request are trained again, and what people said of anomalies is summed up as an event.
+        every: Duration as Span = "90d" in "1s" to "3650d",
+    }
+
     /// The model that was trained on other series.
     foundation: Foundation {
         /// Folder of the model to use, with its config.json and model.safetensors; "" is the one in the program.

@@ -8,6 +8,7 @@
 //! Not here: what any part does.
 
 mod alerts;
+mod calibrating;
 mod correlating;
 mod forecasting;
 mod grouping;
@@ -25,6 +26,7 @@ mod watching;
 mod windowing;
 
 use self::alerts::Alerts;
+use self::calibrating::AccuracyBoard;
 use self::forecasting::Forecasts;
 pub use self::local::Local;
 use self::open_files::raise_open_files;
@@ -163,6 +165,7 @@ fn spawn_watchers(
     stopped: &watch::Receiver<bool>,
 ) -> Result<()> {
     alerts::spawn(config, running, stopped)?;
+    tokio::spawn(calibrating::begin(config, running, in_force.clone()).run(stopped.clone()));
     tokio::spawn(resting::begin(running).run(stopped.clone()));
     tokio::spawn(retraining::begin(config, running, in_force.clone()).run(stopped.clone()));
     tokio::spawn(watching::begin(config, running, in_force)?.run(stopped.clone()));
@@ -311,6 +314,8 @@ struct Running {
     room: Arc<Room>,
     /// What watched expressions came to.
     watched: Arc<WatchBoard>,
+    /// What people said of anomalies.
+    accuracy: AccuracyBoard,
     /// What groups of series came to.
     grouped: Arc<GroupBoard>,
     /// Models trained on request.
@@ -391,6 +396,7 @@ impl Running {
             events,
             room,
             watched,
+            accuracy: Arc::default(),
             grouped: Arc::default(),
             shelf,
             gauges: Arc::default(),

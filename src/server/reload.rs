@@ -32,7 +32,7 @@ use tokio::sync::watch;
 
 /// Keys that are put in force while the server runs. Of `drift`, models trained on request take it over; windows are judged
 /// as at the start.
-const LIVE: [&str; 26] = [
+const LIVE: [&str; 27] = [
     "log.level",
     "access.users_file",
     "access.requests_per_second",
@@ -56,6 +56,7 @@ const LIVE: [&str; 26] = [
     "watch.training_window",
     "pull.retrain_at",
     "pull.detect_interval",
+    "calibration.every",
     "drift.test",
     "drift.threshold",
     "health.check_interval",

@@ -2,7 +2,7 @@
 //!
 //! Not here: what they answer (see `api`, `ingest`).
 
-use super::settings::{body_limits, query_limits};
+use super::settings::{body_limits, query_limits, windowed_settings};
 use super::{Running, cores};
 use crate::access::Guard;
 use crate::api::prometheus::{self, PrometheusApi};
@@ -101,6 +101,7 @@ pub(super) fn page(
         pull,
         watched: running.watched.clone(),
         grouped: running.grouped.clone(),
+        accuracy: running.accuracy.clone(),
         health: running.health.clone(),
         desk: running.forecasts.desk.clone(),
         forecast_rules: running.forecasts.board.clone(),
@@ -145,6 +146,7 @@ fn rest_routes(
         forecast_rules: running.forecasts.board.clone(),
         snmp: running.snmp.as_ref().map(SnmpHandle::control).cloned(),
         settings: running.judging.clone(),
+        windows: windowed_settings(config),
         query,
         metrics: running.metrics.clone(),
         streams_max: config.http.max_streams,

@@ -5,7 +5,7 @@
 use crate::analysis::drift::DriftLimit;
 use crate::analysis::group::MEMBERS;
 use crate::analysis::prepare::WindowConfig;
-use crate::analysis::{self, EnsembleConfig, LocalClock, VotingMode, Weights, Zone, ZonedSettings};
+use crate::analysis::{self, EnsembleConfig, LocalClock, QuietHours, VotingMode, Weights, Zone, ZonedSettings};
 use crate::anomaly::book;
 use crate::config::{self, Config, DriftTest, QuerySemantics, Voting};
 use crate::groups::GroupSettings;
@@ -26,7 +26,9 @@ pub(super) fn model_settings(config: &Config) -> Result<ZonedSettings> {
     let anomalies_per_month = config.budget.anomalies_per_series_month;
     let clock = LocalClock::of(&Zone::named(&config.models.timezone).context("models.timezone")?);
     let ensemble = ensemble(&config.ensemble);
-    let usual = analysis::Settings { anomalies_per_month, ensemble, clock, ..analysis::Settings::default() };
+    let quiet = &config.quiet_hours;
+    let quiet_hours = QuietHours::parse(&quiet.hours, quiet.factor, quiet.rises).context("quiet_hours.hours")?;
+    let usual = analysis::Settings { anomalies_per_month, ensemble, clock, quiet_hours, ..Default::default() };
     Ok(ZonedSettings::new(usual, &config.models.timezone_label))
 }
 

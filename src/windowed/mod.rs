@@ -12,9 +12,11 @@
 
 mod board;
 mod limit;
+mod preview;
 mod runner;
 mod series;
 
 pub use board::{WindowFigures, WindowedBoard};
+pub use preview::{Preview, preview};
 pub use runner::{Runner, Settings};
 pub use series::Normalization;

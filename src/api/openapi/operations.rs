@@ -106,6 +106,21 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "200 Baselines",
     ),
     get(
+        "/api/v1/metrics/{name}/correlated",
+        "metrics",
+        "Which series of the same host or service move together with a name's series.",
+        "by min start end step match",
+        "200 Correlated",
+    ),
+    post(
+        "/api/v1/metrics/{name}/preview",
+        "metrics",
+        "How many alerts other settings would have raised on what is stored.",
+        "PreviewAsked",
+        "200 Preview",
+    )
+    .such_as(r#"{"std_multiplier": [2, 3, 4], "anomalies_per_series_month": [0.5, 2]}"#),
+    get(
         "/api/v1/metrics/{name}/evaluate",
         "metrics",
         "A value against what its hour of the week usually has.",
@@ -320,6 +335,8 @@ pub(super) const PARAMETERS: &[(&str, &str, &str, &str)] = &[
     ("sigma", "number", "3", "Standard deviations that are normal."),
     ("non_negative", "true|false|1|0", "true", "Whether the values are known never to be negative."),
     ("value", "number", "41.5", "The value."),
+    ("by", "string", "host", "The label whose value they have in common."),
+    ("min", "number", "0.8", "The least correlation."),
     ("resolution", "5m|1h", "1h", "Length of a bucket."),
     ("format", "csv|parquet", "csv", "What the file is written as; Parquet where it was built in."),
     ("partial", "true|false|1|0", "true", "Whether good samples are taken although others are bad."),

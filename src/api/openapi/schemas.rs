@@ -30,6 +30,13 @@ Point = timestamp: time, value: number?, expected: number?, lower: number?, uppe
 Baselines = name: string, series: [Baseline]
 Baseline = labels: labels, timezone: string, cells: [BaselineCell]
 BaselineCell = dow: integer, hour: integer, mean: number?, std: number?, median: number?, count: integer, source: own|global
+Correlated = name: string, series: [CorrelatedSeries]
+CorrelatedSeries = labels: labels, by: string?, compared: integer, left_out: integer, pairs: [CorrelatedPair]
+CorrelatedPair = name: string, labels: labels, r: number, lag_s: number, points: integer
+PreviewAsked << start: time_in, end: time_in, match: matchers, std_multiplier: [number], calibration_window: integer, anomalies_per_series_month: [number]
+Preview = name: string, start: time, end: time, series: integer, windows: [PreviewWindows], budgets: [PreviewBudget]
+PreviewWindows = std_multiplier: number, calibration_window: integer, is_current: boolean, windows: integer, anomalous_windows: integer, alerts: integer, alerts_per_day: number
+PreviewBudget = anomalies_per_series_month: number, is_current: boolean, samples: integer, alerts: integer, alerts_per_day: number
 Evaluations = name: string, series: [Evaluated]
 Evaluated = labels: labels, timestamp: time, value: number, is_anomaly: boolean, upper_threshold: number?, lower_threshold: number?, expected_value: number?, deviation_pct: number?, method: hourly_baseline|global_fallback
 Rollups = name: string, resolution: 5m|1h, series: [RollupSeries]

@@ -21,6 +21,7 @@ mod anomalies;
 mod anomaly_post;
 mod baseline;
 mod capacity;
+mod correlated;
 mod detect;
 mod detect_named;
 mod events;
@@ -34,6 +35,7 @@ mod metric;
 mod metrics;
 mod models;
 mod points;
+mod preview;
 mod pull;
 mod rollups;
 mod snmp;
@@ -54,6 +56,7 @@ use crate::query::QueryLimits;
 use crate::rules::RuleKeeper;
 use crate::self_metrics::SelfMetrics;
 use crate::shard::questions::ModelBoard;
+use crate::windowed;
 use axum::Router;
 use axum::routing::{get, post};
 use std::sync::Arc;
@@ -95,6 +98,8 @@ pub struct RestApi {
     pub snmp: Option<SnmpControl>,
     /// How samples are judged.
     pub settings: Arc<analysis::ZonedSettings>,
+    /// How windows of chosen series are judged.
+    pub windows: windowed::Settings,
     /// What a request may cost: points of a series, time, length of a matcher.
     pub query: QueryLimits,
     /// Our own counters.
@@ -130,6 +135,8 @@ pub fn routers(api: RestApi, permits: Arc<Semaphore>) -> (Router, Router) {
         .route("/metrics/{name}/rollups", get(rollups::show))
         .route("/metrics/{name}/baseline", get(baseline::show))
         .route("/metrics/{name}/evaluate", get(baseline::evaluate))
+        .route("/metrics/{name}/correlated", get(correlated::show))
+        .route("/metrics/{name}/preview", post(preview::try_out))
         .route("/export", get(export::export))
         .route("/detect/{name}", post(detect::detect))
         .route("/forecast/{name}", post(forecast::show))

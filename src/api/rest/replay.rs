@@ -34,6 +34,8 @@ pub(super) struct Replay<'a> {
     cancel: &'a Cancel,
     /// Instead of the server's rule for votes.
     ensemble: Option<EnsembleConfig>,
+    /// Instead of the server's budget: anomalies a series and month.
+    budget: Option<f64>,
     series_left: usize,
     samples_left: usize,
     samples: Samples,
@@ -53,13 +55,18 @@ pub(super) struct Replayed {
 impl<'a> Replay<'a> {
     /// For a call about so many series, judged as the server judges.
     pub(super) fn new(shared: &'a Shared, cancel: &'a Cancel, series: usize) -> Self {
-        let (ensemble, samples) = (None, Samples::default());
-        Self { shared, cancel, ensemble, series_left: series, samples_left: SAMPLES_MAX, samples }
+        let (ensemble, budget, samples) = (None, None, Samples::default());
+        Self { shared, cancel, ensemble, budget, series_left: series, samples_left: SAMPLES_MAX, samples }
     }
 
     /// The same with a rule of its own for votes.
     pub(super) fn voting(self, ensemble: EnsembleConfig) -> Self {
         Self { ensemble: Some(ensemble), ..self }
+    }
+
+    /// The same with a budget of its own, in anomalies a series and month.
+    pub(super) fn budgeting(self, anomalies_per_month: f64) -> Self {
+        Self { budget: Some(anomalies_per_month), ..self }
     }
 
     /// Judges the samples of a series; `take` gets those within `from_ms..=to_ms`, of which there may be `points_max`.
@@ -81,9 +88,13 @@ impl<'a> Replay<'a> {
         self.series_left = self.series_left.saturating_sub(1);
         self.samples_left -= times.len() - begin;
         let usual = self.shared.api.settings.of(|name| series::label(&series.key, name));
-        let settings = match self.ensemble {
-            Some(ensemble) => Arc::new(Settings { ensemble, ..Settings::clone(&usual) }),
-            None => usual,
+        let settings = match (self.ensemble, self.budget) {
+            (None, None) => usual,
+            (ensemble, budget) => Arc::new(Settings {
+                ensemble: ensemble.unwrap_or(usual.ensemble),
+                anomalies_per_month: budget.unwrap_or(usual.anomalies_per_month),
+                ..Settings::clone(&usual)
+            }),
         };
         let mut model = SeriesModel::new(None, settings);
         let mut runs = RunTracker::default();
