@@ -38,6 +38,7 @@ mod rhythm;
 mod robust;
 mod season;
 pub mod seasonality;
+pub mod series_network;
 pub mod series_profile;
 mod tails;
 mod voting;

@@ -27,7 +27,7 @@ pub(super) struct Models {
 enum What {
     /// List the models of a running server
     List {
-        /// Only those of this type: ensemble, isolation_forest or foundation
+        /// Only those of this type: ensemble, isolation_forest, autoencoder, lstm_autoencoder or foundation
         #[arg(long = "type", value_name = "TYPE")]
         kind: Option<String>,
         /// Only those of this metric

@@ -1,7 +1,7 @@
 //! The pull service: models trained on request on the answer of a PromQL expression, and asked about its newest values.
 //!
 //! ```text
-//!  POST /train ── source: a range of the expression ── trained: features, forest, limit ── shelf: memory and disk
+//!  POST /train ── source: a range of the expression ── trained: forest or networks, limit ── shelf: memory and disk
 //!  GET /predict ── source: the last minutes ── shelf: the model by its name ── trained: a score for every value
 //!  every few minutes ── predict: every model on its own expression ── gauges; trained again where values have drifted
 //! ```
@@ -22,4 +22,6 @@ pub use predict::{POINTS_MAX, Predicted, Swept, predict, sweep};
 pub use retrain::{Retrained, is_due, retrain};
 pub use shelf::{ModelShelf, ShelfError};
 pub use source::{Answered, Source, SourceError};
-pub use trained::{POINTS_MIN, SAMPLES_MIN, Scored, TrainedModel, Training, TrainingError, TrainingSeries};
+pub use trained::{
+    ModelKind, POINTS_MIN, SAMPLES_MIN, Scored, TrainedModel, TrainedNetwork, Training, TrainingError, TrainingSeries,
+};

@@ -55,8 +55,9 @@ pub(super) fn again(shelf: &ModelShelf, source: &Source, about: &Training, now_m
     let points = ((now_ms - start_ms) / about.step_ms.max(1)) as usize + 2;
     source.limits.max_points = source.limits.max_points.max(points);
     let series = source.range(&about.promql, times, &Cancel::default()).map_err(|error| error.to_string())?;
-    let training = Training { trained_at_ms: now_ms, version: about.version + 1, series, ..about.clone() };
-    let model = TrainedModel::train(training.clone()).map_err(|error| error.to_string())?;
+    let (version, networks) = (about.version + 1, Vec::new());
+    let training = Training { trained_at_ms: now_ms, version, series, networks, ..about.clone() };
+    let model = TrainedModel::train(training.clone(), &|| true).map_err(|error| error.to_string())?;
     shelf.keep(&training, model).map(drop).map_err(|error| error.to_string())
 }
 

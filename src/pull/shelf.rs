@@ -98,7 +98,7 @@ impl ModelShelf {
 
     fn trained(&self, training: Training) -> Result<TrainedModel, ShelfError> {
         let path = self.path(&training.name);
-        TrainedModel::train(training).map_err(|error| ShelfError::Damaged { path, what: error.to_string() })
+        TrainedModel::train(training, &|| true).map_err(|error| ShelfError::Damaged { path, what: error.to_string() })
     }
 
     fn remember(&self, model: &Arc<TrainedModel>) {
@@ -124,7 +124,8 @@ impl ModelShelf {
             return Err(ShelfError::Full);
         }
         let new = path.with_extension("new");
-        write(&new, training).map_err(failed(&new))?;
+        let written = Training { networks: model.about.networks.clone(), ..training.clone() };
+        write(&new, &written).map_err(failed(&new))?;
         fs::rename(&new, &path).map_err(failed(&path))?;
         // The folder's own entry is what the renaming changed.
         fs::File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(failed(&self.folder))?;
@@ -214,7 +215,7 @@ mod tests {
 
     fn keep(shelf: &ModelShelf, name: &str) -> PathBuf {
         let training = training(name, 200);
-        shelf.keep(&training, TrainedModel::train(training.clone()).unwrap()).unwrap()
+        shelf.keep(&training, TrainedModel::train(training.clone(), &|| true).unwrap()).unwrap()
     }
 
     #[test]

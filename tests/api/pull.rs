@@ -109,3 +109,43 @@ fn predicting_needs_both_names_and_passes_over_short_series() {
     assert_eq!((of("8"), of("30")), ((1, false), (0, true)));
     server.stop();
 }
+
+#[cfg(feature = "ml")]
+#[test]
+fn an_autoencoder_is_trained_by_name_and_flags_a_shape_after_a_restart() {
+    let server = Server::start();
+    // A wave of twenty minutes, which stands still at an ordinary value from 30 minutes ago on, for twelve minutes.
+    let end_ms = now_ms(&server) / MINUTE_MS * MINUTE_MS;
+    let sample = |back: i64| {
+        let wave = (back as f64 * std::f64::consts::TAU / 20.0).sin() + (back * 7919 % 13) as f64 * 0.01;
+        let value = if (18..30).contains(&back) { 0.9 } else { wave };
+        let labels = json!({"instance": "a:1", "job": "api"});
+        json!({"name": "wave", "timestamp": end_ms - back * MINUTE_MS, "value": value, "labels": labels})
+    };
+    let body = Value::from((1..=700).rev().map(sample).collect::<Vec<_>>());
+    assert_eq!(post(&server.url("/api/v1/metrics"), &[], body.to_string().as_bytes()).unwrap().status, 200);
+    let asked = |kind: &str| ask(&server, "/train", &json!({"promql": "wave", "model_name": "w", "model_type": kind}));
+    refused(&asked("transformer"), 400, Some("model_type"));
+    let trained = body_of(&asked("autoencoder"), 200);
+    let network = &trained["networks"][0];
+    assert_eq!((&trained["model_type"], &network["window"]), (&json!("autoencoder"), &json!(60)));
+    assert_eq!(network["metric"]["job"], "api");
+    let number = |field: &str| network[field].as_f64().unwrap_or_else(|| panic!("{field}: {trained}"));
+    assert!(number("validation_loss") < 1.0 && number("epochs") <= 50.0 && number("threshold") > 0.0, "{trained}");
+    let server = server.kill().restart();
+    let parameters = [("promql", "wave"), ("model_name", "w"), ("lookback_minutes", "120")];
+    let predicted = body_of(&predict(&server, &parameters), 200);
+    let flagged: Vec<i64> = predicted["anomalies"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            let time = one["timestamp"].as_str().unwrap();
+            (end_ms - time.parse::<jiff::Timestamp>().unwrap().as_millisecond()) / MINUTE_MS
+        })
+        .collect();
+    assert!(flagged.iter().any(|back| (1..30).contains(back)), "{flagged:?} of {predicted}");
+    let listed = get_json(&server.url("/api/v1/models"), &[("type", "autoencoder,lstm_autoencoder")]);
+    assert_eq!((&listed["total"], &listed["items"][0]["type"]), (&json!(1), &json!("autoencoder")));
+    server.stop();
+}

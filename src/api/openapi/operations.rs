@@ -246,7 +246,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     post(
         "/api/v1/train",
         "models",
-        "Trains an isolation forest on the answer of an expression.",
+        "Trains an isolation forest, or autoencoders, on the answer of an expression.",
         "TrainAsked",
         "200 Trained",
     )
@@ -351,7 +351,12 @@ pub(super) const PARAMETERS: &[(&str, &str, &str, &str)] = &[
     ("direction", "above|below", "above", "On which side of the limit it is reached."),
     ("device", "string", "core-1", "Of this device."),
     ("kind", "string", "deploy,config", "Of these kinds."),
-    ("type", "string", "ensemble", "Of these types: ensemble, isolation_forest, foundation."),
+    (
+        "type",
+        "string",
+        "ensemble",
+        "Of these types: ensemble, isolation_forest, autoencoder, lstm_autoencoder, foundation.",
+    ),
     ("rule", "alert|record", "alert", "Of this type."),
     ("metric", "string", "cpu_percent", "Of this metric."),
     ("types", "string", "samples,scores", "What is sent: samples, scores, anomalies; all unless given."),

@@ -97,12 +97,13 @@ Monitor = name: string, type: anomaly|outlier|forecast, state: ok|no_data|warnin
 MonitorSeries = labels: labels, state: ok|no_data|warning|alert, since: time, measure: number?, summary: string
 EventList = total: integer, items: [Event]
 NewEvent << kind!: deploy|config|scale|model|other, title!: string, time: time_in, labels: labels
-Model = name: string, type: ensemble|isolation_forest|foundation, metric: string, labels: labels, trained_at: time?, samples: integer, version: string, status: string, age_s: number?, drift: ModelDrift?, foundation*: FoundationModel
+Model = name: string, type: ensemble|isolation_forest|autoencoder|lstm_autoencoder|foundation, metric: string, labels: labels, trained_at: time?, samples: integer, version: string, status: string, age_s: number?, drift: ModelDrift?, foundation*: FoundationModel
 FoundationModel = layout: string, source: string, licence: string?, parameters: integer, context: integer, steps_per_pass: integer
 ModelDrift = psi: number, ks_p: number
 ModelList = total: integer, items: [Model]
-TrainAsked << promql!: string, model_name: string, training_days: number, contamination: number
-Trained = status: trained, model_name: string, samples: integer, training_period_days: number, model_path: string
+TrainAsked << promql!: string, model_name: string, training_days: number, contamination: number, model_type: isolation_forest|autoencoder|lstm_autoencoder
+Trained = status: trained, model_name: string, samples: integer, training_period_days: number, model_path: string, model_type*: autoencoder|lstm_autoencoder, networks*: [TrainedNetwork]
+TrainedNetwork = metric: labels, window: integer, parameters: integer, epochs: integer, loss: number, validation_loss: number?, threshold: number
 Predicted = model_name: string, total_samples: integer, anomalies_detected: integer, anomaly_rate: number, series_skipped: integer, predictions: [Prediction], anomalies: [Prediction]
 Prediction = timestamp: time, value: number?, is_anomaly: boolean, anomaly_score: number, metric: labels
 Device = name: string, address: string, version: string, source: string, state: new|up|down, last_poll: time?, last_success: time?, next_poll: time, poll_took_ms: integer?, round_trip_ms: number?, round_trip_ms_max: number?, polls: integer, failures: integer, requests: integer, timeouts: integer, interfaces: integer, samples: integer, walk_faults: integer, error: string?, system_name: string, description: string, object_id: string

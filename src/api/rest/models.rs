@@ -11,7 +11,7 @@ use super::shapes::{List, Time, series_id};
 use crate::analysis::ENCODING_VERSION;
 use crate::analysis::drift::Drift;
 use crate::analysis::pretrained::{ModelCard, model_in_use};
-use crate::pull::{ShelfError, TrainedModel};
+use crate::pull::{ModelKind, ShelfError, TrainedModel};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
@@ -27,7 +27,6 @@ const PAGE: usize = 100;
 const SAMPLES_TRAINED: u32 = 1000;
 /// The word for the live models, which need no training.
 const ONLINE: &str = "ensemble";
-const FOREST: &str = "isolation_forest";
 const FOUNDATION: &str = "foundation";
 
 #[derive(Debug, Serialize)]
@@ -79,16 +78,18 @@ impl From<ShelfError> for ApiError {
 pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Text, ApiError> {
     let parameters = Parameters::read(&uri)?;
     let page = parameters.page(PAGE)?;
-    let types = parameters.words("type", &[(ONLINE, ONLINE), (FOREST, FOREST), (FOUNDATION, FOUNDATION)])?;
+    let kinds = [ONLINE, FOUNDATION].into_iter().chain(ModelKind::ALL.map(ModelKind::name));
+    let types = parameters.words("type", &kinds.map(|kind| (kind, kind)).collect::<Vec<_>>())?;
     let sets = parameters.matchers(&shared.api.query)?;
     let metric = parameters.text("metric").map(str::to_owned);
     run(shared, move |shared, cancel| {
         let is_wanted = |kind| types.is_empty() || types.contains(&kind);
         // Models of expressions have no labels of their own to choose by.
-        let mut trained = match is_wanted(FOREST) && sets.is_empty() {
+        let mut trained = match ModelKind::ALL.into_iter().any(|kind| is_wanted(kind.name())) && sets.is_empty() {
             true => shared.api.shelf.all()?.0,
             false => Vec::new(),
         };
+        trained.retain(|model| is_wanted(model.about.kind.name()));
         trained.retain(|model| metric.as_deref().is_none_or(|metric| metric == model.about.promql));
         let mut live = match is_wanted(ONLINE) {
             true => live(shared, metric.as_deref(), &sets)?,
@@ -189,7 +190,7 @@ fn of_trained(model: &TrainedModel, now_ms: i64, drift: Option<Drift>) -> Model 
     let about = &model.about;
     Model {
         name: about.name.clone(),
-        kind: FOREST,
+        kind: about.kind.name(),
         metric: about.promql.clone(),
         labels: BTreeMap::new(),
         trained_at: Some(Time(about.trained_at_ms)),

@@ -8,9 +8,10 @@ use super::body::Fields;
 use super::parameters::Parameters;
 use super::run::run;
 use super::shapes::Time;
+use crate::analysis::series_network::{NetworkError, NetworkFacts};
 use crate::pull::{
-    POINTS_MAX, Scored, SourceError, TrainedModel, Training, TrainingError, TrainingSeries, predict as predict_values,
-    short_name,
+    ModelKind, POINTS_MAX, Scored, SourceError, TrainedModel, Training, TrainingError, TrainingSeries,
+    predict as predict_values, short_name,
 };
 use crate::query::{Cancel, RangeTimes};
 use axum::body::Body;
@@ -41,6 +42,18 @@ struct Trained<'a> {
     samples: usize,
     training_period_days: f64,
     model_path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    networks: Vec<NetworkShape>,
+}
+
+/// What was learned of one series.
+#[derive(Debug, Serialize)]
+struct NetworkShape {
+    metric: BTreeMap<String, String>,
+    #[serde(flatten)]
+    facts: NetworkFacts,
 }
 
 #[derive(Debug, Serialize)]
@@ -89,6 +102,7 @@ pub(super) async fn train(State(shared): State<Arc<Shared>>, body: Body) -> Resu
     if !(0.0..=0.5).contains(&contamination) {
         return Err(ApiError::field("contamination", "expected a number from 0 to 0.5"));
     }
+    let kind = model_kind(fields.text("model_type")?.as_deref())?;
     fields.finish()?;
     run(shared, move |shared, cancel| {
         let now_ms = (shared.api.now_ms)();
@@ -97,12 +111,24 @@ pub(super) async fn train(State(shared): State<Arc<Shared>>, body: Body) -> Resu
         let step_ms = (span_ms / POINTS_MAX).max(MINUTE_MS);
         let series = samples(shared, &promql, (now_ms - span_ms, now_ms), step_ms, cancel)?;
         let version = shared.api.shelf.version(&name) + 1;
-        let training = Training { name, promql, trained_at_ms: now_ms, days, step_ms, contamination, version, series };
-        let model = TrainedModel::train(training.clone()).map_err(|error| match error {
-            TrainingError::TooFew(_) => ApiError::bad(error.to_string()),
-            TrainingError::TooMany(_) => ApiError::unprocessable(error.to_string()),
-        })?;
+        let networks = Vec::new();
+        let training = Training {
+            name,
+            promql,
+            trained_at_ms: now_ms,
+            days,
+            step_ms,
+            contamination,
+            version,
+            kind,
+            series,
+            networks,
+        };
+        let model = TrainedModel::train(training.clone(), &|| !cancel.is_cancelled()).map_err(refused)?;
         let samples = model.samples;
+        let networks = model.about.networks.iter();
+        let networks = networks.map(|one| NetworkShape { metric: one.labels.clone(), facts: one.network.facts() });
+        let networks = networks.collect();
         let path = shared.api.shelf.keep(&training, model)?;
         shared.api.gauges.train(short_name(&training.promql), now_ms as f64 / 1000.0);
         Text::of(&Trained {
@@ -111,9 +137,32 @@ pub(super) async fn train(State(shared): State<Arc<Shared>>, body: Body) -> Resu
             samples,
             training_period_days: days,
             model_path: path.display().to_string(),
+            // An answer about a forest has the fields it always had.
+            model_type: (kind != ModelKind::default()).then_some(kind.name()),
+            networks,
         })
     })
     .await
+}
+
+/// What is to learn; a forest unless told otherwise.
+fn model_kind(name: Option<&str>) -> Result<ModelKind, ApiError> {
+    let Some(name) = name else { return Ok(ModelKind::default()) };
+    let found = ModelKind::ALL.into_iter().find(|kind| kind.name() == name);
+    found.ok_or_else(|| {
+        ApiError::field("model_type", format!("expected {}", ModelKind::ALL.map(ModelKind::name).join(", ")))
+    })
+}
+
+fn refused(error: TrainingError) -> ApiError {
+    match error {
+        TrainingError::TooFew(_) => ApiError::bad(error.to_string()),
+        TrainingError::Network(NetworkError::NotBuiltIn) => ApiError::field("model_type", error),
+        TrainingError::Network(NetworkError::Stopped) => ApiError::unavailable(error.to_string()),
+        TrainingError::TooMany(_)
+        | TrainingError::TooManySeries(_)
+        | TrainingError::Network(NetworkError::Unfit(_)) => ApiError::unprocessable(error.to_string()),
+    }
 }
 
 /// Values of an expression, which must have some.
