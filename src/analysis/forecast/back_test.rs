@@ -1,9 +1,10 @@
 //! Chooses among forecasters by forecasting parts of the past from what came before them, and learns from the same windows
 //! how far forecasts are off.
 //!
-//! Windows start at rolling origins over the newer half. Forecasters are fitted at a few of them, and from one to the next
-//! take in the values between, as they do live; every candidate forecasts every window. The forecast is the combination of
-//! the best.
+//! Windows start at rolling origins over the newer half; the last of them end with the series before they are whole, so that
+//! also the newest values have a say. Forecasters are fitted at a few origins, and from one to the next take in the values
+//! between, as they do live; every candidate forecasts every window. The forecast is the combination of the best. Old windows
+//! count less than new ones, both for the choice and for the band.
 //!
 //! Not here: the forecasters, how they are combined (see `combination`), what becomes of the errors (see `spread`).
 //!
@@ -13,13 +14,18 @@
 
 use super::combination::{Combination, combine};
 use super::forecasters::linear;
-use super::forecasters::{ALL, Family, Fit, Forecaster, Need, Past};
-use super::spread::Spread;
+use super::forecasters::{ALL, Family, Fit, Forecaster, Need, Past, Window};
+use super::spread::{Spread, Tried};
 use super::{HeldOutError, Method};
 use std::ops::Range;
 
 /// Windows that every candidate forecasts.
 const WINDOWS: usize = 24;
+/// Windows beyond these that the series ends in.
+const CUT_WINDOWS: usize = 7;
+/// Share of the stretch from the first window to the last after which a window counts half as much: errors that are not
+/// exchangeable are weighted by their age (Barber, Candes, Ramdas and Tibshirani 2023).
+const HALF_LIFE: f64 = 0.5;
 /// Origins at which candidates are fitted anew.
 const FITS: usize = 4;
 /// Shorter series are not split.
@@ -79,7 +85,7 @@ impl<'a> History<'a> {
 }
 
 /// Every forecaster with no season, the shortest and all, as far as it has use for them; or only one of that name.
-fn candidates(cells: usize, periods: usize, only: Option<&str>) -> Vec<Candidate> {
+fn candidates(periods: usize, only: Option<&str>) -> Vec<Candidate> {
     let mut counts = vec![0, 1.min(periods), periods];
     counts.dedup();
     let mut found = Vec::new();
@@ -90,7 +96,7 @@ fn candidates(cells: usize, periods: usize, only: Option<&str>) -> Vec<Candidate
                 Need::Season => !periods.is_empty(),
                 Need::NoSeason => periods.is_empty(),
             };
-            if fits && (only.is_some() || cells <= forecaster.cells_max()) {
+            if fits {
                 found.push(Candidate { forecaster, periods: periods.clone() });
             }
         }
@@ -104,31 +110,47 @@ pub(super) fn choose(history: History<'_>, horizon: usize, level: f64, only: Opt
         return linear_trend(history);
     }
     let cells = history.values.len();
-    let mut candidates = candidates(cells, history.periods.len(), only);
-    if cells < CELLS_MIN || candidates.is_empty() {
+    let mut candidates = candidates(history.periods.len(), only);
+    if cells < CELLS_MIN {
         return untried(history, level, only);
     }
+    if candidates.is_empty() {
+        return stand_in(history, horizon, level, only);
+    }
     let ahead = horizon.min(cells / 4).max(1);
-    let origins = origins(history, ahead, WINDOWS);
+    let origins = origins(history, ahead);
     let mut paths = rolled(history, &candidates, &origins, ahead);
     // What cannot be fitted, or not everywhere, does not compete.
     let mut whole = paths.iter().map(Option::is_some);
     candidates.retain(|_| whole.next().unwrap_or(false));
     let paths: Vec<Vec<Vec<f64>>> = paths.drain(..).flatten().collect();
     if paths.is_empty() {
-        return untried(history, level, only);
+        return stand_in(history, horizon, level, only);
     }
     let families: Vec<Family> = candidates.iter().map(|candidate| candidate.forecaster.family()).collect();
-    let actual: Vec<&[f64]> = origins.iter().map(|origin| &history.values[*origin..origin + ahead]).collect();
-    let Combination { members, errors } = combine(&families, &paths, &actual, only.is_some());
+    let actual: Vec<&[f64]> =
+        origins.iter().map(|origin| &history.values[*origin..cells.min(origin + ahead)]).collect();
+    let weights = weights(&origins);
+    let Combination { members, errors } = combine(&families, &paths, &actual, &weights, only.is_some());
     let members = members.into_iter().map(|(at, weight)| (candidates[at].clone(), weight)).collect();
-    let spread = Spread::of_errors(&errors, independent(&origins, ahead), level);
-    let absolute: Vec<f64> = errors.iter().flatten().filter(|error| !error.is_nan()).map(|error| error.abs()).collect();
-    let mean = absolute.iter().sum::<f64>() / absolute.len().max(1) as f64;
+    let spread = Spread::of_errors(Tried { errors: &errors, weights: &weights }, independent(&origins, ahead), level);
     let coverage = coverage(&errors, &origins, ahead, level);
     let unit = error_unit(history);
+    // Of windows that are whole: what lies near is easier.
+    let whole = errors.iter().filter(|errors| errors.len() == ahead);
+    let absolute: Vec<f64> = whole.flatten().filter(|error| !error.is_nan()).map(|error| error.abs()).collect();
+    let mean = absolute.iter().sum::<f64>() / absolute.len().max(1) as f64;
     let mase = if unit > 0.0 { mean / unit } else { 0.0 };
     Choice { members, spread, held_out_error: Some(HeldOutError { mase, coverage }) }
+}
+
+/// What the forecaster that was asked for comes to on a history that it cannot be fitted to.
+fn stand_in(history: History<'_>, horizon: usize, level: f64, only: Option<&str>) -> Choice {
+    let asked = ALL.into_iter().find(|one| Some(one.name()) == only);
+    match asked.and_then(Forecaster::plain) {
+        Some(plain) => choose(history, horizon, level, Some(plain.name())),
+        None => untried(history, level, only),
+    }
 }
 
 /// What is left where nothing can be tried out.
@@ -160,25 +182,23 @@ fn rolled(
     origins: &[usize],
     ahead: usize,
 ) -> Vec<Option<Vec<Vec<f64>>>> {
+    let cells = history.values.len();
     let mut paths: Vec<Option<Vec<Vec<f64>>>> = vec![Some(Vec::with_capacity(origins.len())); candidates.len()];
     let stretch = origins.len().div_ceil(FITS);
     for origins in origins.chunks(stretch) {
-        let first = origins[0];
+        let (first, last) = (origins[0], origins[origins.len() - 1]);
+        let window = |origin: &usize| Window { seen: origin - first, horizon: ahead.min(cells - origin) };
+        let windows: Vec<Window> = origins.iter().map(window).collect();
+        let later = &history.values[first..last];
         let mut at = 0;
         // Candidates with the same periods share a past, and what is computed from it once.
         for group in candidates.chunk_by(|a, b| a.periods == b.periods) {
             let past = history.past(first, group[0].periods.clone());
             for (candidate, paths) in group.iter().zip(&mut paths[at..at + group.len()]) {
-                let fit = if paths.is_some() { candidate.forecaster.fit(&past) } else { None };
-                let Some((mut fit, done)) = fit.zip(paths.as_mut()) else {
-                    *paths = None;
-                    continue;
-                };
-                let mut seen = first;
-                for origin in origins {
-                    history.values[seen..*origin].iter().for_each(|value| fit.observe(*value));
-                    seen = *origin;
-                    done.push(fit.path(ahead));
+                let more = if paths.is_some() { candidate.forecaster.roll(&past, later, &windows) } else { None };
+                match paths.as_mut().zip(more) {
+                    Some((paths, more)) => paths.extend(more),
+                    None => *paths = None,
                 }
             }
             at += group.len();
@@ -199,16 +219,26 @@ fn error_unit(history: History<'_>) -> f64 {
     if seasonal > 0.0 { seasonal } else { unit(1) }
 }
 
-/// The numbers of cells after which windows start: evenly spread over the newer half, newest last.
-fn origins(history: History<'_>, ahead: usize, count: usize) -> Vec<usize> {
+/// The numbers of cells after which windows start: evenly spread over the newer half, then some that the series ends in;
+/// newest last.
+fn origins(history: History<'_>, ahead: usize) -> Vec<usize> {
     let last = history.values.len() - ahead;
     let two_cycles = history.periods.last().map_or(0, |period| 2 * period);
     let enough = if two_cycles < last { two_cycles } else { 0 };
     let first = (history.values.len() / 2).max(enough).max(3).min(last);
-    let mut origins: Vec<usize> = (0..count).map(|i| first + (last - first) * (i + 1) / count).chain([first]).collect();
+    let whole = (0..WINDOWS).map(|i| first + (last - first) * (i + 1) / WINDOWS);
+    let cut = (1..=CUT_WINDOWS).map(|i| last + ahead * i / (CUT_WINDOWS + 1));
+    let mut origins: Vec<usize> = whole.chain([first]).chain(cut).collect();
     origins.sort_unstable();
     origins.dedup();
     origins
+}
+
+/// What each window counts for: less, the older it is.
+fn weights(origins: &[usize]) -> Vec<f64> {
+    let (first, last) = (origins.first().copied().unwrap_or(0), origins.last().copied().unwrap_or(0));
+    let age = |origin: &usize| (last - origin) as f64 / (last - first).max(1) as f64;
+    origins.iter().map(|origin| 0.5f64.powf(age(origin) / HALF_LIFE)).collect()
 }
 
 /// How many windows would fit without overlap.
@@ -227,7 +257,8 @@ fn coverage(errors: &[Vec<f64>], origins: &[usize], ahead: usize, level: f64) ->
         if paths.len() < 2 {
             continue;
         }
-        let spread = Spread::of_errors(&paths, independent(&others, ahead), level);
+        let weights = weights(&others);
+        let spread = Spread::of_errors(Tried { errors: &paths, weights: &weights }, independent(&others, ahead), level);
         for (i, error) in held_out.iter().enumerate().filter(|(_, error)| !error.is_nan()) {
             let (low, high) = spread.band(i + 1);
             all += 1.0;

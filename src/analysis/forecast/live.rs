@@ -7,6 +7,7 @@
 //! just learned is that of the engine.
 
 use super::back_test::Choice;
+use super::combination::weighted_median;
 use super::forecasters::{Fit, Past};
 use super::grid::Grid;
 use super::outlook::Outlook;
@@ -20,7 +21,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 
 /// The version of what [`LiveForecast`] is written down as; another one is not read but learned anew.
-pub const ENCODING_VERSION: u16 = 1;
+pub const ENCODING_VERSION: u16 = 2;
 /// Share of the history after whose length in new cells it is learned anew, and the least such length.
 const FRESH: usize = 8;
 const FRESH_MIN: usize = 24;
@@ -116,8 +117,8 @@ impl LiveForecast {
             self.members.iter_mut().for_each(|(fit, _)| fit.observe(f64::NAN));
         }
         let value = self.grid.scaled(value);
-        let whole: f64 = self.members.iter().map(|(_, weight)| weight).sum();
-        let expected = self.members.iter().map(|(fit, weight)| weight * fit.path(1)[0]).sum::<f64>() / whole;
+        let mut next: Vec<(f64, f64)> = self.members.iter().map(|(fit, weight)| (fit.path(1)[0], *weight)).collect();
+        let expected = weighted_median(&mut next);
         let size = self.spread.size(1).max(1e-9);
         self.error += NEWEST * (((value - expected).abs() / size).min(100.0) - self.error);
         self.members.iter_mut().for_each(|(fit, _)| fit.observe(value));
@@ -194,14 +195,15 @@ impl LiveForecast {
         Ok(forecast)
     }
 
-    /// The weighted mean of what the members expect, and its spread.
+    /// The weighted median of what the members expect, and its spread.
     fn outlook(&self, horizon: usize) -> Outlook {
-        let mut path = vec![0.0; horizon.max(self.cycle)];
-        let whole: f64 = self.members.iter().map(|(_, weight)| weight).sum();
-        for (fit, weight) in &self.members {
-            path.iter_mut().zip(fit.path(horizon.max(self.cycle))).for_each(|(sum, value)| *sum += weight * value);
-        }
-        path.iter_mut().for_each(|value| *value /= whole);
+        let ahead = horizon.max(self.cycle);
+        let paths: Vec<(Vec<f64>, f64)> = self.members.iter().map(|(fit, weight)| (fit.path(ahead), *weight)).collect();
+        let median = |i: usize| {
+            let mut values: Vec<(f64, f64)> = paths.iter().map(|(path, weight)| (path[i], *weight)).collect();
+            weighted_median(&mut values)
+        };
+        let path = (0..ahead).map(median).collect();
         Outlook { path, cycle: self.cycle, spread: self.spread.clone(), horizon, slope: self.slope, sign: 1.0 }
     }
 

@@ -2,12 +2,14 @@
 //!
 //! Not here: making the forecasts that were off (see `back_test`).
 //!
-//! Errors of held-out windows are divided by their usual size at that horizon; the quantiles of what remains, widened
-//! for how few windows there were, are the band (split conformal prediction, Lei et al. 2018, by horizon).
+//! Errors of held-out windows are divided by their usual size at that horizon; the quantiles of what remains, in which each
+//! window has its weight, widened for how few windows there were, are the band (split conformal prediction, Lei et al.
+//! 2018, by horizon, with weights of Barber et al. 2023).
 //!
 //! Invariant: the usual size never falls with the horizon; the band holds the forecast.
 
-use super::robust::{normal_cdf, normal_quantile, quantile};
+use super::combination::weighted_quantile;
+use super::robust::{normal_cdf, normal_quantile};
 use serde::{Deserialize, Serialize};
 
 /// Quantiles that stand for paths where nothing could be held out.
@@ -27,23 +29,41 @@ pub(super) struct Spread {
     /// Errors over their usual size, one path a window, from horizon 1 on; in half the digits, as they are most of what a
     /// kept forecast takes.
     paths: Vec<Vec<f32>>,
+    /// What each path counts for; they add up to one.
+    weights: Vec<f32>,
     low: f64,
     high: f64,
 }
 
+/// How far windows were off.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tried<'a> {
+    /// Actual less forecast, NaN where unknown; those of a window that the series ended in are fewer.
+    pub(super) errors: &'a [Vec<f64>],
+    /// What each window counts for.
+    pub(super) weights: &'a [f64],
+}
+
 impl Spread {
-    /// From errors (actual less forecast, NaN where unknown) of windows, of which `independent` do not overlap.
-    pub(super) fn of_errors(errors: &[Vec<f64>], independent: f64, level: f64) -> Self {
-        let knots = knots(errors);
-        let mut spread = Self { growth: growth(&knots), knots, paths: Vec::new(), low: 0.0, high: 0.0 };
-        let paths: Vec<Vec<f64>> = errors.iter().map(|path| spread.shape(path)).collect();
-        let mut pooled: Vec<f64> = paths.iter().flatten().copied().collect();
-        pooled.sort_unstable_by(f64::total_cmp);
+    /// From the errors of windows, of which `independent` do not overlap.
+    pub(super) fn of_errors(tried: Tried<'_>, independent: f64, level: f64) -> Self {
+        let knots = knots(tried);
+        let whole = tried.errors.iter().map(Vec::len).max().unwrap_or(0);
+        let (paths, weights, low, high) = (Vec::new(), Vec::new(), 0.0, 0.0);
+        let mut spread = Self { growth: growth(&knots), knots, paths, weights, low, high };
+        let shapes: Vec<Vec<f64>> = tried.errors.iter().map(|path| spread.shape(path)).collect();
+        let weighted = shapes.iter().zip(tried.weights);
+        let mut pooled: Vec<(f64, f64)> =
+            weighted.clone().flat_map(|(path, weight)| path.iter().map(|error| (*error, *weight))).collect();
+        pooled.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
         let tail = (1.0 - level) / 2.0;
-        let widening = widening(independent * telling(&paths));
-        spread.low = widening * quantile(&pooled, tail).min(0.0);
-        spread.high = widening * quantile(&pooled, 1.0 - tail).max(0.0);
-        spread.paths = paths.iter().map(|path| path.iter().map(|error| *error as f32).collect()).collect();
+        let widening = widening(1.0 + (independent - 1.0) * effective(tried.weights) * telling(&shapes));
+        spread.low = widening * weighted_quantile(&pooled, tail).min(0.0);
+        spread.high = widening * weighted_quantile(&pooled, 1.0 - tail).max(0.0);
+        let kept: Vec<(&Vec<f64>, &f64)> = weighted.filter(|(path, _)| path.len() == whole).collect();
+        let total: f64 = kept.iter().map(|(_, weight)| **weight).sum();
+        spread.weights = kept.iter().map(|(_, weight)| (**weight / total) as f32).collect();
+        spread.paths = kept.iter().map(|(path, _)| path.iter().map(|error| *error as f32).collect()).collect();
         spread
     }
 
@@ -54,7 +74,7 @@ impl Spread {
         let path = |i: usize| vec![(normal_quantile(i as f64 / (MADE_UP_PATHS + 1) as f64) / MEAN_ABSOLUTE) as f32];
         let edge = normal_quantile(0.5 + level / 2.0) / MEAN_ABSOLUTE * widening(bridged.len() as f64 - 1.0);
         let paths = (1..=MADE_UP_PATHS).map(path).collect();
-        Self { knots: vec![(1.0, size)], growth: 0.5, paths, low: -edge, high: edge }
+        Self { knots: vec![(1.0, size)], growth: 0.5, paths, weights: even(), low: -edge, high: edge }
     }
 
     /// A band of `deviations` standard deviations of values to either side, as wide at every horizon.
@@ -64,7 +84,8 @@ impl Spread {
         let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count).sqrt();
         let path = |i: usize| vec![normal_quantile(i as f64 / (MADE_UP_PATHS + 1) as f64) as f32];
         let paths = (1..=MADE_UP_PATHS).map(path).collect();
-        Self { knots: vec![(1.0, deviation)], growth: 0.0, paths, low: -deviations, high: deviations }
+        let (low, high) = (-deviations, deviations);
+        Self { knots: vec![(1.0, deviation)], growth: 0.0, paths, weights: even(), low, high }
     }
 
     /// The usual size of an error at this horizon.
@@ -96,38 +117,42 @@ impl Spread {
             let values = forecast.iter().zip(&sizes).enumerate().map(|(i, (value, size))| value + size * error(i));
             values.fold(f64::NEG_INFINITY, f64::max) - limit
         };
-        let margins: Vec<f64> = self.paths.iter().map(highest).collect();
-        let count = margins.len().max(1) as f64;
-        let mean = margins.iter().sum::<f64>() / count;
-        let deviation = (margins.iter().map(|margin| (margin - mean).powi(2)).sum::<f64>() / count).sqrt();
-        let bandwidth = 1.06 * deviation * count.powf(-0.2);
-        let reached = |margin: &f64| {
-            if bandwidth > 0.0 { normal_cdf(margin / bandwidth) } else { f64::from(u8::from(*margin >= 0.0)) }
+        let margins: Vec<(f64, f64)> =
+            self.paths.iter().map(highest).zip(self.weights.iter().copied().map(f64::from)).collect();
+        let total: f64 = margins.iter().map(|(_, weight)| weight).sum();
+        let mean = margins.iter().map(|(margin, weight)| weight * margin).sum::<f64>() / total;
+        let variance = margins.iter().map(|(margin, weight)| weight * (margin - mean).powi(2)).sum::<f64>() / total;
+        let bandwidth = 1.06 * variance.sqrt() * effective_count(&self.weights).powf(-0.2);
+        let reached = |margin: f64| {
+            if bandwidth > 0.0 { normal_cdf(margin / bandwidth) } else { f64::from(u8::from(margin >= 0.0)) }
         };
-        (margins.iter().map(reached).sum::<f64>() / count).clamp(0.0, 1.0)
+        (margins.iter().map(|(margin, weight)| weight * reached(*margin)).sum::<f64>() / total).clamp(0.0, 1.0)
     }
 
     /// The share of time, 0 to 1, that paths around this forecast are expected to spend at or above `limit`.
     pub(super) fn share_beyond(&self, forecast: &[f64], limit: f64) -> f64 {
-        let mut beyond = 0usize;
+        let mut beyond = 0.0;
         for (i, value) in forecast.iter().enumerate() {
             let size = self.size(i + 1);
             let error = |path: &Vec<f32>| path.get(i).or(path.last()).copied().map_or(0.0, f64::from);
-            beyond += self.paths.iter().filter(|path| value + size * error(path) >= limit).count();
+            let reaches = self.paths.iter().zip(&self.weights).filter(|(path, _)| value + size * error(path) >= limit);
+            beyond += reaches.map(|(_, weight)| f64::from(*weight)).sum::<f64>();
         }
-        beyond as f64 / (self.paths.len() * forecast.len()).max(1) as f64
+        let total: f64 = self.weights.iter().copied().map(f64::from).sum();
+        (beyond / (total * forecast.len() as f64).max(f64::MIN_POSITIVE)).min(1.0)
     }
 
     /// About how many bytes of memory it takes beside itself.
     pub(super) fn bytes(&self) -> usize {
         let paths: usize = self.paths.iter().map(|path| size_of::<Vec<f32>>() + 4 * path.len()).sum();
-        paths + 16 * self.knots.len()
+        paths + 4 * self.weights.len() + 16 * self.knots.len()
     }
 
     /// The mirror image: where what was above is below.
     pub(super) fn mirrored(&self) -> Self {
         let paths = self.paths.iter().map(|path| path.iter().map(|error| -error).collect()).collect();
-        Self { knots: self.knots.clone(), growth: self.growth, paths, low: -self.high, high: -self.low }
+        let (knots, weights) = (self.knots.clone(), self.weights.clone());
+        Self { knots, growth: self.growth, paths, weights, low: -self.high, high: -self.low }
     }
 
     /// A window's errors over their usual size; an unknown one is taken to be like the one before it.
@@ -144,18 +169,38 @@ impl Spread {
     }
 }
 
+/// Weights of paths that were made up.
+fn even() -> Vec<f32> {
+    vec![1.0 / MADE_UP_PATHS as f32; MADE_UP_PATHS]
+}
+
+/// How many equal weights would say as much as these (Kish 1965), as a share of them.
+fn effective(weights: &[f64]) -> f64 {
+    let (sum, squares) = weights.iter().fold((0.0, 0.0), |(sum, squares), w| (sum + w, squares + w * w));
+    if squares > 0.0 { sum * sum / squares / weights.len() as f64 } else { 1.0 }
+}
+
+fn effective_count(weights: &[f32]) -> f64 {
+    let weights: Vec<f64> = weights.iter().copied().map(f64::from).collect();
+    (effective(&weights) * weights.len() as f64).max(1.0)
+}
+
 /// The mean absolute error in horizons 1, 2, 3-4, 5-8 and so on, made to never fall by pooling neighbours that do
 /// (isotonic regression; Ayer et al. 1955).
-fn knots(errors: &[Vec<f64>]) -> Vec<(f64, f64)> {
+fn knots(Tried { errors, weights }: Tried<'_>) -> Vec<(f64, f64)> {
     let horizon = errors.iter().map(Vec::len).max().unwrap_or(0);
-    // Sum of absolute errors, how many, and how many buckets they come from.
+    // Sum of absolute errors, what they count for, and how many buckets they come from.
     let mut pools: Vec<(f64, f64, usize)> = Vec::new();
     let mut centres = Vec::new();
     let mut from = 0;
     while from < horizon {
         let to = (2 * from).clamp(from + 1, horizon);
-        let bucket = errors.iter().flat_map(|path| path.iter().take(to).skip(from)).filter(|error| !error.is_nan());
-        let (sum, count) = bucket.fold((0.0, 0.0), |(sum, count), error| (sum + error.abs(), count + 1.0));
+        let weighted = errors.iter().zip(weights);
+        let bucket =
+            weighted.flat_map(|(path, weight)| path.iter().take(to).skip(from).map(move |error| (error, weight)));
+        let known = bucket.filter(|(error, _)| !error.is_nan());
+        let (sum, count) =
+            known.fold((0.0, 0.0), |(sum, count), (error, weight)| (sum + weight * error.abs(), count + weight));
         pools.push((sum, count, 1));
         while let [.., before, last] = pools[..]
             && before.0 * last.1 >= last.0 * before.1
@@ -204,31 +249,38 @@ fn widening(independent: f64) -> f64 {
 mod tests {
     use super::*;
 
+    /// From windows that all count the same.
+    fn of_errors(errors: &[Vec<f64>], independent: f64) -> Spread {
+        let weights = vec![1.0; errors.len()];
+        Spread::of_errors(Tried { errors, weights: &weights }, independent, 0.8)
+    }
+
     #[test]
     fn sizes_rise_with_the_horizon_and_go_on_growing_as_they_did() {
         // Errors of size h: knots at horizons 1, 2, 3.5 (3-4) and 6.5 (5-8).
         let errors = vec![(1..=8).map(f64::from).collect::<Vec<_>>(); 3];
-        let spread = Spread::of_errors(&errors, 3.0, 0.8);
+        let spread = of_errors(&errors, 3.0);
         for ahead in 1..=6 {
             assert!((spread.size(ahead) - ahead as f64).abs() < 1e-12, "{ahead}");
         }
         assert!((spread.size(65) - 65.0).abs() < 1e-9);
-        let falling = Spread::of_errors(&[vec![4.0, 3.0, 2.0, 1.0]], 1.0, 0.8);
+        let falling = of_errors(&[vec![4.0, 3.0, 2.0, 1.0]], 1.0);
         assert_eq!(falling.size(4), 2.5);
     }
 
     #[test]
     fn the_band_is_the_quantiles_of_relative_errors_widened_for_few_windows() {
-        // Eleven windows of one step, errors -5 to 5, mean size 30/11: the 10 % quantile is -4, widened by 1.04 + 0.6/11.
+        // Eleven windows of one step, errors -5 to 5, mean size 30/11, in shares whose middles are 1/22, 3/22 and so on:
+        // the 90 % quantile lies four tenths of the way from 4 to 5, widened by 1.04 + 0.6/11.
         let errors: Vec<Vec<f64>> = (-5..=5).map(|error| vec![f64::from(error)]).collect();
-        let (low, high) = Spread::of_errors(&errors, 11.0, 0.8).band(1);
-        assert!((high - 4.0 * (CHOSEN + 0.6 / 11.0)).abs() < 1e-12, "{high}");
+        let (low, high) = of_errors(&errors, 11.0).band(1);
+        assert!((high - 4.4 * (CHOSEN + 0.6 / 11.0)).abs() < 1e-12, "{high}");
         assert!((low + high).abs() < 1e-12);
     }
 
     #[test]
     fn a_band_holds_its_forecast_even_when_every_error_had_one_sign() {
-        let (low, high) = Spread::of_errors(&[vec![1.0], vec![2.0]], 2.0, 0.8).band(1);
+        let (low, high) = of_errors(&[vec![1.0], vec![2.0]], 2.0).band(1);
         assert_eq!(low, 0.0);
         assert!(high > 0.0);
     }
@@ -245,12 +297,24 @@ mod tests {
     #[test]
     fn reaching_a_limit_is_certain_above_it_even_at_it_and_rare_far_below() {
         let errors: Vec<Vec<f64>> = (-10..=10).map(|error| vec![f64::from(error); 3]).collect();
-        let spread = Spread::of_errors(&errors, 21.0, 0.8);
+        let spread = of_errors(&errors, 21.0);
         assert!(spread.reaches(&[40.0; 3], 0.0) > 0.999);
         assert!((spread.reaches(&[0.0; 3], 0.0) - 0.5).abs() < 1e-6);
         assert!(spread.reaches(&[-40.0; 3], 0.0) < 0.001);
         assert_eq!(Spread::of_steps(&[1.0, 1.0], 0.8).reaches(&[1.0], 1.0), 1.0);
         // Errors of -10 to 10: eleven of twenty-one paths are at or above their forecast, at one step of two.
         assert!((spread.share_beyond(&[0.0, -40.0], 0.0) - 11.0 / 42.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn old_errors_count_less_and_windows_that_are_cut_off_are_no_paths() {
+        let errors = [vec![90.0; 4], vec![-90.0; 4], vec![1.0; 4], vec![-1.0; 4], vec![1.0; 2]];
+        let even = of_errors(&errors, 4.0);
+        let weights = [0.01, 0.01, 1.0, 1.0, 1.0];
+        let aged = Spread::of_errors(Tried { errors: &errors, weights: &weights }, 4.0, 0.8);
+        assert!(aged.band(4).1 < 4.0 && even.band(4).1 > 50.0, "{:?} {:?}", aged.band(4), even.band(4));
+        assert_eq!((aged.paths.len(), aged.weights.len()), (4, 4));
+        assert!((aged.weights.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        assert!(aged.reaches(&[0.0; 4], 60.0) < 0.05 && even.reaches(&[0.0; 4], 60.0) > 0.15);
     }
 }

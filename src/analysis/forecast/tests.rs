@@ -195,6 +195,36 @@ fn what_is_drained_and_refilled_is_a_sawtooth_upside_down() {
 }
 
 #[test]
+fn a_method_that_has_no_season_to_go_by_is_its_own_plain_form_and_says_so() {
+    let mut noise = noise(3);
+    let values: Vec<f64> = (0..300).map(|_| 50.0 + noise()).collect();
+    let of = |name: &str, values: &[f64]| {
+        let engine = ForecastEngine { method: Method::named(name), ..engine(12) };
+        engine.forecast(&times(values.len(), HOUR_MS), values).unwrap()
+    };
+    let plain = [
+        ("seasonal_naive", "naive"),
+        ("holt_winters", "holt"),
+        ("holt_winters_damped", "damped_holt"),
+        ("holt_winters_multiplicative", "holt"),
+        ("mstl", "damped_holt"),
+        ("log_linear", "robust_linear"),
+        ("log_autoregression", "autoregression"),
+    ];
+    for (asked, found) in plain {
+        let forecast = of(asked, &values);
+        assert_eq!(forecast.method, found, "{asked}");
+        assert!(forecast.held_out_error.is_some());
+    }
+    assert_eq!(of("seasonal_naive", &values[..4]).method, "linear_trend");
+    // A season, but values on both sides of zero: no logarithm.
+    let both_sides: Vec<f64> =
+        (0..300).map(|at| (f64::from(at) / 24.0 * std::f64::consts::TAU).sin() + noise() / 10.0).collect();
+    assert_eq!(of("log_linear", &both_sides).method, "robust_linear+1");
+    assert_eq!(of("holt_winters_multiplicative", &both_sides).method, "holt_winters+1");
+}
+
+#[test]
 fn the_risk_is_a_probability_that_rises_as_the_limit_comes_closer() {
     let mut noise = noise(11);
     let mut level = 0.0;

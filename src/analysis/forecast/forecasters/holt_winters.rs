@@ -6,6 +6,7 @@
 use super::super::season::profiles;
 use super::search::{Axis, best};
 use super::smooth::Gains;
+use super::smoothing::{DampedHolt, Holt};
 use super::{Family, Fit, Forecaster, Need, Past, Smooth};
 
 /// One of the three.
@@ -36,6 +37,14 @@ impl Forecaster for HoltWinters {
 
     fn season(&self) -> Need {
         Need::Season
+    }
+
+    fn plain(&self) -> Option<&'static dyn Forecaster> {
+        Some(match (self.is_factor, self.damping < 1.0) {
+            (true, _) => &ADDITIVE,
+            (false, true) => &DampedHolt,
+            (false, false) => &Holt,
+        })
     }
 
     fn fit(&self, past: &Past<'_>) -> Option<Fit> {

@@ -27,6 +27,10 @@ impl Forecaster for Logarithmic {
         Need::Season
     }
 
+    fn plain(&self) -> Option<&'static dyn Forecaster> {
+        Some(self.of)
+    }
+
     fn fit(&self, past: &Past<'_>) -> Option<Fit> {
         let (values, bridged) = past.logs()?;
         let fit = self.of.fit(&Past::new(values, bridged, past.periods, None))?;

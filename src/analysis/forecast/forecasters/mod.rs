@@ -45,13 +45,35 @@ pub(super) trait Forecaster: Sync {
     /// Whether it is only worth trying with, or without, a season.
     fn season(&self) -> Need;
 
-    /// Cells of history beyond which it is not worth its cost in a combination.
-    fn cells_max(&self) -> usize {
-        usize::MAX
+    /// What it comes to where there is no season, or no logarithm, for who asks for it alone.
+    fn plain(&self) -> Option<&'static dyn Forecaster> {
+        None
     }
 
     /// Fits it to a past of at least two cells; none where it has too little to go by.
     fn fit(&self, past: &Past<'_>) -> Option<Fit>;
+
+    /// What it expects in windows of which more and more is seen behind the past it is fitted to; none where it has too
+    /// little to go by.
+    fn roll(&self, past: &Past<'_>, later: &[f64], windows: &[Window]) -> Option<Vec<Vec<f64>>> {
+        let mut fit = self.fit(past)?;
+        let mut seen = 0;
+        let path = |window: &Window| {
+            later[seen..window.seen].iter().for_each(|value| fit.observe(*value));
+            seen = window.seen;
+            fit.path(window.horizon)
+        };
+        Some(windows.iter().map(path).collect())
+    }
+}
+
+/// A window of a back-test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Window {
+    /// Cells behind the past that are known when it starts; no fewer than of the window before it.
+    pub(super) seen: usize,
+    /// Its length in cells.
+    pub(super) horizon: usize,
 }
 
 /// Forecasters that are much alike, and so wrong together.

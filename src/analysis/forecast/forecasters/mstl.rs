@@ -7,6 +7,7 @@ use super::super::super::prepare::mstl;
 use super::super::season::Profile;
 use super::search::{Axis, best};
 use super::smooth::Gains;
+use super::smoothing::DampedHolt;
 use super::{Family, Fit, Forecaster, Need, Past, Smooth};
 
 /// Trend, and seasons that change.
@@ -29,6 +30,10 @@ impl Forecaster for Mstl {
 
     fn season(&self) -> Need {
         Need::Season
+    }
+
+    fn plain(&self) -> Option<&'static dyn Forecaster> {
+        Some(&DampedHolt)
     }
 
     fn fit(&self, past: &Past<'_>) -> Option<Fit> {

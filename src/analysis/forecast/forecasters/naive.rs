@@ -48,6 +48,10 @@ impl Forecaster for SeasonalNaive {
         Need::Season
     }
 
+    fn plain(&self) -> Option<&'static dyn Forecaster> {
+        Some(&Naive)
+    }
+
     fn fit(&self, past: &Past<'_>) -> Option<Fit> {
         last_cycle(past, 0.0)
     }
