@@ -36,11 +36,12 @@ struct Split {
     actual: Vec<f64>,
 }
 
-/// The table of every forecaster on these files, and on the made-up series.
-pub(super) fn rows(files: &[PathBuf]) -> Result<[Rows; 2], CliError> {
+/// The table of every forecaster on these files but for so many hours at their ends, and on the made-up series.
+pub(super) fn rows(files: &[PathBuf], before: usize) -> Result<[Rows; 2], CliError> {
     let mut measured = Vec::new();
     for file in files {
-        measured.extend(windows(&hours(file)?));
+        let hours = hours(file)?;
+        measured.extend(windows(&hours[..hours.len().saturating_sub(before)]));
     }
     let made_up: Vec<Split> = (0..MADE_UP).map(made_up).collect();
     Ok([table(&measured), table(&made_up)])

@@ -25,6 +25,9 @@ pub(super) struct Bench {
     /// Instead, measure every forecaster on the last days of these files and on made-up series
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "budget")]
     forecasts: Vec<PathBuf>,
+    /// Hours of each of these files that are left out at its end, so that other days are forecast
+    #[arg(long, value_name = "HOURS", default_value_t = 0, requires = "forecasts")]
+    before: usize,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -62,7 +65,7 @@ impl Bench {
 
     /// The forecasters, on the files and on made-up series.
     fn forecasts(&self, global: &Global) -> Result<(), CliError> {
-        let [files, made_up] = forecasts::rows(&self.forecasts)?;
+        let [files, made_up] = forecasts::rows(&self.forecasts, self.before)?;
         let text = match (self.report, global.format()) {
             (Some(Report::Md), _) => {
                 format!("## Files\n\n{}\n## Made-up series\n\n{}", markdown(&files), markdown(&made_up))
