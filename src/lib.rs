@@ -54,7 +54,7 @@
 //! - [`shard`]: the threads that own series, the batches they take, and the models they lend to be scored.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
 //! - `yaml`: files of others as trees whose parts know their lines. `go_template`: texts with placeholders as rules have them.
-//! - [`query`]: PromQL over `storage::Store`.
+//! - [`query`]: PromQL over `storage::Store`, long queries on threads that give way to writers.
 //! - [`alert`]: what people are told, and when they are not. [`rules`]: Prometheus' rule files, evaluated here.
 //! - [`monitors`]: conditions on what expressions did over a while: shares of anomalous points, outliers, forecasts.
 //! - [`forecasts`]: what stored series will do next, kept up to date, and the rules that watch it.

@@ -69,7 +69,15 @@ impl Latencies {
         let at = |percent| nearest_rank(&self.all, percent).as_secs_f64() * 1e3;
         let total: Duration = self.all.iter().sum();
         let mean_ms = total.as_secs_f64() * 1e3 / self.all.len().max(1) as f64;
-        Percentiles { count: self.all.len(), mean_ms, p50_ms: at(50), p90_ms: at(90), p99_ms: at(99), max_ms: at(100) }
+        Percentiles {
+            count: self.all.len(),
+            mean_ms,
+            p50_ms: at(50),
+            p90_ms: at(90),
+            p95_ms: at(95),
+            p99_ms: at(99),
+            max_ms: at(100),
+        }
     }
 }
 
@@ -80,6 +88,7 @@ pub(crate) struct Percentiles {
     pub(crate) mean_ms: f64,
     pub(crate) p50_ms: f64,
     pub(crate) p90_ms: f64,
+    pub(crate) p95_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) max_ms: f64,
 }
@@ -108,6 +117,7 @@ mod tests {
         let found = noted((1..=200).rev()).percentiles();
         assert_eq!((found.count, found.mean_ms), (200, 100.5));
         assert_eq!((found.p50_ms, found.p90_ms, found.p99_ms, found.max_ms), (100.0, 180.0, 198.0, 200.0));
+        assert_eq!(found.p95_ms, 190.0);
     }
 
     #[test]

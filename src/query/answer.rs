@@ -136,6 +136,17 @@ pub fn range(
     prepared(plan, store, limits, bounds, true)
 }
 
+/// A number that the series which any selector of an expression chooses do not exceed: how far it may reach, known before
+/// anything is looked up.
+///
+/// # Errors
+/// When it is not understood.
+pub fn reach(store: &Store, expression: &str, limits: &QueryLimits) -> Result<u64, QueryError> {
+    let parsed = parse::expression(expression, limits)?;
+    let plan = planner::plan(&parsed, Grid::instant(0), 0, limits)?;
+    Ok(plan.leaves.iter().map(|leaf| store.at_most(&leaf.matchers)).max().unwrap_or(0))
+}
+
 /// Looks whether an expression may stand in a rule: it is understood, and gives numbers at an instant.
 ///
 /// # Errors

@@ -9,6 +9,15 @@ use rayon::prelude::*;
 /// Series a thread takes at once; large enough to hide the hand-over (about 1 us), small enough to share 100 series.
 pub(crate) const RUN: usize = 16;
 
+/// Lets each thread that parts of evaluations run on begin with `begin`; changes nothing once there are such threads.
+pub(crate) fn begin_threads_by(begin: fn()) {
+    // Refused when the threads are there already, as in a process that opens a second server: they began like this then.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .thread_name(|number| format!("query-{number}"))
+        .start_handler(move |_| begin())
+        .build_global();
+}
+
 /// Applies `work` to every item, in parallel and `length` items at a time, with one `state` per run; results keep the
 /// order of the items.
 pub(crate) fn map<T, S, R>(

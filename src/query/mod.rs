@@ -32,6 +32,7 @@ mod planner;
 mod planner_calls;
 
 mod fan_out;
+mod reading_threads;
 mod select;
 
 mod digest;
@@ -57,7 +58,7 @@ pub(crate) mod memory;
 mod tests;
 
 pub use answer::{
-    Answer, AnswerColumns, AnswerSeries, Answered, Prepared, RangeTimes, check_rule, instant, is_absent, range,
+    Answer, AnswerColumns, AnswerSeries, Answered, Prepared, RangeTimes, check_rule, instant, is_absent, range, reach,
 };
 pub use computed::{ComputedSeries, Computes};
 pub use error::QueryError;
@@ -68,4 +69,5 @@ pub use limits::{Cancel, QueryLimits, Semantics};
 pub use notes::Notes;
 pub use number::{push_plain, push_sample_value, push_seconds};
 pub use parse::{matchers, prettify};
+pub use reading_threads::ReadingThreads;
 pub use room::{Room, Share};

@@ -41,7 +41,7 @@ use crate::anomaly::book::{self, Book, BookHandle};
 use crate::anomaly::run::AnomalyRun;
 use crate::api::guard::{self, Access};
 use crate::api::health::HealthBoard;
-use crate::api::{admin, conventions};
+use crate::api::{admin, conventions, prometheus};
 use crate::change_events::ChangeEvents;
 use crate::clock;
 use crate::config::{self, Config, Loaded, Sources};
@@ -53,7 +53,7 @@ use crate::ingest::statsd_stream::{self, PieceSender};
 use crate::ingest::{Lanes, StatsdSocket};
 use crate::metric_metadata::MetricBook;
 use crate::pull::{ModelShelf, PullGauges};
-use crate::query::Room;
+use crate::query::{ReadingThreads, Room};
 use crate::rules::RuleKeeper;
 use crate::self_metrics::SelfMetrics;
 use crate::service_manager::ServiceManager;
@@ -312,6 +312,7 @@ struct Running {
     events: ChangeEvents,
     /// The memory that all queries share.
     room: Arc<Room>,
+    reading: ReadingThreads,
     /// What watched expressions came to.
     watched: Arc<WatchBoard>,
     /// What people said of anomalies.
@@ -353,6 +354,7 @@ impl Running {
         let events = ChangeEvents::open(&events, config.events.max_records)
             .with_context(|| format!("cannot open the events in {}", events.display()))?;
         let board = Arc::new(ModelBoard::default());
+        let reading = ReadingThreads::new(prometheus::THREADS, STACK_BYTES).context("threads to read with")?;
         let room = Room::with_answers(config.query.memory_max, config.query.cache_bytes as usize);
         let watched = Arc::default();
         let trained = config.pull.model_dir.clone().unwrap_or_else(|| config.storage.data_dir.join("trained"));
@@ -395,6 +397,7 @@ impl Running {
             judging,
             events,
             room,
+            reading,
             watched,
             accuracy: Arc::default(),
             grouped: Arc::default(),

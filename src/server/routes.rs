@@ -44,6 +44,7 @@ pub(super) fn routes(
         told: running.told.clone(),
         query: query.clone(),
         room: room.clone(),
+        threads: running.reading.clone(),
         version: env!("CARGO_PKG_VERSION"),
         now_ms,
     });

@@ -103,6 +103,11 @@ impl Store {
         Ok(selected)
     }
 
+    /// A number that the series satisfying every matcher do not exceed, known within microseconds.
+    pub fn at_most(&self, matchers: &[Matcher]) -> u64 {
+        self.shared.index.read().at_most(matchers)
+    }
+
     /// Series with one value of a label, in order of their references; their keys are not read.
     pub fn series_with(&self, label: &str, value: &str) -> Vec<SeriesRef> {
         let found = self.shared.index.read().select(&[Matcher::equal(label, value)]);

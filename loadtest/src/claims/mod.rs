@@ -12,8 +12,10 @@ mod expiry;
 mod fleet;
 mod freshness;
 mod memory;
+mod million;
 pub(crate) mod restart;
 mod training;
+mod week;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -33,8 +35,8 @@ use crate::target::our_server;
 /// What the command `claims` takes.
 #[derive(Debug, Args)]
 pub(crate) struct ClaimsArgs {
-    /// Only these: fleet, freshness, freshness-100k, training, api, beside, day, memory, expiry,
-    /// restart
+    /// Only these: fleet, freshness, freshness-100k, training, api, beside, day, week, million, memory,
+    /// expiry, restart
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Run those that last a fixed time (fleet, freshness, api, beside) for this long instead of a minute to five
@@ -129,7 +131,7 @@ struct Measurement {
     measure: fn(&Bench) -> Result<Vec<Claim>>,
 }
 
-const MEASUREMENTS: [Measurement; 10] = [
+const MEASUREMENTS: [Measurement; 12] = [
     Measurement { name: "fleet", row: "PROD-001", measure: fleet::measure },
     Measurement { name: "freshness", row: "PERF-003, PERF-004", measure: freshness::at_6k },
     Measurement { name: "freshness-100k", row: "PERF-004", measure: freshness::at_100k },
@@ -137,6 +139,8 @@ const MEASUREMENTS: [Measurement; 10] = [
     Measurement { name: "api", row: "PERF-006", measure: api::measure },
     Measurement { name: "beside", row: "PERF-006", measure: beside::measure },
     Measurement { name: "day", row: "PERF-007, PERF-008, PERF-009", measure: day::measure },
+    Measurement { name: "week", row: "STO-007", measure: week::measure },
+    Measurement { name: "million", row: "STO-002", measure: million::measure },
     Measurement { name: "memory", row: "PERF-008", measure: memory::measure },
     Measurement { name: "expiry", row: "STO-011", measure: expiry::measure },
     Measurement { name: "restart", row: "restart", measure: restart::measure },

@@ -43,6 +43,16 @@ impl Scope {
         Ok(Self { matchers, times_ms, is_open, limit: parameters.limit()? })
     }
 
+    /// A number that these series do not exceed.
+    fn reach(&self, store: &Store) -> u64 {
+        match self.matchers.is_empty() {
+            // The index has the names and values of all series together.
+            true if self.is_open => 0,
+            true => store.at_most(&[]),
+            false => self.matchers.iter().map(|matchers| store.at_most(matchers)).sum(),
+        }
+    }
+
     /// Series that satisfy any of the selectors and have a sample in the range, each once.
     fn series(&self, store: &Store, (cancel, share): Bounds<'_>) -> Result<Vec<SelectedSeries>, QueryError> {
         let all = [vec![Matcher::not_equal(NAME_LABEL, "")]];
@@ -71,7 +81,7 @@ pub(super) async fn series(State(shared): State<Arc<Shared>>, request: Request) 
     if scope.matchers.is_empty() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    run(&shared, None, move |shared, bounds| {
+    run(&shared, scope.reach(&shared.api.store), None, move |shared, bounds| {
         let found = scope.series(&shared.api.store, bounds)?;
         Ok(limited(found, scope.limit, |out, one| push_labels(out, &Labels::from_key(one.key))))
     })
@@ -82,7 +92,7 @@ pub(super) async fn series(State(shared): State<Arc<Shared>>, request: Request) 
 pub(super) async fn labels(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
     let scope = Scope::read(&parameters, &shared)?;
-    run(&shared, None, move |shared, bounds| {
+    run(&shared, scope.reach(&shared.api.store), None, move |shared, bounds| {
         let names = if scope.is_open {
             shared.api.store.label_names_until(&scope.matchers, &|| bounds.0.is_cancelled())?
         } else {
@@ -106,7 +116,7 @@ pub(super) async fn values(
         return Err(ApiError::bad_data(format!("invalid label name: {name:?}")));
     }
     let scope = Scope::read(&parameters, &shared)?;
-    run(&shared, None, move |shared, bounds| {
+    run(&shared, scope.reach(&shared.api.store), None, move |shared, bounds| {
         let values = if scope.is_open {
             shared.api.store.label_values_until(&name, &scope.matchers, &|| bounds.0.is_cancelled())?
         } else {

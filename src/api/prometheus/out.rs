@@ -3,8 +3,8 @@
 //!
 //! Not here: what is written (see `envelope`).
 //!
-//! Invariants: at most `PIECES_MAX + 1` pieces exist at a time; a reader that takes none for `STALL` is given up, and one
-//! that has made the answer wait for longer than a query may take; an answer that was not finished ends its connection
+//! Invariants: at most `PIECES_MAX + 1` pieces exist at a time; a reader that takes none for `STALL` is given up, sooner
+//! while others wait for its place, and one that has made the answer wait for longer than a query may take; an answer that was not finished ends its connection
 //! with an error, so that nobody takes it for whole.
 
 use crate::api::pieces::{self, Piece};
@@ -14,9 +14,10 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// A text is cut into pieces of about this length, in bytes.
 const PIECE_BYTES: usize = 64 << 10;
@@ -24,6 +25,8 @@ const PIECE_BYTES: usize = 64 << 10;
 const PIECES_MAX: usize = 4;
 /// How long a connection may take none.
 const STALL: Duration = Duration::from_secs(10);
+/// The same while no place among the writers is free: a thousand stuck readers shall not keep all others waiting.
+const STALL_IN_CROWD: Duration = Duration::from_secs(2);
 
 /// How an answer begins, and for most how it ends too.
 #[derive(Debug)]
@@ -42,6 +45,8 @@ pub(super) struct Out {
     begin: Option<oneshot::Sender<Begun>>,
     pieces: Option<mpsc::Sender<Piece>>,
     is_gone: bool,
+    /// Places among those that write; none if the text stays in memory.
+    places: Option<Arc<Semaphore>>,
     /// How much longer the connection may make the answer wait.
     patience: Duration,
     /// Takes the text too, to be kept.
@@ -66,12 +71,13 @@ impl Out {
     /// A text that stays in memory, for answers known to be short.
     pub(super) fn whole() -> Self {
         let (text, patience) = (String::new(), Duration::ZERO);
-        Self { text, begin: None, pieces: None, is_gone: false, patience, keeping: None }
+        Self { text, begin: None, pieces: None, is_gone: false, places: None, patience, keeping: None }
     }
 
-    /// A text whose beginning goes to `begin`, and whose rest may wait so long for the connection.
-    pub(super) fn to(begin: oneshot::Sender<Begun>, patience: Duration) -> Self {
-        Self { begin: Some(begin), patience, ..Self::whole() }
+    /// A text whose beginning goes to `begin`, and whose rest may wait so long for the connection; it holds one of the
+    /// `places`.
+    pub(super) fn to(begin: oneshot::Sender<Begun>, patience: Duration, places: Arc<Semaphore>) -> Self {
+        Self { begin: Some(begin), patience, places: Some(places), ..Self::whole() }
     }
 
     /// Has the text kept once it is whole.
@@ -120,9 +126,27 @@ impl Out {
     fn send(&mut self, piece: Piece) {
         let Some(pieces) = self.pieces.as_ref().filter(|_| !self.is_gone) else { return };
         let before = clock::monotonic();
-        let sent = Handle::current().block_on(tokio::time::timeout(STALL.min(self.patience), pieces.send(piece)));
+        let most = STALL.min(self.patience);
+        let room = Handle::current().block_on(async {
+            loop {
+                let step = STALL_IN_CROWD.min(most.saturating_sub(before.elapsed()));
+                match tokio::time::timeout(step, pieces.reserve()).await {
+                    Ok(room) => break room.ok(),
+                    Err(_) if before.elapsed() >= most || self.is_crowded() => break None,
+                    Err(_) => {}
+                }
+            }
+        });
+        self.is_gone = room.is_none();
+        if let Some(room) = room {
+            room.send(piece);
+        }
         self.patience = self.patience.saturating_sub(before.elapsed());
-        self.is_gone = !matches!(sent, Ok(Ok(())));
+    }
+
+    /// Whether others may be waiting for a place to write from.
+    fn is_crowded(&self) -> bool {
+        self.places.as_ref().is_some_and(|places| places.available_permits() == 0)
     }
 
     /// Ends the answer.

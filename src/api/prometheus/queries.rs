@@ -18,7 +18,8 @@ pub(super) async fn instant(State(shared): State<Arc<Shared>>, request: Request)
     let expression = expression(&parameters)?;
     let time_ms = parameters.time_ms("time")?.unwrap_or_else(shared.api.now_ms);
     let limits = limits(&shared, &parameters)?;
-    run(&shared, parameters.duration_ms("timeout")?, move |shared, bounds| {
+    let reach = query::reach(&shared.api.store, &expression, &limits).map_err(named)?;
+    run(&shared, reach, parameters.duration_ms("timeout")?, move |shared, bounds| {
         let prepared = query::instant(&shared.api.store, &expression, time_ms, &limits, bounds).map_err(named)?;
         step(shared, prepared, limits.clone(), bounds, None)
     })
@@ -47,7 +48,8 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -
     if let Some(text) = shared.api.room.kept().get(&asked, &shared.api.store) {
         return Ok(Json(text).into_response());
     }
-    run(&shared, timeout_ms, move |shared, bounds| {
+    let reach = query::reach(&shared.api.store, &asked.expression, &limits).map_err(named)?;
+    run(&shared, reach, timeout_ms, move |shared, bounds| {
         let version = shared.api.store.version();
         let expression = &asked.expression;
         let prepared = query::range(&shared.api.store, expression, times, &limits, bounds).map_err(named)?;
@@ -61,7 +63,7 @@ pub(super) async fn range(State(shared): State<Arc<Shared>>, request: Request) -
 pub(super) async fn format(State(shared): State<Arc<Shared>>, request: Request) -> Result<Response, ApiError> {
     let parameters = Parameters::read(request).await?;
     let expression = expression(&parameters)?;
-    run(&shared, None, move |shared, _| {
+    run(&shared, 0, None, move |shared, _| {
         let text = query::prettify(&expression, &shared.api.query).map_err(named)?;
         Ok(Step::Short(reply(move |out| push_text(out, &text))))
     })

@@ -1,19 +1,21 @@
 //! Running a query beside the async threads: bounded in number and time, cancelled when nobody waits for it any more.
 //!
-//! A query is understood and its series are looked up where the request came in, with the thread's other tasks handed to
-//! another thread meanwhile. If it turns out small it is answered there: waking a thread for it, and being woken by it,
-//! would take longer than the work (two wake-ups of 20 to 50 us against some 50 us). Any other goes to a blocking thread.
+//! A query that can only be over few series is understood and its series are looked up where the request came in, with the
+//! thread's other tasks handed to another thread meanwhile. If it turns out small it is answered there: waking a thread for
+//! it, and being woken by it, would take longer than the work (two wake-ups of 20 to 50 us against some 50 us). Any other
+//! goes to a reading thread, and one that may be over many series is looked up there too: looking up a hundred thousand
+//! takes tens of milliseconds, in which twenty such requests would leave no core to those who write.
 //!
 //! Not here: what is run, how its text reaches the connection (see `out`).
 //!
-//! Invariant: a permit is held until the blocking thread has evaluated, not until the answer was given up, so that queries
+//! Invariant: a permit is held until the reading thread has evaluated, not until the answer was given up, so that queries
 //! which have timed out and are about to stop still count, and while it takes its time a second one, of which there are few,
 //! so that many heavy queries leave a core to those who write; a place among the writers until the answer is written. A
-//! query's share of the memory is held until then too.
+//! query's share of the memory is held until then too. Narrow queries never wait for wide ones.
 
-use super::Shared;
 use super::envelope::{ApiError, Reply};
 use super::out::{self, Begun, Out};
+use super::{NARROW_SERIES, Shared};
 use crate::query::{Cancel, QueryError, Share};
 use axum::response::Response;
 use std::sync::Arc;
@@ -51,13 +53,15 @@ const STALL: Duration = Duration::from_secs(30);
 /// How long a query waits between two attempts to find room, once it is first in turn.
 const ROOM_PAUSE: Duration = Duration::from_millis(20);
 
-/// Runs `work` once a permit is free, and begins to answer; all within `timeout_ms`, or the
-/// configured limit if less. One that finds no room in memory waits for its turn and is run again.
+/// Runs `work`, which is over no more than `reach` series, once a permit is free, and begins to answer; all within
+/// `timeout_ms`, or the configured limit if less. One that finds no room in memory waits for its turn and is run again.
 pub(super) async fn run(
     shared: &Arc<Shared>,
+    reach: u64,
     timeout_ms: Option<i64>,
     work: impl Fn(&Shared, Bounds<'_>) -> Result<Step, QueryError> + Send + Sync + 'static,
 ) -> Result<Response, ApiError> {
+    let work = Arc::new(work);
     let most_ms = shared.api.query.timeout_ms;
     let timeout_ms = timeout_ms.map_or(most_ms, |ms| most_ms.min(ms.max(0) as u64));
     if timeout_ms == 0 {
@@ -69,7 +73,7 @@ pub(super) async fn run(
     let running = async {
         let mut turn = None;
         loop {
-            match attempt(shared, &cancel, &work).await? {
+            match attempt(shared, reach, &cancel, &work).await? {
                 Some(begun) => return Ok::<_, ApiError>(begun),
                 None if turn.is_some() => tokio::time::sleep(ROOM_PAUSE).await,
                 None => {
@@ -90,35 +94,35 @@ pub(super) async fn run(
 /// The beginning of the answer, or none when other queries hold the memory that it needs.
 async fn attempt(
     shared: &Arc<Shared>,
+    reach: u64,
     cancel: &Cancel,
-    work: &(impl Fn(&Shared, Bounds<'_>) -> Result<Step, QueryError> + Send + Sync),
+    work: &Arc<impl Fn(&Shared, Bounds<'_>) -> Result<Step, QueryError> + Send + Sync + 'static>,
 ) -> Result<Option<Begun>, ApiError> {
-    let permit = Arc::clone(&shared.permits).acquire_owned().await.expect("the semaphore is never closed");
+    let is_wide = reach > NARROW_SERIES;
+    let lane = if is_wide { &shared.wide } else { &shared.narrow };
+    let permit = Arc::clone(&lane.permits).acquire_owned().await.expect("the semaphore is never closed");
     let share = shared.api.room.share();
-    let looked = in_place(|| match work(shared, (cancel, &share))? {
-        Step::Short(reply) => {
-            let mut out = Out::whole();
-            reply(&mut out);
-            Ok(Looked::Whole(Begun::Whole(out.into_text())))
-        }
-        Step::Long(rest) => Ok(Looked::Rest(rest)),
-    });
-    let rest = match looked {
-        Ok(Looked::Whole(whole)) => return Ok(Some(whole)),
-        Ok(Looked::Rest(rest)) => rest,
-        Err(QueryError::Crowded) => return Ok(None),
-        Err(error) => return Err(error.into()),
+    let rest = match is_wide {
+        true => looked_up_later(Arc::clone(work)),
+        false => match in_place(|| look(shared, (cancel, &share), work.as_ref())) {
+            Ok(Looked::Whole(whole)) => return Ok(Some(whole)),
+            Ok(Looked::Rest(rest)) => rest,
+            Err(QueryError::Crowded) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        },
     };
-    let evaluating = Arc::clone(&shared.evaluating).acquire_owned().await.expect("the semaphore is never closed");
+    let evaluating = Arc::clone(&lane.evaluating).acquire_owned().await.expect("the semaphore is never closed");
     let (begin, begun) = oneshot::channel();
-    let (shared, cancel, runtime) = (Arc::clone(shared), cancel.clone(), Handle::current());
-    let blocking = tokio::task::spawn_blocking(move || {
+    let (threads, runtime) = (shared.api.threads.clone(), Handle::current());
+    let (shared, cancel) = (Arc::clone(shared), cancel.clone());
+    let reading = threads.lend(move || {
         let reply = rest(&shared, (&cancel, &share))?;
         drop(evaluating);
         // Whoever takes a long answer slowly holds a writer's place, and keeps no other from being evaluated.
         let writer = runtime.block_on(Arc::clone(&shared.writers).acquire_owned());
         drop(permit);
-        let mut out = Out::to(begin, Duration::from_millis(shared.api.query.timeout_ms).min(STALL));
+        let patience = Duration::from_millis(shared.api.query.timeout_ms).min(STALL);
+        let mut out = Out::to(begin, patience, Arc::clone(&shared.writers));
         reply(&mut out);
         out.finish();
         drop(writer);
@@ -127,11 +131,37 @@ async fn attempt(
     match begun.await {
         Ok(begun) => Ok(Some(begun)),
         // Nothing was begun, so the thread has failed and says why.
-        Err(_) => match blocking.await {
+        Err(_) => match reading.await {
             Ok(Err(QueryError::Crowded)) => Ok(None),
             Ok(Err(error)) => Err(ApiError::from(error)),
             _ => Err(ApiError::internal("the query failed unexpectedly")),
         },
+    }
+}
+
+/// Does all of a request where it may take its time.
+fn looked_up_later(
+    work: Arc<impl Fn(&Shared, Bounds<'_>) -> Result<Step, QueryError> + Send + Sync + 'static>,
+) -> Rest {
+    Box::new(move |shared, bounds| match work(shared, bounds)? {
+        Step::Short(reply) => Ok(reply),
+        Step::Long(rest) => rest(shared, bounds),
+    })
+}
+
+/// Looks at a request, and answers it if it is small.
+fn look(
+    shared: &Shared,
+    bounds: Bounds<'_>,
+    work: &impl Fn(&Shared, Bounds<'_>) -> Result<Step, QueryError>,
+) -> Result<Looked, QueryError> {
+    match work(shared, bounds)? {
+        Step::Short(reply) => {
+            let mut out = Out::whole();
+            reply(&mut out);
+            Ok(Looked::Whole(Begun::Whole(out.into_text())))
+        }
+        Step::Long(rest) => Ok(Looked::Rest(rest)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{PrometheusApi, router};
 use crate::metric_metadata::{MetricBook, MetricType};
-use crate::query::{QueryLimits, Room};
+use crate::query::{QueryLimits, ReadingThreads, Room};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
@@ -20,12 +20,24 @@ fn store() -> Store {
     OPENED.0.store.clone()
 }
 
+fn threads() -> ReadingThreads {
+    ReadingThreads::new(4, 1 << 20).unwrap()
+}
+
 fn api(query: QueryLimits) -> Router {
     let room = Room::new(query.memory_max_bytes);
     let told = Arc::new(MetricBook::default());
     told.tell(b"reads", MetricType::Counter, b"How \"much\".", b"bytes");
     told.tell(b"up", MetricType::Gauge, b"", b"");
-    router(PrometheusApi { store: store(), told, query, room, version: "1.2.3", now_ms: || 1_700_000_000_000 })
+    router(PrometheusApi {
+        store: store(),
+        told,
+        query,
+        room,
+        threads: threads(),
+        version: "1.2.3",
+        now_ms: || 1_700_000_000_000,
+    })
 }
 
 async fn ask(router: Router, request: Request<Body>) -> (StatusCode, Value) {
@@ -159,6 +171,7 @@ async fn an_answer_that_still_holds_is_given_again() {
         told: Arc::new(MetricBook::default()),
         query: QueryLimits::default(),
         room: room.clone(),
+        threads: threads(),
         version: "1.2.3",
         now_ms: || 1_700_000_000_000,
     };
