@@ -337,6 +337,13 @@ struct Running {
     snmp: Option<SnmpHandle>,
 }
 
+/// The changes that were told of before.
+fn change_events(config: &Config) -> Result<ChangeEvents> {
+    let folder = config.storage.data_dir.join("events");
+    ChangeEvents::open(&folder, config.events.max_records)
+        .with_context(|| format!("cannot open the events in {}", folder.display()))
+}
+
 impl Running {
     fn start(config: &Config, statsd: StatsdSockets) -> Result<Self> {
         let settings = store_settings(config, config.shards.threads(cores()));
@@ -350,9 +357,7 @@ impl Running {
         let alerts = Alerts::start(config)?;
         let (book, runs, book_thread) = book::open(book_settings(config), newest, alerts.hearer())?;
         alerts.catch_up(&book);
-        let events = config.storage.data_dir.join("events");
-        let events = ChangeEvents::open(&events, config.events.max_records)
-            .with_context(|| format!("cannot open the events in {}", events.display()))?;
+        let events = change_events(config)?;
         let board = Arc::new(ModelBoard::default());
         let reading = ReadingThreads::new(prometheus::THREADS, STACK_BYTES).context("threads to read with")?;
         let room = Room::with_answers(config.query.memory_max, config.query.cache_bytes as usize);
