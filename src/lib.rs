@@ -28,6 +28,9 @@
 //! since, to the threads `analysis-N` (`shard::scoring`, `analysis::fan_out`) and goes on appending; runs of anomalous
 //! samples go from there to the thread `anomaly-book`, summaries to a board that readers see (`shard::questions`).
 //!
+//! Beside that, `foundation-0` makes forecasts of series that shards offer it, within a share of a core
+//! (`foundation_layer`); they come back to the models as bands, and nobody waits for them.
+//!
 //! A batch that finds its shard idle is appended by the thread that brings it, else it crosses one queue (`shard::door`);
 //! of a timer's samples, those that another shard owns cross one more. Nothing is acknowledged before it is synced.
 //! Readers never ask a shard: they see published views of heads, chunks and blocks.
@@ -50,6 +53,8 @@
 //! - [`synthetic`]: seeded metrics with known anomalies.
 //! - [`anomaly`]: runs of anomalous samples as records, kept by the thread `anomaly-book`.
 //! - [`groups`]: series of one host or service that are judged together.
+//! - [`foundation_layer`]: bands of a foundation model for live series, made by the thread `foundation-0`; [`foundation_counters`]
+//!   what it counts.
 //! - [`change_events`]: what people and programs tell of deployments and other changes.
 //! - [`shard`]: the threads that own series, the batches they take, and the models they lend to be scored.
 //! - [`ingest`]: one file a source; `translate` is the one seam between the two crates.
@@ -77,6 +82,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod forecasts;
+pub mod foundation_counters;
+pub mod foundation_layer;
 mod frame_log;
 mod go_template;
 pub mod groups;

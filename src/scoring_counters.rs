@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 const SHARDS_MAX: usize = 64;
 
 /// Detectors that are timed, and all together.
-pub const TIMED_MAX: usize = 7;
+pub const TIMED_MAX: usize = 8;
 
 /// Bounds of what a detector takes, and of what all take for a sample; of scores.
 const DETECTOR_SECONDS: [f64; 9] = [5e-9, 1e-8, 2e-8, 5e-8, 1e-7, 2e-7, 5e-7, 1e-6, 1e-5];
@@ -41,7 +41,7 @@ pub struct Distribution {
 }
 
 impl Distribution {
-    fn new(bounds: &'static [f64], parts: f64) -> Self {
+    pub(crate) fn new(bounds: &'static [f64], parts: f64) -> Self {
         Self { bounds, buckets: (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect(), sum: AtomicU64::new(0), parts }
     }
 

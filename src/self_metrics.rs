@@ -7,6 +7,7 @@
 //! Invariant: counters only rise while the process lives; an observation is counted as received exactly once and as
 //! exactly one of the others exactly once.
 
+pub use crate::foundation_counters::{FoundationCounters, Skip};
 pub use crate::scoring_counters::{Distribution, ScoringCounters, TIMED_MAX};
 pub use crate::service_counters::{HttpCounters, ReloadCounters, StreamCounters};
 pub use crate::snmp_counters::{SnmpCounters, TrapCounters};
@@ -368,6 +369,8 @@ pub struct SelfMetrics {
     pub statsd: StatsdCounters,
     /// Of the scoring of samples.
     pub scoring: ScoringCounters,
+    /// Of the foundation layer.
+    pub foundation: FoundationCounters,
     /// Of the SNMP poller.
     pub snmp: SnmpCounters,
     /// Of answers over HTTP.

@@ -97,6 +97,40 @@ fn the_picture_shows_values_band_and_anomalies() {
     }
 }
 
+#[test]
+fn every_anomaly_has_votes_of_all_three_layers() {
+    let folder = TempDir::new().unwrap();
+    let text = run(folder.path(), &["demo", "--seed", "1"]);
+    let shown = text.lines().filter(|line| line.starts_with("Day ")).count();
+    let voted = text.lines().filter(|line| line.starts_with("    statistical: ")).collect::<Vec<_>>();
+    assert!(shown >= 5 && voted.len() == shown, "{text}");
+    for line in voted {
+        let layers: Vec<&str> = line.trim().split("; ").collect();
+        assert_eq!(layers.len(), 3, "{line}");
+        assert!(!line.contains("none judges"), "{line}");
+    }
+    let demo = json(folder.path(), &["demo", "--seed", "1"]);
+    for anomaly in demo["anomalies"].as_array().unwrap() {
+        let votes = anomaly["votes"].as_array().unwrap();
+        let of = |layer: &str| votes.iter().filter(|vote| vote["layer"] == layer).collect::<Vec<_>>();
+        assert!(
+            ["statistical", "machine-learned", "foundation"].iter().all(|layer| !of(layer).is_empty()),
+            "{anomaly}"
+        );
+        assert!(of("statistical").iter().any(|vote| vote["anomalous"] == true), "{anomaly}");
+        let score = of("foundation")[0]["score"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&score), "{anomaly}");
+    }
+    let says = |layer: &str, anomaly: &Value| {
+        let votes = anomaly["votes"].as_array().unwrap().iter();
+        votes.filter(|vote| vote["layer"] == layer).any(|vote| vote["anomalous"] == true)
+    };
+    for layer in ["machine-learned", "foundation"] {
+        let agrees = demo["anomalies"].as_array().unwrap().iter().filter(|anomaly| says(layer, anomaly)).count();
+        assert!(agrees >= 1, "{layer} finds {agrees} of them unusual: {demo:#}");
+    }
+}
+
 /// The promise: over seeds 1 to 20 all five are found in at least 18, and never more than one other.
 #[test]
 fn five_of_five_are_found_in_at_least_18_of_20_weeks_with_at_most_one_false_alarm_in_any() {

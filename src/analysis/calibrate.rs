@@ -13,7 +13,7 @@
 //! Cost: 18 B; three comparisons, divisions and multiplications a score in one go, one power for one of twenty, one
 //! logarithm for one of 200 (`benches/score.rs`).
 
-use super::ensemble::DETECTORS;
+use super::ensemble::OWN;
 use serde::{Deserialize, Serialize};
 
 /// Each quantile is exceeded a quarter as often as the one before; the fourth number of these tables means nothing.
@@ -45,7 +45,7 @@ const LOOK_BACK_EXCEEDANCES: f32 = 20.0;
 const SCORE_MIN: f32 = 1.0 / 16.0;
 
 /// Fewer past scores than this calibrate nothing.
-const SCORES_MIN: u16 = 32;
+pub(super) const SCORES_MIN: u16 = 32;
 
 /// Scores after which the line is drawn anew at the latest, while scores are counted; rare ones do it at once.
 const LINE_EVERY: u16 = 32;
@@ -182,21 +182,21 @@ fn step(q: &mut Ranks, score: f32, seen: f32) {
 }
 
 /// One number a detector.
-pub(crate) type Scores = [f32; DETECTORS];
+pub(crate) type Scores = [f32; OWN];
 
 /// The calibrators of all detectors.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Calibrators {
-    each: [Calibrator; DETECTORS],
+    each: [Calibrator; OWN],
     /// Scores each has learned.
-    seen: [u16; DETECTORS],
+    seen: [u16; OWN],
 }
 
 impl Calibrators {
     /// Reads what scores will need: see [`super::SeriesModel::touch`].
     #[inline]
     pub(crate) fn touch(&self) -> u64 {
-        u64::from(self.each[0].ranks[0].to_bits()) + u64::from(self.each[DETECTORS - 1].ranks[3].to_bits())
+        u64::from(self.each[0].ranks[0].to_bits()) + u64::from(self.each[OWN - 1].ranks[3].to_bits())
     }
 
     /// -log10 of the probability of a detector's score or a greater one; NaN while there are too few past scores.

@@ -21,6 +21,8 @@ pub enum Family {
     Seasonal,
     /// Difference from what was just before.
     Change,
+    /// Distance from what a model that was trained on other series expects.
+    Foundation,
 }
 
 impl Family {
@@ -30,12 +32,19 @@ impl Family {
             Self::LocationScale => "level and spread",
             Self::Seasonal => "time of day and week",
             Self::Change => "change",
+            Self::Foundation => "forecast of the foundation model",
         }
     }
 }
 
 /// Detectors that take part, at most.
-pub const DETECTORS: usize = 6;
+pub const DETECTORS: usize = OWN + 1;
+
+/// Those that every series has.
+pub(crate) const OWN: usize = 6;
+
+/// The one that only series with a band of a foundation model have.
+pub(crate) const FOUNDATION: usize = OWN;
 
 /// What one detector says of one sample.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -48,11 +57,24 @@ pub struct Vote {
     pub log_tail: Option<f64>,
 }
 
+/// Whose votes count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Counting {
+    /// Those of the detectors every series has; what a foundation model says is shown beside them.
+    #[default]
+    Own,
+    /// All.
+    All,
+    /// All, because the series is too young to be judged by its own detectors alone.
+    Prior,
+}
+
 /// The votes on one sample.
 #[derive(Debug, Clone, Copy)]
 pub struct Votes {
     /// -log10 of each detector's tail probability; NaN where it abstains.
     log_tails: [f32; DETECTORS],
+    counting: Counting,
     /// From where one counts as "unusual".
     line: f32,
 }
@@ -60,21 +82,56 @@ pub struct Votes {
 impl PartialEq for Votes {
     /// Abstaining equals abstaining.
     fn eq(&self, other: &Self) -> bool {
-        self.log_tails.map(f32::to_bits) == other.log_tails.map(f32::to_bits) && self.line == other.line
+        self.log_tails.map(f32::to_bits) == other.log_tails.map(f32::to_bits)
+            && (self.line, self.counting) == (other.line, other.counting)
     }
 }
 
 impl Default for Votes {
     /// All abstain.
     fn default() -> Self {
-        Self { log_tails: [f32::NAN; DETECTORS], line: 0.0 }
+        Self { log_tails: [f32::NAN; DETECTORS], counting: Counting::Own, line: 0.0 }
     }
 }
 
 impl Votes {
-    /// With each detector's -log10 of its tail probability, NaN where it abstains.
-    pub(crate) fn new(log_tails: [f32; DETECTORS], budget_log_tail: f64) -> Self {
-        Self { log_tails, line: (budget_log_tail * VOTE_SHARE) as f32 }
+    /// With each detector's -log10 of its tail probability, NaN where it abstains; where a foundation model says
+    /// something, with that and whose votes count then.
+    pub(crate) fn new(own: [f32; OWN], foundation: Option<(f32, Counting)>, budget_log_tail: f64) -> Self {
+        let (said, counting) = foundation.unwrap_or((f32::NAN, Counting::Own));
+        let mut log_tails = [said; DETECTORS];
+        log_tails[..OWN].copy_from_slice(&own);
+        Self { log_tails, counting, line: (budget_log_tail * VOTE_SHARE) as f32 }
+    }
+
+    /// Whether a detector's vote counts; it may abstain all the same.
+    #[inline]
+    pub(crate) fn counts(&self, at: usize) -> bool {
+        match self.counting {
+            Counting::Own => at != FOUNDATION,
+            Counting::All | Counting::Prior => true,
+        }
+    }
+
+    /// Whether the forecast of a foundation model counts because the series is young.
+    pub(crate) fn is_prior(&self) -> bool {
+        self.counting == Counting::Prior
+    }
+
+    /// Whether a detector judges and its vote counts.
+    #[inline]
+    fn judges(&self, at: usize) -> bool {
+        self.counts(at) && !self.log_tails[at].is_nan()
+    }
+
+    /// How many detectors judge whose votes count.
+    pub(crate) fn judging(&self) -> usize {
+        (0..DETECTORS).filter(|at| self.judges(*at)).count()
+    }
+
+    /// Whether a detector finds the sample unusual, whether or not its vote counts.
+    pub fn finds(&self, detector: &str) -> bool {
+        (0..DETECTORS).any(|at| NAMES[at].0 == detector && self.log_tails[at] >= self.line)
     }
 
     /// Every detector's vote.
@@ -87,13 +144,13 @@ impl Votes {
         NAMES.into_iter().zip(self.log_tails).map(of)
     }
 
-    /// The detectors that find the sample unusual.
+    /// The detectors that find the sample unusual, of those whose votes count.
     pub fn agreeing(&self) -> impl Iterator<Item = Vote> {
-        let line = f64::from(self.line);
-        self.all().filter(move |vote| vote.log_tail.is_some_and(|log_tail| log_tail >= line))
+        let finds = |(at, _): &(usize, Vote)| self.counts(*at) && self.log_tails[*at] >= self.line;
+        self.all().enumerate().filter(finds).map(|(_, vote)| vote)
     }
 
-    /// Each detector's score, as [`Verdict::score`](super::Verdict::score) would be if it judged alone; `None` where it
+    /// Each detector's score, whether or not its vote counts, as [`Verdict::score`](super::Verdict::score) would be if it judged alone; `None` where it
     /// abstains.
     pub fn scores(&self) -> [Option<f64>; DETECTORS] {
         let budget = f64::from(self.line) / VOTE_SHARE;
@@ -103,9 +160,9 @@ impl Votes {
     /// What each detector contributes to a score, as far as its evidence counts in all families' together; they add up
     /// to the score where any judges.
     pub fn contributions(&self, score: f64) -> [f64; DETECTORS] {
-        let mut best: Vec<usize> = Vec::with_capacity(3);
-        for family in [Family::LocationScale, Family::Seasonal, Family::Change] {
-            let members = (0..DETECTORS).filter(|at| NAMES[*at].1 == family && !self.log_tails[*at].is_nan());
+        let mut best: Vec<usize> = Vec::with_capacity(4);
+        for family in [Family::LocationScale, Family::Seasonal, Family::Change, Family::Foundation] {
+            let members = (0..DETECTORS).filter(|at| NAMES[*at].1 == family && self.judges(*at));
             best.extend(members.max_by(|left, right| self.log_tails[*left].total_cmp(&self.log_tails[*right])));
         }
         best.sort_by(|left, right| self.log_tails[*right].total_cmp(&self.log_tails[*left]));
@@ -126,7 +183,7 @@ impl Votes {
     /// The detector that is most certain, or the first that judges.
     pub(crate) fn most_certain(&self) -> Option<usize> {
         (0..DETECTORS)
-            .filter(|at| !self.log_tails[*at].is_nan())
+            .filter(|at| self.judges(*at))
             .reduce(|best, at| if self.log_tails[at] > self.log_tails[best] { at } else { best })
     }
 
@@ -134,13 +191,13 @@ impl Votes {
     /// have to be to undo a change, which may be far from any the series has had.
     pub(crate) fn most_certain_of_place(&self) -> Option<usize> {
         (0..DETECTORS)
-            .filter(|at| !self.log_tails[*at].is_nan() && NAMES[*at].1 != Family::Change)
+            .filter(|at| self.judges(*at) && NAMES[*at].1 != Family::Change)
             .reduce(|best, at| if self.log_tails[at] > self.log_tails[best] { at } else { best })
     }
 
     /// The first detector that judges.
     pub(crate) fn first(&self) -> Option<usize> {
-        (0..DETECTORS).find(|at| !self.log_tails[*at].is_nan())
+        (0..DETECTORS).find(|at| self.judges(*at))
     }
 
     /// Combined evidence as -log10 of a tail probability: that of the two most certain families, or while a run goes on
@@ -177,9 +234,12 @@ impl Votes {
 
     /// What the most certain detector of each family says; less than nothing where all abstain.
     #[inline]
-    fn families(&self) -> [f32; 3] {
-        let mut said = [-1.0; 3];
-        for at in 0..DETECTORS {
+    fn families(&self) -> [f32; 4] {
+        let mut said = [-1.0; 4];
+        if self.counting != Counting::Own && self.log_tails[FOUNDATION] >= 0.0 {
+            said[Family::Foundation as usize] = self.log_tails[FOUNDATION];
+        }
+        for at in 0..OWN {
             let said = &mut said[NAMES[at].1 as usize];
             // False where one abstains.
             *said = if self.log_tails[at] > *said { self.log_tails[at] } else { *said };
@@ -220,7 +280,7 @@ mod tests {
     fn votes(location: [Option<f32>; 3], seasonal: Option<f32>, change: [Option<f32>; 2]) -> Votes {
         let [a, b, c] = location.map(|log_tail| log_tail.unwrap_or(f32::NAN));
         let [e, f] = change.map(|log_tail| log_tail.unwrap_or(f32::NAN));
-        Votes::new([a, b, c, seasonal.unwrap_or(f32::NAN), e, f], 4.0)
+        Votes::new([a, b, c, seasonal.unwrap_or(f32::NAN), e, f], None, 4.0)
     }
 
     #[test]
@@ -274,6 +334,27 @@ mod tests {
         let wanted = [0.4, 6.4, 0.0, 0.0, 3.2, 0.4].map(|share| share / 10.4 * 0.8);
         assert!(shares.iter().zip(wanted).all(|(share, wanted)| (share - wanted).abs() < 1e-9), "{shares:?}");
         assert_eq!(Votes::default().contributions(0.0), [0.0; DETECTORS]);
+    }
+
+    #[test]
+    fn the_foundation_model_is_shown_or_counts_as_a_family_and_judges_where_nobody_else_does() {
+        let own = [0.5, 0.5, 0.5, f32::NAN, 0.5, 0.5];
+        let of = |counting| Votes::new(own, Some((9.0, counting)), 4.0);
+        let [shown, all, prior] = [Counting::Own, Counting::All, Counting::Prior].map(of);
+        let shows = |votes: &Votes| votes.finds("foundation") && votes.scores()[FOUNDATION].is_some();
+        assert!([shown, all, prior].iter().all(shows));
+        let evidence = |votes: &Votes| votes.combined(false).unwrap();
+        assert!(evidence(&shown) < 0.6 && evidence(&all) > 3.0 && evidence(&prior) == evidence(&all));
+        assert_eq!([shown, all, prior].map(|votes| votes.judging()), [5, 6, 6]);
+        assert_eq!([shown, all, prior].map(|votes| votes.has_majority()), [false; 3]);
+        assert_eq!([shown, all, prior].map(|votes| votes.agreeing().count()), [0, 1, 1]);
+        assert_eq!([shown, all, prior].map(|votes| votes.contributions(0.8)[FOUNDATION] > 0.0), [false, true, true]);
+        let agreeing = Votes::new([9.0, 0.1, 0.1, f32::NAN, 9.0, 0.1], Some((0.1, Counting::All)), 4.0);
+        assert!(agreeing.has_majority(), "two of three families");
+        assert_eq!(agreeing.most_certain(), Some(0));
+        let alone = Votes::new([f32::NAN; OWN], Some((9.0, Counting::Prior)), 4.0);
+        assert!(alone.has_majority() && alone.combined(false) == Some(9.0));
+        assert_eq!((alone.judging(), alone.most_certain_of_place()), (1, Some(FOUNDATION)));
     }
 
     #[test]

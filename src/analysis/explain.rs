@@ -24,10 +24,13 @@ pub(super) fn sentence(verdict: &Verdict, name: &str) -> String {
         return text;
     }
     let agreeing: Vec<_> = verdict.votes.agreeing().map(|vote| vote.detector).collect();
-    let judged = verdict.votes.all().filter(|vote| vote.log_tail.is_some()).count();
+    let judged = verdict.votes.judging();
     let _ = write!(text, "; {} of {judged} detectors agree", agreeing.len());
     if !agreeing.is_empty() {
         let _ = write!(text, " ({})", agreeing.join(", "));
+    }
+    if verdict.is_prior() {
+        text.push_str("; the foundation model's forecast counts, as less than a day of it is known");
     }
     if verdict.is_rare_zero {
         text.push_str("; it is hardly ever zero");
@@ -99,7 +102,7 @@ mod tests {
             severity: Severity::High,
             kind: crate::analysis::AnomalyKind::Point,
             band: Some(Band { expected: 42.0, lower: 30.25, upper: 55.5 }),
-            votes: Votes::new([9.0, 0.5, 9.0, f32::NAN, f32::NAN, f32::NAN], 4.0),
+            votes: Votes::new([9.0, 0.5, 9.0, f32::NAN, f32::NAN, f32::NAN], None, 4.0),
             is_rare_zero: false,
             season: Some(Season::Week(6)),
             is_local: false,

@@ -40,6 +40,17 @@ pub enum Direction {
     Below,
 }
 
+/// When the forecasts of a foundation model have a vote, where there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FoundationVote {
+    /// Until a whole day of the series was seen they are one family of detectors, and the only judge before the series has
+    /// detectors of its own; afterwards what they say is shown and counts no more.
+    #[default]
+    Young,
+    /// The same, and they remain one family of detectors.
+    Always,
+}
+
 /// What may be set about judging a series; the defaults need no setting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -55,6 +66,8 @@ pub struct Settings {
     pub persistence: u32,
     /// How the detectors' votes become one word.
     pub ensemble: EnsembleConfig,
+    /// When forecasts of a foundation model have a vote.
+    pub foundation: FoundationVote,
     /// Whose days and weeks the series has.
     pub clock: LocalClock,
     /// When nobody works.
@@ -72,6 +85,7 @@ impl Default for Settings {
             deviation_share_min: 1e-4,
             persistence: 1,
             ensemble: EnsembleConfig::default(),
+            foundation: FoundationVote::Young,
             clock: LocalClock::default(),
             quiet_hours: QuietHours::default(),
         }

@@ -24,6 +24,8 @@ mod ensemble;
 mod explain;
 pub mod fan_out;
 pub mod forecast;
+mod foreseen;
+pub mod foresight;
 pub mod group;
 mod habit;
 mod judge;
@@ -48,7 +50,8 @@ mod zoned;
 
 pub use detect::Effort;
 pub use ensemble::{DETECTORS, Family, Vote, Votes};
-pub use judge::{Direction, Settings};
+pub use foreseen::ForecastBand;
+pub use judge::{Direction, FoundationVote, Settings};
 pub use kind::Kind;
 pub use model::{ENCODING_VERSION, STATE_BYTES_MAX, SeriesModel};
 pub use pipeline::{Anomaly, Detection, DetectionPipeline, PipelineError, Runs, learn};
@@ -236,6 +239,11 @@ impl Verdict {
         let Some(seconds) = self.rate_seconds else { return Some(band) };
         let total = |rate: f64| value + (rate - judged) * seconds;
         Some(Band { expected: total(band.expected), lower: total(band.lower), upper: total(band.upper) })
+    }
+
+    /// Whether the forecast of a foundation model counts because the series is young.
+    pub fn is_prior(&self) -> bool {
+        self.votes.is_prior()
     }
 
     /// How sure it is.

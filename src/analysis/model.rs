@@ -9,13 +9,14 @@
 
 use super::baseline::{Baseline, DAY_MS, Expectation, Moment, PROFILE_BYTES};
 use super::detect::{Context, Detectors, Effort, Readings};
-use super::ensemble::{Votes, score};
+use super::ensemble::{FOUNDATION, Votes, score};
 use super::judge::{Case, FLAG_LINE, Judge, Word};
 use super::kind::KindInference;
 use super::prepare::{Arrival, Resolution, StepClock, counter_rate};
 use super::robust::median;
 use super::watch::{Seen, Watch};
-use super::{AnomalyKind, Band, FoundSeason, Kind, Notice, Settings, Severity, Stage, Verdict};
+use super::{AnomalyKind, FoundSeason, Kind, Notice, Settings, Severity, Stage, Verdict};
+use bands::{Beside, Said};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ const SPREAD_SHARE: f64 = 0.1;
 const WINSOR_ERRORS: f64 = 3.0;
 
 /// Greater values are judged no more than NaN is: no metric means them.
-const MAGNITUDE_MAX: f64 = 1e30;
+pub(super) const MAGNITUDE_MAX: f64 = 1e30;
 
 /// Residuals beyond are as good as this one; their squares still fit into 32 bits.
 const RESIDUAL_MAX: f64 = 1e18;
@@ -72,9 +73,9 @@ pub struct SeriesModel {
     watch: Watch,
     /// Of the clock by which days and weeks were learned.
     clock_mark: u16,
-    /// What the newest sample told beside its verdict.
+    /// What few series have.
     #[serde(skip)]
-    notice: Option<Box<Notice>>,
+    beside: Option<Box<Beside>>,
     /// A bit for each detector that has panicked: it is not asked again before a restart.
     #[serde(skip)]
     broken: u8,
@@ -99,7 +100,7 @@ impl SeriesModel {
             judge: Judge::default(),
             resolution: Resolution::default(),
             watch: Watch::default(),
-            notice: None,
+            beside: None,
             broken: 0,
             budget: 0.0,
             budget_step_ms: 0.0,
@@ -180,6 +181,10 @@ impl SeriesModel {
             samples: self.detectors.samples(),
             effort: Effort::All,
         };
+        if detector == FOUNDATION {
+            let told = self.steps.last_ms().and_then(|last_ms| self.foresight(last_ms, 0.0, &context));
+            return told.map_or(f32::NAN, |told| told.log_tail);
+        }
         self.detectors.probe(&context, detector)
     }
 
@@ -191,7 +196,9 @@ impl SeriesModel {
     /// What the newest sample told beside its verdict, once.
     #[inline]
     pub fn take_notice(&mut self) -> Option<Notice> {
-        self.notice.take().map(|notice| *notice)
+        let notice = self.beside.as_mut()?.notice.take();
+        self.beside.take_if(|beside| beside.foreseen.is_none());
+        notice
     }
 
     /// Whether a run of anomalous samples has begun and is not over.
@@ -308,7 +315,7 @@ impl SeriesModel {
     fn start_anew(&mut self) {
         self.magnitude = 0.0;
         self.resolution = Resolution::default();
-        (self.watch, self.notice) = (Watch::default(), None);
+        (self.watch, self.beside) = (Watch::default(), None);
         self.baseline = None;
         self.detectors = Detectors::default();
         self.judge = self.judge.anew();
@@ -348,11 +355,15 @@ impl SeriesModel {
         };
         let budget = self.budget();
         let readings = self.detectors.read(&context, &mut self.broken);
-        let votes = Votes::new(self.detectors.log_tails(&context, &readings), budget);
+        let foresight = self.foresight(time_ms, expectation.value, &context);
+        let log_tails = self.detectors.log_tails(&context, &readings);
+        let foundation = foresight.map(|foresight| (foresight.log_tail, self.counting(&context)));
+        let votes = Votes::new(log_tails, foundation, budget);
         let combined = votes.combined(self.judge.is_open()).map_or(0.0, |log_tail| score(log_tail, budget));
         let score = self.settings.ensemble.score(&votes, combined);
         let mut score = self.settings.quiet_hours.ease(score, moment.local_ms, residual > 0.0);
-        let band = self.band(expectation.value, &readings, &votes, score);
+        let said = Said { base: expectation.value, readings: &readings, foresight };
+        let band = self.band(&said, &votes, score);
         let zero = self.watch.zero_score(value);
         score = zero.map_or(score, |zero| zero.max(score));
         let case = Case {
@@ -375,13 +386,16 @@ impl SeriesModel {
             self.resolution.learn(value);
             self.learn((moment, value), &expectation, per_day, &context, &readings, word, budget);
         }
+        if let Some(foresight) = foresight.filter(|_| teaches) {
+            self.learn_foresight(&foresight, context.residual, word, budget);
+        }
         Verdict {
             judged: Some(value),
             score,
             is_anomaly: word.is_anomaly,
             severity: Severity::of(score),
             kind: if word.is_anomaly { self.anomaly_kind(&word, value, &expectation) } else { AnomalyKind::Point },
-            band: if score < FLAG_LINE { band } else { self.shown_band(expectation.value, &readings, &votes).or(band) },
+            band: if score < FLAG_LINE { band } else { self.shown_band(&said, &votes).or(band) },
             votes,
             is_rare_zero: zero.is_some(),
             season: expectation.season,
@@ -405,7 +419,7 @@ impl SeriesModel {
             deviation_min: self.settings.deviation_min(magnitude),
         };
         if let Some(notice) = self.watch.learn(&seen) {
-            self.notice = Some(Box::new(notice));
+            self.beside.get_or_insert_default().notice = Some(notice);
         }
     }
 
@@ -431,24 +445,6 @@ impl SeriesModel {
             (self.budget_step_ms, self.budget) = (step_ms, budget as f32);
         }
         f64::from(self.budget)
-    }
-
-    /// The band of one detector: while nothing is unusual that of the first that judges, else of the most certain.
-    fn band(&self, base: f64, readings: &Readings, votes: &Votes, score: f64) -> Option<Band> {
-        let at = if score < FLAG_LINE { votes.first() } else { votes.most_certain() }?;
-        self.band_of(base, readings, at)
-    }
-
-    /// The band that a reader is shown of what is unusual: of the most certain detector that knows where a value belongs.
-    fn shown_band(&self, base: f64, readings: &Readings, votes: &Votes) -> Option<Band> {
-        let at = votes.most_certain_of_place()?;
-        self.band_of(base, readings, at)
-    }
-
-    fn band_of(&self, base: f64, readings: &Readings, at: usize) -> Option<Band> {
-        let (lower, upper) = self.detectors.limits(readings, at)?;
-        let (lower, upper) = (f64::from(lower), f64::from(upper));
-        Some(Band { expected: base + 0.5 * (lower + upper), lower: base + lower, upper: base + upper })
     }
 
     #[expect(clippy::too_many_arguments, reason = "all that was found out while judging; it has no name of its own")]
@@ -487,6 +483,9 @@ impl SeriesModel {
         }
     }
 }
+
+#[path = "model_bands.rs"]
+mod bands;
 
 #[cfg(test)]
 #[path = "model_tests.rs"]

@@ -24,6 +24,7 @@
 //!
 //! Invariant: the verdicts are those of [`SeriesModel`]; nothing is judged differently because it came as a whole.
 
+use super::foresight::{Ahead, REFRESH};
 use super::judge::{CALM_SAMPLES, FLAG_LINE};
 use super::{Kind, SeriesModel, Settings, Severity, Verdict};
 
@@ -37,6 +38,9 @@ pub struct DetectionPipeline {
     /// One causal pass, as if the samples arrived now. Otherwise all samples are learned before the first is judged, so
     /// that the beginning is judged by what came later ([`learn`]).
     pub is_streaming: bool,
+    /// Whether a foundation model forecasts the series: what it says is shown among the votes, and counts as
+    /// [`Settings::foundation`] says. Without such a model built in it changes nothing.
+    pub has_forecasts: bool,
 }
 
 /// What is said about a series.
@@ -98,9 +102,14 @@ impl DetectionPipeline {
             true => SeriesModel::new(self.kind, self.settings.clone()),
             false => learn(self.kind, self.settings.clone(), samples()),
         };
+        let mut ahead = match self.has_forecasts {
+            true => Ahead::of(self.kind, REFRESH, samples()),
+            false => Ahead::default(),
+        };
         let mut runs = Runs::default();
         let judge = |(time_ms, value)| {
             let verdict = model.observe(time_ms, value);
+            ahead.show(&mut model);
             runs.observe(&verdict, value, metric_name);
             verdict
         };

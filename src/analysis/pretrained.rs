@@ -77,6 +77,12 @@ pub(super) fn medians(histories: &[&[f64]], steps: usize) -> Option<Vec<Vec<f64>
     engine::medians(histories, steps)
 }
 
+/// The quantiles of three levels of the next steps behind each history; none where no model is built in or a history
+/// holds no value.
+pub(super) fn quantiles(histories: &[&[f64]], steps: usize, levels: [f64; 3]) -> Option<Vec<Vec<[f64; 3]>>> {
+    engine::quantiles(histories, steps, levels)
+}
+
 #[cfg(feature = "foundation")]
 mod engine {
     use super::{ModelCard, ModelError};
@@ -151,6 +157,13 @@ mod engine {
         is_whole.then(|| forecasts.iter().map(median).collect())
     }
 
+    pub(super) fn quantiles(histories: &[&[f64]], steps: usize, levels: [f64; 3]) -> Option<Vec<Vec<[f64; 3]>>> {
+        let told = model()?.forecast(histories, steps).ok()?;
+        let of =
+            |told: &foundation::Quantiles| (0..steps).map(|step| levels.map(|level| told.at(level, step))).collect();
+        Some(told.iter().map(of).collect())
+    }
+
     #[cfg(test)]
     mod tests {
         use super::*;
@@ -194,6 +207,10 @@ mod engine {
     }
 
     pub(super) fn medians(_: &[&[f64]], _: usize) -> Option<Vec<Vec<f64>>> {
+        None
+    }
+
+    pub(super) fn quantiles(_: &[&[f64]], _: usize, _: [f64; 3]) -> Option<Vec<Vec<[f64; 3]>>> {
         None
     }
 }

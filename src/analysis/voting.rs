@@ -20,7 +20,7 @@
 //!
 //! Invariants: a detector that abstains counts in no mode; a score below the flag line of 0.6 is never flagged.
 
-use super::ensemble::Votes;
+use super::ensemble::{Vote, Votes};
 use super::{SeriesModel, Settings, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -109,7 +109,7 @@ impl EnsembleConfig {
                 // Who agrees flags whatever the mean; below the flag line nothing is flagged.
                 if self.has_agreement(votes) { mean.max(self.score_threshold) } else { mean }
             }
-            VotingMode::Any => votes.scores().into_iter().flatten().fold(0.0, f64::max),
+            VotingMode::Any => counted(votes).map(|(_, score)| score).fold(0.0, f64::max),
         }
     }
 
@@ -122,10 +122,14 @@ impl EnsembleConfig {
     #[cold]
     fn votes_agree(&self, votes: &Votes) -> bool {
         let agreeing = || votes.agreeing().count();
+        if votes.is_prior() && votes.judging() == 1 {
+            // There is nobody else who could agree.
+            return true;
+        }
         match self.mode {
             VotingMode::Majority => votes.has_majority() && agreeing() >= self.agreement_threshold,
             VotingMode::Unanimous => {
-                let judged = votes.all().filter(|vote| vote.log_tail.is_some()).count();
+                let judged = votes.judging();
                 agreeing() == judged && judged >= self.agreement_threshold
             }
             VotingMode::Weighted | VotingMode::Any | VotingMode::Seed003 => true,
@@ -138,13 +142,18 @@ impl EnsembleConfig {
 
     /// Sum of weight times score over the sum of weights, of those that judge; 0 if none does.
     fn weighted(&self, votes: &Votes) -> f64 {
-        let judged = votes.all().zip(votes.scores()).filter_map(|(vote, score)| Some((vote, score?)));
-        let (sum, weights) = judged.fold((0.0, 0.0), |(sum, weights), (vote, score)| {
+        let (sum, weights) = counted(votes).fold((0.0, 0.0), |(sum, weights), (vote, score)| {
             let weight = self.weights.of(vote.detector);
             (sum + weight * score, weights + weight)
         });
         if weights > 0.0 { sum / weights } else { 0.0 }
     }
+}
+
+/// The votes that count, of those who judge, with their scores.
+fn counted(votes: &Votes) -> impl Iterator<Item = (Vote, f64)> {
+    let of = |(at, (vote, score)): (usize, (Vote, Option<f64>))| Some((vote, score.filter(|_| votes.counts(at))?));
+    votes.all().zip(votes.scores()).enumerate().filter_map(of)
 }
 
 /// Judges the samples of one series as they come, by a rule of its own.
@@ -168,20 +177,26 @@ impl EnsembleDetector {
 #[cfg(test)]
 mod tests {
     use super::super::detect::NAMES;
+    use super::super::ensemble::OWN;
     use super::super::ensemble::score;
     use super::*;
 
     const BUDGET: f64 = 4.0;
 
+    /// Name and family of those that every series has.
+    fn own() -> [(&'static str, crate::analysis::Family); OWN] {
+        std::array::from_fn(|at| NAMES[at])
+    }
+
     /// Whether each mode flags a sample that these detectors find very unusual; `-` before a name: it abstains.
     fn flags(unusual: &[&str]) -> [bool; 5] {
         let abstains = |name: &str| unusual.iter().any(|said| said.strip_prefix('-') == Some(name));
-        let log_tails = NAMES.map(|(detector, _)| match detector {
+        let log_tails = own().map(|(detector, _)| match detector {
             _ if abstains(detector) => f32::NAN,
             _ if unusual.contains(&detector) => 40.0,
             _ => 0.1,
         });
-        let votes = Votes::new(log_tails, BUDGET);
+        let votes = Votes::new(log_tails, None, BUDGET);
         let combined = votes.combined(false).map_or(0.0, |log_tail| score(log_tail, BUDGET));
         [VotingMode::Majority, VotingMode::Unanimous, VotingMode::Weighted, VotingMode::Any, VotingMode::Seed003].map(
             |mode| {
@@ -193,7 +208,7 @@ mod tests {
 
     #[test]
     fn every_mode_has_its_column_of_the_vote_matrix() {
-        let all = NAMES.map(|(name, _)| name);
+        let all = own().map(|(name, _)| name);
         let most: Vec<&str> = all.into_iter().filter(|name| *name != "shift").collect();
         let only = |kept: &[&'static str]| -> Vec<String> {
             let others = all.into_iter().filter(|name| !kept.contains(name)).map(|name| format!("-{name}"));
@@ -228,13 +243,13 @@ mod tests {
 
     #[test]
     fn a_weight_moves_the_weighted_score() {
-        let log_tails = NAMES.map(|(detector, _)| match detector {
+        let log_tails = own().map(|(detector, _)| match detector {
             "zscore" => 8.0,
             "seasonal" => 2.0,
             _ => f32::NAN,
         });
         let config = EnsembleConfig { mode: VotingMode::Weighted, ..EnsembleConfig::default() };
         // zscore scores 0.8 and seasonal 0.3 at this budget.
-        assert!((config.weighted(&Votes::new(log_tails, BUDGET)) - (0.8 + 1.5 * 0.3) / 2.5).abs() < 1e-12);
+        assert!((config.weighted(&Votes::new(log_tails, None, BUDGET)) - (0.8 + 1.5 * 0.3) / 2.5).abs() < 1e-12);
     }
 }

@@ -162,12 +162,11 @@ impl Peak {
 
 /// Every detector's vote on a sample, as it is shown.
 pub fn votes_of(verdict: &Verdict) -> Vec<VoteRecord> {
-    let agreeing: Vec<_> = verdict.votes.agreeing().map(|vote| vote.detector).collect();
     let shares = verdict.contributions();
     let record = |(vote, score): (Vote, Option<f64>)| VoteRecord {
         detector: Cow::Borrowed(vote.detector),
         score: score.unwrap_or(0.0),
-        anomalous: agreeing.contains(&vote.detector),
+        anomalous: verdict.votes.finds(vote.detector),
         abstained: score.is_none(),
         contribution: shares.iter().find(|(name, _)| *name == vote.detector).map_or(0.0, |(_, share)| *share),
     };

@@ -5,7 +5,7 @@
 pub use super::service_metrics::{Queues, Waiting};
 
 use super::health::HealthBoard;
-use super::{alert_metrics, anomaly_metrics, forecast_metrics, process, service_metrics};
+use super::{alert_metrics, anomaly_metrics, forecast_metrics, foundation_metrics, process, service_metrics};
 use crate::access::Guard;
 use crate::alert::book::AlertBook;
 use crate::anomaly::accuracy::Accuracy;
@@ -205,6 +205,7 @@ impl MetricsPage {
         anomaly_metrics::write(self, out);
         alert_metrics::write(&self.alerts, &self.rules, &self.monitors, out);
         forecast_metrics::write(self, out);
+        foundation_metrics::write(self, out);
         process::write(|name, kind, help, value| {
             match kind {
                 process::Kind::Counter => out.counter(name, help),

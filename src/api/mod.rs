@@ -8,6 +8,7 @@ mod anomaly_metrics;
 pub mod compress;
 pub mod conventions;
 mod forecast_metrics;
+mod foundation_metrics;
 pub mod guard;
 pub mod health;
 pub mod metrics_page;

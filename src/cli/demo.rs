@@ -5,6 +5,7 @@
 //! Invariants: nothing is read, and nothing is written but what was asked for; the detector is not told what was
 //! injected and has no setting of its own; found and false alarms are counted, the time is measured.
 
+use super::layers::{self, Layers};
 use super::output::{Rows, write_text};
 use super::picture::Picture;
 use super::{CliError, Format, Global};
@@ -54,8 +55,10 @@ impl Demo {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
         let week = Week::new(self.seed);
         let begun = clock::monotonic();
-        let detection = DetectionPipeline::default().run(&week.times_ms, &week.values, Metric::Cpu.name());
-        let shown = Shown { detection_ms: begun.elapsed().as_secs_f64() * 1000.0, week, detection: failed(detection)? };
+        let pipeline = DetectionPipeline { has_forecasts: true, ..DetectionPipeline::default() };
+        let detection = failed(pipeline.run(&week.times_ms, &week.values, Metric::Cpu.name()))?;
+        let layers = Layers::of(&week.times_ms, &week.values);
+        let shown = Shown { detection_ms: begun.elapsed().as_secs_f64() * 1000.0, week, detection, layers };
         if let Some(path) = &self.save {
             let written = std::fs::write(path, shown.samples());
             written.map_err(|source| CliError::Output { path: path.clone(), source })?;
@@ -79,6 +82,7 @@ fn failed<T, E: std::fmt::Display>(result: Result<T, E>) -> Result<T, CliError> 
 struct Shown {
     week: Week,
     detection: Detection,
+    layers: Layers,
     detection_ms: f64,
 }
 
@@ -131,6 +135,8 @@ impl Shown {
             let severity = anomaly.severity.label();
             let _ = writeln!(text, "Day {day:.1} | Value: {value:.2} | Score: {score:.3} | Severity: {severity}");
             let _ = writeln!(text, "    {}", anomaly.summary);
+            let votes = self.layers.votes(&self.detection, anomaly.index);
+            let _ = writeln!(text, "    {}", layers::line(&votes));
         }
         if anomalies.is_empty() {
             text += "none\n";
@@ -194,6 +200,7 @@ impl Shown {
                 "end": NOTATION.format(anomaly.end_ms), "day": self.day(anomaly.index), "value": anomaly.value,
                 "score": anomaly.score, "severity": anomaly.severity.label(), "summary": anomaly.summary,
                 "injected": self.is_injected(anomaly),
+                "votes": layers::json(&self.layers.votes(&self.detection, anomaly.index)),
             })
         });
         let object = json!({

@@ -14,7 +14,8 @@ use super::named::{ByName, SeriesOfRows};
 use super::output::{Output, csv_cell};
 use super::picture::Picture;
 use super::{CliError, Format, Global};
-use crate::analysis::{self, Anomaly, Kind, Runs, SeriesModel, Settings, Severity, Verdict};
+use crate::analysis::foresight::{Ahead, REFRESH};
+use crate::analysis::{self, Anomaly, FoundationVote, Kind, Runs, SeriesModel, Settings, Severity, Verdict};
 use crate::series_file::{self, FileRow, SeriesFile, TimeNotation};
 use clap::{Args, ValueEnum};
 use std::io::{self, Write};
@@ -42,8 +43,22 @@ pub(super) struct Detect {
     /// Draw values, expected range and anomalies as a picture; only for a file with one series
     #[arg(long, value_name = "FILE.svg")]
     plot: Option<PathBuf>,
+    /// Whether the foundation model's forecasts judge: on (while a series is young), always, or off
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true)]
+    foundation: Foundation,
     #[command(flatten)]
     by_name: ByName,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum Foundation {
+    /// Until a day of a series was seen
+    #[default]
+    On,
+    /// Beside its own detectors from then on
+    Always,
+    /// Never
+    Off,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -75,7 +90,8 @@ impl Detect {
             tell_unusable(&file, global);
             return Ok(());
         }
-        let mut judged = Judged::new(&file, self.kind.given(), &self.metric, self.by_name.settings()?);
+        let settings = self.foundation.settings(self.by_name.settings()?);
+        let mut judged = Judged::new(&file, self.kind.given(), &self.metric, settings);
         if self.plot.is_some() && judged.models.len() != 1 {
             let count = judged.models.len();
             return Err(CliError::Usage(format!("--plot draws one series, {} has {count}", path.display())));
@@ -83,6 +99,10 @@ impl Detect {
         judged.picture = self.plot.as_ref().map(|_| Picture::default());
         if !self.streaming {
             judged.learn();
+        }
+        // What was learned as a whole is not young, so that a forecast would count for nothing.
+        if self.foundation == Foundation::Always || self.foundation == Foundation::On && self.streaming {
+            judged.look_ahead();
         }
         let mut out = Output::open(global)?;
         let written = match global.format() {
@@ -96,6 +116,15 @@ impl Detect {
         }
         tell_unusable(&file, global);
         Ok(())
+    }
+}
+
+impl Foundation {
+    fn settings(self, settings: Arc<Settings>) -> Arc<Settings> {
+        match self {
+            Self::Always => Arc::new(Settings { foundation: FoundationVote::Always, ..Settings::clone(&settings) }),
+            Self::On | Self::Off => settings,
+        }
     }
 }
 
@@ -132,6 +161,8 @@ struct Judged<'a> {
     /// Names with labels.
     names: Vec<String>,
     runs: Vec<Runs>,
+    /// The forecasts of each series, if they have a vote.
+    ahead: Vec<Ahead>,
     /// What is drawn of the first series, if anything is.
     picture: Option<Picture>,
 }
@@ -141,18 +172,33 @@ impl<'a> Judged<'a> {
         let SeriesOfRows { of_row: series, names } = SeriesOfRows::new(file, metric);
         let models = vec![SeriesModel::new(kind, settings.clone()); names.len()];
         let runs = vec![Runs::default(); names.len()];
-        Self { file, series, models, settings, kind, metric: metric.to_owned(), names, runs, picture: None }
+        let ahead = vec![Ahead::default(); names.len()];
+        Self { file, series, models, settings, kind, metric: metric.to_owned(), names, runs, ahead, picture: None }
     }
 
     /// Learns every series as a whole, so that judging starts from there.
     fn learn(&mut self) {
+        let samples = self.samples();
+        for (model, samples) in self.models.iter_mut().zip(samples) {
+            *model = analysis::learn(self.kind, Settings::clone(&self.settings), samples.into_iter());
+        }
+    }
+
+    /// Has the foundation model forecast every series, each time from what was before.
+    fn look_ahead(&mut self) {
+        let samples = self.samples();
+        for (ahead, samples) in self.ahead.iter_mut().zip(samples) {
+            *ahead = Ahead::of(self.kind, REFRESH, samples.into_iter());
+        }
+    }
+
+    /// The samples of every series.
+    fn samples(&self) -> Vec<Vec<(i64, f64)>> {
         let mut samples: Vec<Vec<(i64, f64)>> = vec![Vec::new(); self.models.len()];
         for (row, series) in self.file.rows.iter().zip(&self.series) {
             samples[*series as usize].extend(usable(row));
         }
-        for (model, samples) in self.models.iter_mut().zip(samples) {
-            *model = analysis::learn(self.kind, Settings::clone(&self.settings), samples.into_iter());
-        }
+        samples
     }
 
     /// Hands over every row with the name of its series and its verdict; `None` for rows without a usable value.
@@ -165,6 +211,7 @@ impl<'a> Judged<'a> {
                 continue;
             };
             let verdict = self.models[at].observe(time_ms, value);
+            self.ahead[at].show(&mut self.models[at]);
             self.runs[at].observe(&verdict, value, name);
             if let Some(picture) = &mut self.picture {
                 picture.add(time_ms, value, verdict.band_of(value));
@@ -212,6 +259,9 @@ impl<'a> Judged<'a> {
                 "timestamp": &*row.timestamp_text, "value": row.value, "score": score, "is_anomaly": is_anomaly,
                 "severity": severity, "expected": edge(0), "lower": edge(1), "upper": edge(2), "labels": labels,
             });
+            if verdict.is_some_and(|verdict| verdict.is_prior()) {
+                object["prior"] = true.into();
+            }
             if let Some(verdict) = verdict.filter(|_| is_anomaly) {
                 object["explanation"] = verdict.sentence(&metric).into();
                 object["counterfactual"] = verdict.counterfactual(&metric).into();

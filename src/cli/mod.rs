@@ -40,6 +40,7 @@ mod detect_named;
 mod error;
 mod import;
 mod labels;
+mod layers;
 mod named;
 mod offline;
 mod output;

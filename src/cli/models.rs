@@ -61,10 +61,24 @@ impl Models {
         let given = [("type", kind), ("metric", metric)];
         let parameters: Vec<(&str, String)> =
             given.iter().filter_map(|(name, value)| Some((*name, (*value)?.to_owned()))).collect();
-        let mut rows = Rows::new(&["name", "type", "metric", "samples", "version", "status"]);
+        let mut rows = Rows::new(&[
+            "name",
+            "type",
+            "metric",
+            "samples",
+            "version",
+            "status",
+            "forecasts_per_second",
+            "share_of_budget",
+        ]);
         for model in self.server.open(global)?.items("/api/v1/models", &parameters)? {
             let of = |field: &str| model.get(field).cloned().unwrap_or(Value::Null);
-            rows.push(["name", "type", "metric", "samples", "version", "status"].map(of).to_vec());
+            let live = &model["foundation"]["live"];
+            let share = |name: &str| live[name].as_f64();
+            let used = share("cpu_share").zip(share("cpu_share_limit")).map(|(used, limit)| used / limit);
+            let told = [live["forecasts_per_second"].clone(), used.into()];
+            let own = ["name", "type", "metric", "samples", "version", "status"].map(of);
+            rows.push(own.into_iter().chain(told).collect());
         }
         rows.write(global)
     }

@@ -259,6 +259,16 @@ settings! {
     foundation: Foundation {
         /// Folder of the model to use, with its config.json and model.safetensors; "" is the one in the program.
         model: Option<PathBuf> as OptionalFile = "",
+        /// Whether its forecasts of live series judge their samples.
+        enabled: bool as Switch = "true",
+        /// What share of one core these forecasts may take.
+        cpu_share: f64 as Number = "0.1" in "0.001" to "1",
+        /// Series that may wait for a forecast; further ones are counted, and asked again later.
+        queue: usize as Count = "4096" in "1" to "1000000",
+        /// Samples of a series after which its forecast is made anew; one is for 64.
+        refresh: usize as Count = "16" in "1" to "64",
+        /// Series that may have a forecast at a time, each in about a kilobyte; the newest and most suspicious come first.
+        max_series: usize as Count = "20000" in "1" to "10000000",
     }
 
     /// PromQL evaluation.

@@ -51,6 +51,7 @@ const RULES: &[Confined] = &[
             ("src/alert/book.rs", "the one owner of alerts"),
             ("src/alert/notify/mod.rs", "a receiver that hangs holds up none but its own thread"),
             ("src/anomaly/book.rs", "the one owner of anomalies"),
+            ("src/foundation_layer/worker.rs", "forecasts take long, and a share of a core of their own"),
             ("src/ingest/statsd_listener.rs", "a listener that reads a socket of its own"),
             ("src/ingest/snmp/start.rs", "a poller that reads a socket of its own"),
             ("src/ingest/snmp/traps.rs", "what hears traps reads a socket of its own"),

@@ -44,6 +44,9 @@ const API: &[&str] = &[
 
 const INGEST: &[&str] = &["protocols", "storage::series", "shard", "series_file", "metric_metadata", "listed_file"];
 
+const SHARD: &[&str] =
+    &["storage", "analysis", "anomaly::run", "anomaly::notice", "metric_metadata", "foundation_layer"];
+
 const CLI: &[&str] =
     &["logging", "http_client", "query", "analysis", "storage", "protocols", "series_file", "synthetic", "plot"];
 
@@ -65,7 +68,8 @@ const ROOMS: &[Room] = &[
     room("snmp_counters", &[], false),
     room("service_counters", &[], false),
     room("scoring_counters", &[], false),
-    room("self_metrics", &["snmp_counters", "service_counters", "scoring_counters"], true),
+    room("foundation_counters", &["scoring_counters"], false),
+    room("self_metrics", &["snmp_counters", "service_counters", "scoring_counters", "foundation_counters"], true),
     room("listed_file", &[], false),
     room("access", &["listed_file"], true),
     room("metric_metadata", &[], false),
@@ -74,7 +78,8 @@ const ROOMS: &[Room] = &[
     room("series_file", &[], false),
     room("synthetic", &[], false),
     room("anomaly", &["analysis", "frame_log", "storage::series"], true),
-    room("shard", &["storage", "analysis", "anomaly::run", "anomaly::notice", "metric_metadata"], true),
+    room("foundation_layer", &["storage", "analysis", "foundation_counters"], true),
+    room("shard", SHARD, true),
     room("ingest", INGEST, true),
     room("query", &["shard::questions", "storage"], true),
     room("pull", &["http_client", "query", "analysis", "storage"], true),

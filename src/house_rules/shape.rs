@@ -6,7 +6,8 @@ use super::{hold, source};
 const LINES_MAX: usize = 500;
 
 /// Files that may be longer, and why.
-const LONGER: &[(&str, &str)] = &[];
+const LONGER: &[(&str, &str)] =
+    &[("src/config/keys.rs", "one table of all settings, from which files and documents are written")];
 
 fn complaints(source: &Source, longer: &[(&str, &str)]) -> Vec<String> {
     let lines = source.text.lines().count();

@@ -12,6 +12,7 @@ mod calibrating;
 mod correlating;
 mod forecasting;
 mod grouping;
+mod layering;
 mod local;
 mod monitoring;
 mod open_files;
@@ -28,6 +29,7 @@ mod windowing;
 use self::alerts::Alerts;
 use self::calibrating::AccuracyBoard;
 use self::forecasting::Forecasts;
+use self::layering::Layer;
 pub use self::local::Local;
 use self::open_files::raise_open_files;
 use self::reload::{InForce, Reloader};
@@ -45,6 +47,7 @@ use crate::api::{admin, conventions, prometheus};
 use crate::change_events::ChangeEvents;
 use crate::clock;
 use crate::config::{self, Config, Loaded, Sources};
+use crate::foundation_layer::LayerDoor;
 use crate::groups::GroupBoard;
 use crate::http_server::{self, Certificate, Ready, Tls};
 use crate::ingest::snmp::{self, SnmpHandle, SnmpSettings};
@@ -333,6 +336,8 @@ struct Running {
     rules: Arc<RuleKeeper>,
     /// What makes forecasts, and what rules came to.
     forecasts: Forecasts,
+    /// Forecasts of live series.
+    layer: Layer,
     /// Polls devices; only in a server, not for a command over a store.
     snmp: Option<SnmpHandle>,
 }
@@ -369,7 +374,8 @@ impl Running {
         let told = Arc::new(MetricBook::default());
         let judging = Arc::new(model_settings(config)?);
         let rests = AlertWindows::of(&alerts.book);
-        let scoring = scoring(config, cores(), &opened.store, (&metrics, &told, &judging, rests), &board, &runs)?;
+        let (layer, door) = layering::start(config, &opened.store, &metrics)?;
+        let scoring = scoring(config, &opened.store, (&metrics, &told, &judging, rests), &board, &runs, door)?;
         let mut doors = Vec::new();
         let mut shards = Vec::new();
         let peers = Peers::among(opened.shards.len());
@@ -413,6 +419,7 @@ impl Running {
             windowed: Arc::default(),
             rules,
             forecasts,
+            layer,
             snmp,
         })
     }
@@ -435,6 +442,7 @@ impl Running {
             shard.join().context("a shard panicked")?;
         }
         drop((self.book, self.runs));
+        self.layer.stop()?;
         self.book_thread.join().context("the book of anomalies panicked")?;
         self.alerts.stop()?;
         closed.context("the last checkpoint failed; everything acknowledged is in the journal")
@@ -444,18 +452,19 @@ impl Running {
 /// What the shards need to score samples; nothing if they shall not.
 fn scoring(
     config: &Config,
-    cores: usize,
     store: &Store,
     (metrics, told, judging, rests): (&Arc<SelfMetrics>, &Arc<MetricBook>, &Arc<ZonedSettings>, Arc<dyn RestPlans>),
     board: &Arc<ModelBoard>,
     runs: &Sender<AnomalyRun>,
+    layer: Option<LayerDoor>,
 ) -> Result<Option<Arc<ScoringContext>>> {
     if !config.models.enabled {
         return Ok(None);
     }
     let dir = config.storage.data_dir.join("models");
     std::fs::create_dir_all(&dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let threads = FanOut::new(config.models.threads(cores)).map_err(|error| anyhow!("no threads to score: {error}"))?;
+    let threads =
+        FanOut::new(config.models.threads(cores())).map_err(|error| anyhow!("no threads to score: {error}"))?;
     Ok(Some(Arc::new(ScoringContext {
         store: store.clone(),
         threads,
@@ -468,6 +477,7 @@ fn scoring(
         rests,
         pending_max: config.models.pending_max,
         newest_at_start_ms: store.newest_ms(),
+        layer,
         closing: AtomicBool::new(false),
     })))
 }

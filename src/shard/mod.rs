@@ -4,6 +4,7 @@ mod accounting;
 mod batch;
 mod distinct;
 mod door;
+mod foresee;
 mod keep;
 mod ladder;
 mod models_file;

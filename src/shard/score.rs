@@ -8,6 +8,7 @@
 //! live; a model is loaded once however many samples its series has; nobody is waited for: a run that finds no room is
 //! told again at the next tick.
 
+use super::foresee::Looks;
 use super::ladder::Step;
 use super::questions::{ModelBoard, Summary};
 use super::rests::{RestPlans, Rests};
@@ -17,6 +18,7 @@ use super::silence::Beside;
 use crate::analysis::fan_out::FanOut;
 use crate::analysis::{Effort, Kind, SeriesModel, Settings, Verdict, ZonedSettings};
 use crate::anomaly::run::{AnomalyRun, RunTracker};
+use crate::foundation_layer::LayerDoor;
 use crate::metric_metadata::{MetricBook, MetricType};
 use crate::self_metrics::SelfMetrics;
 use crossbeam_channel::{Sender, TrySendError};
@@ -78,6 +80,8 @@ pub struct ScoringContext {
     pub pending_max: usize,
     /// The newest sample that was there at the start: what is older by far raises nothing when it is seen anew.
     pub newest_at_start_ms: Option<i64>,
+    /// The foundation layer, if series have bands of its model.
+    pub layer: Option<LayerDoor>,
     /// Set when the server stops: catching up then ends early.
     pub closing: AtomicBool,
 }
@@ -138,6 +142,7 @@ pub(super) struct PartitionModels {
     pub(super) beside: Beside,
     pub(super) rests: Rests,
     pub(super) now_ms: i64,
+    pub(super) looks: Looks,
     /// Where models of idle series are.
     pub(super) aside: SetAside,
     /// Time of the store's newest sample, and from when on idle series are looked for again.
@@ -167,6 +172,7 @@ impl PartitionModels {
             beside: Beside::default(),
             rests: Rests::default(),
             now_ms: 0,
+            looks: Looks::default(),
             aside: SetAside::default(),
             event_ms: i64::MIN,
             look_ms: LOOK_AT_ONCE_MS,
@@ -203,6 +209,7 @@ impl PartitionModels {
         expired.iter().for_each(|id| self.forget(context, *id));
         let caught_up = errand != Errand::CatchUp || self.catch_up(context);
         if caught_up {
+            self.exchange_bands(context, moment);
             self.score_timed(context, pending, moment.step.effort());
             self.close_silent(context, moment);
             self.look_for_silence(context, moment);
@@ -343,12 +350,12 @@ impl PartitionModels {
             // Tenth n is what exceeds n tenths.
             self.tenths[((score * 10.0).ceil() as usize).saturating_sub(1).min(10)] += 1;
             self.scores_sum += score;
+            self.looks.hear(id, score);
         }
         let summary = match &slot {
-            _ if scored == 0 => None,
-            Slot::Vacant | Slot::Away(_) => None,
-            Slot::Few(few) => Some(Summary::of_few(few.samples().len() as u32)),
-            Slot::Model(model) => last.map(|(score, votes)| Summary::of(model, score, &votes)),
+            Slot::Few(few) if scored > 0 => Some(Summary::of_few(few.samples().len() as u32)),
+            Slot::Model(model) if scored > 0 => last.map(|(score, votes)| Summary::of(model, score, &votes)),
+            _ => None,
         };
         (slot, summary)
     }

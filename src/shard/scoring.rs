@@ -18,6 +18,7 @@
 use super::ladder::{Behind, Ladder};
 use super::score::{Errand, Moment, PartitionModels, Pending, ScoringContext};
 use super::stillness::Stillness;
+use crate::foundation_layer::LayerDoor;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -252,6 +253,7 @@ impl Scoring {
     /// Scores what waits and writes all models down, when nothing will be stored any more.
     pub(super) fn finish(mut self) {
         self.context.closing.store(true, Ordering::Relaxed);
+        self.context.layer.iter().for_each(LayerDoor::close);
         self.take_all_back();
         for at in 0..self.sides.len() {
             if self.sides[at].is_behind {
@@ -300,6 +302,10 @@ impl Side {
     }
 }
 
+#[cfg(test)]
+#[cfg(feature = "foundation")]
+#[path = "foresee_tests.rs"]
+mod foresee_tests;
 #[cfg(test)]
 #[path = "silence_tests.rs"]
 mod silence_tests;

@@ -5,17 +5,16 @@
 use super::*;
 use crate::analysis::fan_out::FanOut;
 use crate::analysis::{Effort, Kind, SeriesModel, Settings};
-use crate::anomaly::run::AnomalyRun;
 use crate::metric_metadata::MetricType;
+use crate::self_metrics::SelfMetrics;
 use crate::shard::rests::NoRestPlans;
 use crate::shard::series_slots::Slot;
 use crate::shard::{ModelBoard, Summary};
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use crate::{anomaly::run::AnomalyRun, foundation_layer::LayerDoor};
 use std::sync::atomic::AtomicBool;
+use std::{collections::BTreeMap, fs, path::Path};
 use storage::series::{KeyBuilder, NAME_LABEL};
-use storage::{Row, StoreThreads, route};
+use storage::{Row, Store, StoreThreads, route};
 use tempfile::{TempDir, tempdir};
 
 pub(super) const START_MS: i64 = 1_704_067_200_000;
@@ -54,25 +53,33 @@ fn expected(series: usize, steps: i64) -> Summary {
 pub(super) struct Running {
     store: ShardStore,
     threads: StoreThreads,
-    scoring: Scoring,
-    context: Arc<ScoringContext>,
+    pub(super) scoring: Scoring,
+    pub(super) context: Arc<ScoringContext>,
     pub(super) runs: Receiver<AnomalyRun>,
     pub(super) now_ms: i64,
 }
 
 impl Running {
     pub(super) fn open(dir: &Path, pending_max: usize) -> Self {
+        Self::open_with(dir, pending_max, |_, _| None)
+    }
+
+    pub(super) fn open_with<F>(dir: &Path, pending_max: usize, layer: F) -> Self
+    where
+        F: FnOnce(&Store, &Arc<SelfMetrics>) -> Option<LayerDoor>,
+    {
         let opened = storage::open(storage::Settings::new(dir)).unwrap();
         let store = opened.shards.into_iter().next().unwrap();
         fs::create_dir_all(dir.join("models")).unwrap();
-        let (sender, runs) = bounded(1000);
+        let (metrics, (sender, runs)) = (Arc::default(), bounded(1000));
         let context = Arc::new(ScoringContext {
             newest_at_start_ms: opened.store.newest_ms(),
-            store: opened.store,
             threads: FanOut::new(2).unwrap(),
             board: Arc::new(ModelBoard::default()),
-            metrics: Arc::default(),
+            layer: layer(&opened.store, &metrics),
+            metrics,
             told: Arc::default(),
+            store: opened.store,
             runs: sender,
             dir: dir.join("models"),
             settings: Arc::default(),

@@ -157,6 +157,16 @@ impl SeriesSlots {
         self.0.get(id as usize).unwrap_or(&Slot::Vacant)
     }
 
+    /// The same, to be changed.
+    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Slot> {
+        self.0.get_mut(id as usize)
+    }
+
+    /// One more than the greatest id of which something was remembered.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Reads a word of every cache line that scoring a sample of the time will need, so that the misses of several series
     /// overlap when they are touched one after the other; the words are of no meaning.
     #[inline]

@@ -16,7 +16,7 @@ mod zscore;
 
 use super::calibrate::{Calibrators, Scores};
 use super::detectors;
-use super::ensemble::{DETECTORS, Family};
+use super::ensemble::{DETECTORS, Family, OWN};
 use serde::{Deserialize, Serialize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -72,13 +72,13 @@ pub(crate) struct Reading {
 
 impl Reading {
     #[inline]
-    fn score(&self, residual: f32) -> f32 {
+    pub(crate) fn score(&self, residual: f32) -> f32 {
         (residual - self.centre).abs() / self.unit
     }
 }
 
 /// All detectors' readings of one sample; none where one abstains.
-pub(crate) type Readings = [Option<Reading>; DETECTORS];
+pub(crate) type Readings = [Option<Reading>; OWN];
 
 /// What every detector can do.
 pub(crate) trait Detector {
@@ -156,7 +156,7 @@ impl Detectors {
     /// One after the other, each with its own net.
     #[cold]
     fn read_each(&self, context: &Context, broken: &mut u8) -> Readings {
-        let mut readings = [None; DETECTORS];
+        let mut readings = [None; OWN];
         for (at, reading) in readings.iter_mut().enumerate() {
             let is_asked = context.effort == Effort::All || ONE_OF_A_FAMILY.contains(&at);
             if is_asked && *broken & 1 << at == 0 {
@@ -176,7 +176,8 @@ impl Detectors {
             2 => read(&self.ema, context),
             3 => read(&self.profile, context),
             4 => read(&self.step_change, context),
-            _ => read(&self.shift, context),
+            5 => read(&self.shift, context),
+            _ => None,
         }
     }
 
@@ -230,12 +231,12 @@ impl Detectors {
 
     #[inline]
     fn learn_all(&mut self, context: &Context) {
-        (0..DETECTORS).for_each(|at| self.learn_one(context, at));
+        (0..OWN).for_each(|at| self.learn_one(context, at));
     }
 
     #[cold]
     fn learn_each(&mut self, context: &Context, broken: &mut u8) {
-        for at in 0..DETECTORS {
+        for at in 0..OWN {
             if *broken & 1 << at != 0 {
                 continue;
             }
@@ -306,6 +307,7 @@ pub(crate) const NAMES: [(&str, Family); DETECTORS] = [
     of::<profile::Profile>(),
     of::<step_change::StepChange>(),
     of::<shift::Shift>(),
+    ("foundation", Family::Foundation),
 ];
 
 const fn of<D: Detector>() -> (&'static str, Family) {

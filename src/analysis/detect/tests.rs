@@ -22,7 +22,7 @@ fn one_that_panics_abstains_from_then_on_is_counted_once_and_the_others_go_on() 
     BROKEN.set(Some("robust"));
     let judging = |detectors: &Detectors, broken: &mut u8| {
         let readings = detectors.read(&context(3.0, detectors), broken);
-        (0..DETECTORS).filter(|at| readings[*at].is_some()).map(|at| NAMES[at].0).collect::<Vec<_>>()
+        (0..OWN).filter(|at| readings[*at].is_some()).map(|at| NAMES[at].0).collect::<Vec<_>>()
     };
     let left = judging(&detectors, &mut broken);
     assert_eq!(left, ["zscore", "ema", "seasonal", "step_change", "shift"]);
@@ -43,12 +43,12 @@ fn with_little_time_one_detector_of_each_family_judges_and_all_learn() {
     (0..100).for_each(|_| detectors.learn(&lean(&detectors), &mut 0));
     let judging = |context: &Context| {
         let readings = detectors.read(context, &mut 0);
-        (0..DETECTORS).filter(|at| readings[*at].is_some()).map(|at| NAMES[at]).collect::<Vec<_>>()
+        (0..OWN).filter(|at| readings[*at].is_some()).map(|at| NAMES[at]).collect::<Vec<_>>()
     };
-    assert_eq!(judging(&context(0.5, &detectors)), NAMES);
+    assert_eq!(judging(&context(0.5, &detectors)), NAMES[..OWN]);
     let few = judging(&lean(&detectors));
     let families = |of: &[(&str, Family)], family| of.iter().filter(|(_, found)| *found == family).count();
-    assert!(NAMES.iter().all(|(_, family)| families(&few, *family) == 1), "{few:?}");
+    assert!(NAMES[..OWN].iter().all(|(_, family)| families(&few, *family) == 1), "{few:?}");
 }
 
 fn context(residual: f32, detectors: &Detectors) -> Context {
@@ -65,7 +65,7 @@ fn context(residual: f32, detectors: &Detectors) -> Context {
 }
 
 /// What every detector scores a residual.
-fn scores(detectors: &Detectors, residual: f32) -> [Option<f32>; DETECTORS] {
+fn scores(detectors: &Detectors, residual: f32) -> [Option<f32>; OWN] {
     detectors.read(&context(residual, detectors), &mut 0).map(|reading| reading.map(|reading| reading.score(residual)))
 }
 
@@ -93,7 +93,7 @@ fn all_detectors_abstain_at_first_and_judge_after_two_hundred_samples() {
 
 #[test]
 fn constant_input_scores_zero_everywhere() {
-    assert_eq!(scores(&learned([0.0; 200]), 0.0), [Some(0.0); DETECTORS]);
+    assert_eq!(scores(&learned([0.0; 200]), 0.0), [Some(0.0); OWN]);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn detectors_that_need_a_neighbour_abstain_without() {
     let readings = detectors.read(&lonely, &mut 0);
     let log_tails = detectors.log_tails(&lonely, &readings);
     let judges = |at: &usize| !log_tails[*at].is_nan();
-    let judging: Vec<_> = (0..DETECTORS).filter(judges).map(|at| NAMES[at].0).collect();
+    let judging: Vec<_> = (0..OWN).filter(judges).map(|at| NAMES[at].0).collect();
     assert_eq!(judging, ["zscore", "robust", "seasonal", "shift"]);
 }
 

@@ -98,7 +98,8 @@ MonitorSeries = labels: labels, state: ok|no_data|warning|alert, since: time, me
 EventList = total: integer, items: [Event]
 NewEvent << kind!: deploy|config|scale|model|other, title!: string, time: time_in, labels: labels
 Model = name: string, type: ensemble|isolation_forest|autoencoder|lstm_autoencoder|foundation, metric: string, labels: labels, trained_at: time?, samples: integer, version: string, status: string, age_s: number?, drift: ModelDrift?, foundation*: FoundationModel
-FoundationModel = layout: string, source: string, licence: string?, parameters: integer, context: integer, steps_per_pass: integer
+FoundationModel = layout: string, source: string, licence: string?, parameters: integer, context: integer, steps_per_pass: integer, live: FoundationLive?
+FoundationLive = series: integer, waiting: integer, forecasts: integer, skipped: integer, forecasts_per_second: number, cpu_share: number, cpu_share_limit: number
 ModelDrift = psi: number, ks_p: number
 ModelList = total: integer, items: [Model]
 TrainAsked << promql!: string, model_name: string, training_days: number, contamination: number, model_type: isolation_forest|autoencoder|lstm_autoencoder

@@ -12,12 +12,14 @@ use crate::analysis::ENCODING_VERSION;
 use crate::analysis::drift::Drift;
 use crate::analysis::pretrained::{ModelCard, model_in_use};
 use crate::pull::{ModelKind, ShelfError, TrainedModel};
+use crate::self_metrics::{FoundationCounters, Skip};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use storage::SelectedSeries;
 use storage::label_index::Matcher;
 use storage::series::{self, NAME_LABEL};
@@ -55,6 +57,36 @@ struct FoundationShape {
     parameters: usize,
     context: usize,
     steps_per_pass: usize,
+    /// What it does for live series, where it does something.
+    live: Option<LiveShape>,
+}
+
+/// How forecasts of live series do.
+#[derive(Debug, Serialize)]
+struct LiveShape {
+    series: u64,
+    waiting: u64,
+    forecasts: u64,
+    skipped: u64,
+    forecasts_per_second: f64,
+    cpu_share: f64,
+    cpu_share_limit: f64,
+}
+
+impl LiveShape {
+    fn of(counters: &FoundationCounters) -> Option<Self> {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (cpu_share, cpu_share_limit) = counters.shares()?;
+        Some(Self {
+            series: read(&counters.bands),
+            waiting: read(&counters.waiting),
+            forecasts: read(&counters.forecasts),
+            skipped: Skip::ALL.into_iter().map(|why| counters.skipped(why)).sum(),
+            forecasts_per_second: counters.forecasts_per_second(),
+            cpu_share,
+            cpu_share_limit,
+        })
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -102,7 +134,7 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
         let first = trained.len() + usize::from(pretrained.is_some());
         let total = first + live.len();
         let now_ms = (shared.api.now_ms)();
-        let shown = pretrained.map(of_pretrained).into_iter();
+        let shown = pretrained.map(|card| of_pretrained(card, &shared.api.metrics.foundation)).into_iter();
         let shown = shown.chain(trained.iter().map(|model| of_trained(model, now_ms, None)));
         let mut items: Vec<Model> = shown.skip(page.skip).take(page.limit).collect();
         let skip = page.skip.saturating_sub(first);
@@ -203,8 +235,9 @@ fn of_trained(model: &TrainedModel, now_ms: i64, drift: Option<Drift>) -> Model 
     }
 }
 
-fn of_pretrained(card: ModelCard) -> Model {
+fn of_pretrained(card: ModelCard, counters: &FoundationCounters) -> Model {
     let ModelCard { name, layout, source, licence, parameters, context, steps_per_pass } = card;
+    let live = LiveShape::of(counters);
     Model {
         name,
         kind: FOUNDATION,
@@ -216,6 +249,6 @@ fn of_pretrained(card: ModelCard) -> Model {
         status: "trained".to_owned(),
         age_s: None,
         drift: None,
-        foundation: Some(FoundationShape { layout, source, licence, parameters, context, steps_per_pass }),
+        foundation: Some(FoundationShape { layout, source, licence, parameters, context, steps_per_pass, live }),
     }
 }

@@ -4,6 +4,7 @@
 //! Not here: measuring a server under load (see `loadtest`), finer measurements (see `benches`).
 
 mod budget;
+mod cold_start;
 mod forecasts;
 mod quality;
 mod speed;
@@ -22,6 +23,10 @@ pub(super) struct Bench {
     /// Instead: how many anomalies are raised on normal data of many kinds, beside the budget
     #[arg(long, conflicts_with = "report")]
     budget: bool,
+    /// Instead: how well anomalies are found at a series' minute 10, hour 1 and day 1, with the foundation model and without,
+    /// on made-up series and on these files
+    #[arg(long, value_name = "FILE", num_args = 0.., conflicts_with_all = ["budget", "report", "forecasts"])]
+    cold_start: Option<Vec<PathBuf>>,
     /// Instead, measure every forecaster on the last days of these files and on made-up series
     #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "budget")]
     forecasts: Vec<PathBuf>,
@@ -40,6 +45,9 @@ impl Bench {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
         if self.budget {
             return budget::rows().write(global);
+        }
+        if let Some(files) = &self.cold_start {
+            return cold_start::rows(files)?.write(global);
         }
         if !self.forecasts.is_empty() {
             return self.forecasts(global);

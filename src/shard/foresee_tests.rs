@@ -1,0 +1,106 @@
+//! What is promised of forecasts of live series, over a real store and the layer's thread: they come to the series that
+//! are young, judge them, are made anew, and never more of them than may be.
+
+use super::tests::{Points, Running, START_MS, STEP_MS, points};
+use crate::foundation_layer::{LayerHandle, LayerSettings, spawn};
+use crate::self_metrics::{FoundationCounters, Skip};
+use crate::shard::series_slots::Slot;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use tempfile::tempdir;
+
+/// As `tests` has it.
+const SERIES: u64 = 40;
+
+fn open(dir: &Path, series_max: usize) -> (Running, LayerHandle) {
+    let mut handle = None;
+    let settings = LayerSettings { cpu_share: 1.0, queue_max: 1000, refresh: 16, series_max };
+    let running = Running::open_with(dir, 1_000_000, |store, metrics| {
+        let (layer, door) = spawn(settings, store.clone(), metrics.clone()).unwrap();
+        handle = Some(layer);
+        Some(door)
+    });
+    (running, handle.unwrap())
+}
+
+/// Lets time pass until it is so.
+fn wait_until(running: &mut Running, is_so: impl Fn(&FoundationCounters) -> bool) {
+    while !is_so(&running.context.metrics.clone().foundation) {
+        running.wait(1);
+        std::thread::yield_now();
+    }
+}
+
+fn forecasts(at_least: u64) -> impl Fn(&FoundationCounters) -> bool {
+    move |counters| counters.forecasts.load(Ordering::Relaxed) >= at_least
+}
+
+/// How many series have a forecast.
+fn with_bands(running: &Running) -> u64 {
+    let models = running.scoring.sides.iter().filter_map(|side| side.models.as_ref());
+    let has_band = |slot: &Slot| matches!(slot, Slot::Model(model) if model.foreseen().is_some());
+    models.map(|models| models.slots.iter().filter(|(_, slot)| has_band(slot)).count() as u64).sum()
+}
+
+/// So many steps with a spike of one series in the third one.
+fn with_spike(from: i64) -> Points {
+    let mut points = points(from..from + 5);
+    let spike = START_MS + (from + 2) * STEP_MS;
+    points
+        .iter_mut()
+        .filter(|(series, time_ms, _)| (*series, *time_ms) == (5, spike))
+        .for_each(|point| point.2 += 60.0);
+    points
+}
+
+#[test]
+fn young_series_get_forecasts_that_judge_them_and_are_made_anew() {
+    let dir = tempdir().unwrap();
+    let (mut running, handle) = open(dir.path(), 1000);
+    running.settle();
+    running.append(&points(0..60));
+    running.settle();
+    running.wait(3);
+    assert!(!forecasts(1)(&running.context.metrics.foundation), "60 samples are too few");
+    running.append(&points(60..100));
+    running.settle();
+    while with_bands(&running) < SERIES {
+        running.wait(1);
+        std::thread::yield_now();
+    }
+    // What own detectors told before.
+    let before = running.runs.try_iter().count();
+    running.append(&with_spike(100));
+    running.settle();
+    running.wait(1);
+    let spike_ms = START_MS + 102 * STEP_MS;
+    let told: Vec<_> = running.runs.try_iter().filter(|run| run.start_ms == spike_ms).collect();
+    assert!(!told.is_empty(), "a spike of a young series is told, beside {before} runs before");
+    for run in &told {
+        assert!(run.peak.summary.contains("the foundation model's forecast counts"), "{run:?}");
+        let vote = run.peak.votes.iter().find(|vote| vote.detector == "foundation").unwrap();
+        assert!(vote.anomalous && !vote.abstained && vote.contribution > 0.0, "{run:?}");
+    }
+    running.append(&points(105..130));
+    running.settle();
+    wait_until(&mut running, forecasts(2 * SERIES));
+    running.wait(2);
+    let (ages, _) = running.context.metrics.foundation.age.counts();
+    assert!(ages.iter().sum::<u64>() > 0, "ages of those that were replaced: {ages:?}");
+    running.close();
+    handle.join().unwrap();
+}
+
+#[test]
+fn no_more_series_have_a_forecast_than_may_and_the_others_are_counted() {
+    let dir = tempdir().unwrap();
+    let (mut running, handle) = open(dir.path(), 8);
+    running.settle();
+    running.append(&points(0..100));
+    running.settle();
+    wait_until(&mut running, |counters| counters.skipped(Skip::NoRoom) >= SERIES - 8 && forecasts(8)(counters));
+    assert_eq!(running.context.metrics.foundation.forecasts.load(Ordering::Relaxed), 8);
+    assert!(running.context.metrics.foundation.bands.load(Ordering::Relaxed) <= 8);
+    running.close();
+    handle.join().unwrap();
+}
