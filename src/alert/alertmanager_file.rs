@@ -173,8 +173,10 @@ fn inhibition(node: &Node, matchers: ReadMatchers<'_>) -> Result<Inhibition, Str
 
 #[cfg(test)]
 mod tests {
-    use super::super::record::Alert;
-    use super::super::signal::tests::signal_of;
+    use super::super::ledger::Settings;
+    use super::super::record::{Alert, AlertSeverity};
+    use super::super::replay::{AlertReplay, Planned};
+    use super::super::signal::{Signal, tests::signal_of};
     use super::*;
 
     /// Matchers as far as these tests have them.
@@ -220,6 +222,51 @@ mod tests {
         assert_eq!(told(&routing, &[("severity", "critical")]), one("default", 30));
         assert_eq!((routing.inhibitions.len(), routing.receivers[3].sends_resolved), (2, false));
         assert_eq!(routing.routes[2].timing.group_interval_ms, 6 * 3_600_000);
+    }
+
+    #[test]
+    fn each_route_tells_in_its_own_rhythm() {
+        const MINUTE: i64 = 60_000;
+        let mut replay = AlertReplay::new(Settings::default(), read(TREE).unwrap(), &Planned::default(), 0);
+        for (name, severity, confidence) in [
+            ("High", "critical", "high"),
+            ("Medium", "warning", "medium"),
+            ("Low", "critical", "low"),
+            ("Plain", "critical", ""),
+        ] {
+            let signal = signal_of(&[("alertname", name), ("severity", severity), ("anomaly_confidence", confidence)]);
+            let signal = Signal { severity: AlertSeverity::of_label(severity), ..signal };
+            replay.take(signal, 0);
+        }
+        // Another host joins the default group a minute after it was told, and another low one the digest.
+        replay.until(90_000);
+        let more = |name: &str, confidence: &str| {
+            let labels =
+                [("alertname", name), ("severity", "critical"), ("anomaly_confidence", confidence), ("host", "b")];
+            Signal { severity: AlertSeverity::Critical, ..signal_of(&labels) }
+        };
+        replay.take(more("Plain", ""), 90_000);
+        replay.until(61 * MINUTE);
+        replay.take(more("Low", "low"), 61 * MINUTE);
+        replay.until(9 * 60 * MINUTE);
+        let (told, _) = replay.finish();
+        let of = |receiver: &str| -> Vec<(i64, &str)> {
+            told.iter().filter(|told| told.receiver == receiver).map(|told| (told.at_ms / 1000, told.reason)).collect()
+        };
+        // group_wait 10 s, repeat_interval 1 h.
+        assert_eq!(of("oncall-pagerduty")[..3], [(10, "new"), (3610, "repeat"), (7210, "repeat")]);
+        assert_eq!(of("slack-alerts")[0], (60, "new"), "group_wait 1 m");
+        // group_wait 30 s, group_interval 5 m, then repeat_interval 4 h.
+        assert_eq!(of("default")[..3], [(30, "new"), (330, "new"), (330 + 4 * 3600, "repeat")]);
+        // One message after an hour, the next no sooner than six hours later.
+        assert_eq!(of("daily-digest")[..2], [(3600, "new"), (7 * 3600, "new")]);
+        assert_eq!(
+            told.iter()
+                .filter(|told| told.alerts.iter().any(|one| one.name == "Low"))
+                .map(|told| &*told.receiver)
+                .collect::<std::collections::BTreeSet<_>>(),
+            ["daily-digest"].into()
+        );
     }
 
     #[test]

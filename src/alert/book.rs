@@ -100,8 +100,10 @@ pub struct View {
     pub topology: Topology,
     /// What became of all that was raised.
     pub counts: AlertCounts,
-    /// Raised and neither told nor given up yet.
+    /// Raised and waiting in groups for their time.
     pub grouped: u64,
+    /// Raised and handed to receivers, without an answer yet.
+    pub pending: u64,
     /// Notifications of the last seven days that count.
     pub budget_used: u64,
     /// Notifications that wait, by receiver.
@@ -466,6 +468,7 @@ impl Keeper {
             topology: ledger.incidents.topology.clone(),
             counts: ledger.counts,
             grouped: ledger.grouped(),
+            pending: ledger.pending(),
             budget_used: ledger.budget.used(),
             waiting: self.notifiers.waiting(),
             sent: self.sent.clone(),

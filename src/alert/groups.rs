@@ -56,6 +56,11 @@ impl Groups {
         is_new
     }
 
+    /// Whether there is none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// An alert that goes on since before a start was told then.
     pub(super) fn take_back(&mut self, key: GroupKey, timing: Timing, alert: Fingerprint, told_ms: i64) {
         let (fresh, over, members) = Default::default();
@@ -113,7 +118,9 @@ impl Groups {
         let mut all_due = Vec::new();
         for (key, group) in &mut self.0 {
             let is_due = group.due_ms.is_some_and(|due_ms| due_ms <= now_ms);
-            let repeat_ms = group.told_ms.map(|told_ms| told_ms.saturating_add(group.timing.repeat_interval_ms));
+            // A group is never told twice within its interval, so that a digest is one message at a time.
+            let again_ms = group.timing.repeat_interval_ms.max(group.timing.group_interval_ms);
+            let repeat_ms = group.told_ms.map(|told_ms| told_ms.saturating_add(again_ms));
             let is_again = !group.members.is_empty() && repeat_ms.is_some_and(|repeat_ms| repeat_ms <= now_ms);
             if !is_due && !is_again {
                 continue;

@@ -37,6 +37,7 @@ mod log;
 mod notify;
 
 pub mod book;
+mod replay;
 
 pub use conditions::Conditions;
 pub use incident::{Candidate, Cause, Correlation, Incident, IncidentId, Member, Topology, correlate};
@@ -44,6 +45,7 @@ pub use ledger::{AlertCounts, Settings};
 pub use maintenance::{Coverage, LENGTH_MS_MAX, Standing, Window};
 pub use record::{Alert, AlertSeverity, AlertState, Change, Fingerprint, NoFingerprint, Origin, Said};
 pub use recurrence::NoRecurrence;
+pub use replay::{AlertReplay, Planned, Telling, ToldAlert};
 pub use routing::{Routing, Target, Timing};
 pub use shape::{AlertShape, Time};
 pub use signal::Signal;

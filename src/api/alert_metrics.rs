@@ -1,6 +1,6 @@
 //! Alerts and notifications on `/metrics`.
 //!
-//! At every moment raised = grouped + notified + failed + deduplicated + silenced + suppressed + inhibited.
+//! At every moment raised = pending + grouped + notified + failed + deduplicated + silenced + suppressed + inhibited.
 //!
 //! Not here: the rest of the page (see `metrics_page`), anomalies (see `anomaly_metrics`).
 
@@ -55,7 +55,9 @@ pub(super) fn write(book: &AlertBook, rules: &RuleKeeper, monitors: &MonitorKeep
         out.counter(name, help);
         out.sample(name, &[], value);
     }
-    out.gauge("infrawatch_alerts_grouped", "Raised alerts that wait in groups or are being told.");
+    out.gauge("infrawatch_alerts_pending", "Raised alerts that were handed to receivers, without an answer yet.");
+    out.sample("infrawatch_alerts_pending", &[], view.pending);
+    out.gauge("infrawatch_alerts_grouped", "Raised alerts that wait in groups for their time.");
     out.sample("infrawatch_alerts_grouped", &[], view.grouped);
     out.counter("infrawatch_notifications_total", "Notifications by receiver and outcome.");
     for (receiver, [delivered, failed]) in &view.sent {

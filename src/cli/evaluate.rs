@@ -3,11 +3,14 @@
 //! Samples are counted one by one, as CAL-005 of the requirements has it; anomalies that last are counted beside, since one
 //! flag within them is enough to be told.
 //!
+//! `infrawatch evaluate --replay` asks something else: what would have been told of stored history (see `replay`).
+//!
 //! Not here: judging (see `named`), labels (see `labels`), the formulas (see `analysis::accuracy`).
 
 use super::labels::{self, Truth};
 use super::named::{ByName, JudgedRows, SeriesOfRows};
 use super::output::{Rows, write_text};
+use super::replay::Replay;
 use super::{CliError, Format, Global};
 use crate::analysis::accuracy::Counts;
 use crate::series_file::{self, SeriesFile};
@@ -23,16 +26,18 @@ const SHOWN: usize = 20;
 #[derive(Debug, Args)]
 pub(super) struct Evaluate {
     /// Samples, as `detect` takes them; a column is_anomaly, label or anomaly marks rows
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "replay", conflicts_with = "replay")]
+    file: Option<PathBuf>,
     /// Labels for them: start,end or timestamp,is_anomaly; without a file the column of FILE that marks rows
-    #[arg(long, value_name = "LABELS", num_args = 0..=1, required = true)]
+    #[arg(long, value_name = "LABELS", num_args = 0..=1, required_unless_present = "replay")]
     labels: Option<Option<PathBuf>>,
     /// One causal pass, as if the samples arrived now
     #[arg(long)]
     streaming: bool,
     #[command(flatten)]
     by_name: ByName,
+    #[command(flatten)]
+    replay: Replay,
 }
 
 /// How one detector, or all together, did.
@@ -58,15 +63,15 @@ impl Outcome {
 
 impl Evaluate {
     pub(super) fn run(&self, global: &Global) -> Result<(), CliError> {
-        let mut file = series_file::read(&self.file).map_err(|error| CliError::Failed(error.to_string()))?;
+        let Some(path) = &self.file else { return self.replay.run(global) };
+        let mut file = series_file::read(path).map_err(|error| CliError::Failed(error.to_string()))?;
         let marks = labels::take_marks(&mut file).transpose()?;
         let series = SeriesOfRows::new(&file, "value");
         let truth = match self.labels.as_ref().and_then(Option::as_ref) {
-            Some(path) => Truth::read(path, &self.file, &file, &series.of_row)?,
+            Some(labels) => Truth::read(labels, path, &file, &series.of_row)?,
             None => {
-                let none = || {
-                    CliError::Failed(format!("{} has no column {}", self.file.display(), labels::MARKS.join(" or ")))
-                };
+                let none =
+                    || CliError::Failed(format!("{} has no column {}", path.display(), labels::MARKS.join(" or ")));
                 Truth::of_marks(marks.ok_or_else(none)?, &series.of_row)
             }
         };

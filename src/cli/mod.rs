@@ -27,6 +27,7 @@ mod models;
 mod profile;
 mod query;
 mod repair;
+mod replay;
 mod report;
 mod selftest;
 mod serve;

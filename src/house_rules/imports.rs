@@ -110,6 +110,7 @@ const ROOMS: &[Room] = &[
     room("cli::offline", &["logging", "server"], true),
     room("cli::report", &["server"], true),
     room("cli::snapshot", &[], true),
+    room("cli::replay", &["alert", "logging", "query", "series_file", "server"], true),
     room("service_manager", &[], false),
     room("server", EVERYTHING, true),
     room("house_rules", &[], false),

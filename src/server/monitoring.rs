@@ -13,7 +13,7 @@ use crate::alert::{Fingerprint, Origin, Signal};
 use crate::clock;
 use crate::config::Config;
 use crate::monitors::{Means, MonitorKeeper, MonitorRunner};
-use crate::pull::Source;
+use crate::pull::{Source, TrainingSeries};
 use crate::query::{Cancel, RangeTimes};
 use anyhow::{Result, anyhow};
 use crossbeam_channel::Sender;
@@ -41,6 +41,22 @@ pub(super) fn keeper(config: &Config) -> Result<Arc<MonitorKeeper>> {
         anyhow!("{}", errors.first().map_or_else(String::new, ToString::to_string))
     })?;
     Ok(Arc::new(keeper))
+}
+
+/// The values of an expression, however many points a monitor looks at.
+///
+/// # Errors
+/// When it cannot be evaluated.
+pub(super) fn values(
+    source: &Source,
+    query: &str,
+    times: RangeTimes,
+    cancel: &Cancel,
+) -> Result<Vec<TrainingSeries>, String> {
+    let mut source = source.clone();
+    let points = (times.end_ms - times.start_ms) / times.step_ms + 2;
+    source.limits.max_points = source.limits.max_points.max(points as usize);
+    source.range(query, times, cancel).map_err(|error| error.to_string())
 }
 
 /// The query under way, and since when.
@@ -123,12 +139,9 @@ impl Monitoring {
         let values = |query: &str, times: RangeTimes| {
             let cancel = Cancel::default();
             *under_way.lock() = Some((cancel.clone(), clock::monotonic()));
-            let mut source = source.clone();
-            let points = (times.end_ms - times.start_ms) / times.step_ms + 2;
-            source.limits.max_points = source.limits.max_points.max(points as usize);
-            let answer = source.range(query, times, &cancel);
+            let answer = self::values(source, query, times, &cancel);
             *under_way.lock() = None;
-            answer.map_err(|error| error.to_string())
+            answer
         };
         let tell = |signal: Signal| {
             // Nobody hears it once the book has ended.

@@ -233,7 +233,7 @@ impl Ruling {
 }
 
 /// The group's first moment after `now_ms`.
-fn next_due(group: &Group, now_ms: i64) -> i64 {
+pub(super) fn next_due(group: &Group, now_ms: i64) -> i64 {
     let name = format!("{};{}", group.file, group.name);
     let offset_ms = (series::hash(name.as_bytes()) % group.interval_ms.unsigned_abs().max(1)) as i64;
     let interval_ms = group.interval_ms;

@@ -7,8 +7,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cascade;
 mod life;
 mod monitors;
+mod replay;
+mod restarts;
 
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -81,7 +84,7 @@ fn infrawatch(arguments: &[&str]) -> Vec<Value> {
 /// What is raised is accounted for, by the server's own counters.
 fn assert_accounted(server: &Server) {
     let of = |name: &str| server.figure(&format!("infrawatch_alerts_{name}"));
-    let told = of("grouped") + of("notified_total") + of("failed_total");
+    let told = of("pending") + of("grouped") + of("notified_total") + of("failed_total");
     let kept = of("deduplicated_total") + of("silenced_total") + of("suppressed_total") + of("inhibited_total");
     assert_eq!(of("raised_total"), told + kept);
 }

@@ -8,7 +8,7 @@
 //!
 //! Not here: the thread, the disk and the receivers (see `book`).
 //!
-//! Invariants: raised = grouped + notified + failed + deduplicated + silenced + suppressed + inhibited, at every moment; an alert
+//! Invariants: raised = pending + grouped + notified + failed + deduplicated + silenced + suppressed + inhibited, at every moment; an alert
 //! that was told at a severity is not told again at it within the cooldown; what a person declared over stays over until
 //! something new begins.
 
@@ -101,6 +101,8 @@ struct Underway {
     raised: u64,
     /// Receivers that have not answered; groups it waits in count as one.
     open: u32,
+    /// Those of them that are groups it waits in.
+    waiting: u32,
     any_told: bool,
 }
 
@@ -182,7 +184,7 @@ impl Ledger {
             let mut joined = 0;
             self.each_group(&known, |groups, key, timing| joined += u32::from(groups.join(key, timing, print, now_ms)));
             if let Some(underway) = self.underway.get_mut(&print) {
-                underway.open = joined;
+                (underway.open, underway.waiting) = (joined, joined);
             }
         }
     }
@@ -333,6 +335,7 @@ impl Ledger {
                 let underway = self.underway.entry(print).or_insert_with(first);
                 underway.raised += 1;
                 underway.open += joined;
+                underway.waiting += joined;
             }
         }
     }
@@ -412,9 +415,19 @@ impl Ledger {
         self.incidents.forget(is_old);
     }
 
-    /// Raised and neither told nor given up yet.
+    /// Whether no group waits for anything.
+    pub(super) fn groups_are_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
+    /// Raised and waiting in groups for their time.
     pub(super) fn grouped(&self) -> u64 {
-        self.underway.values().map(|underway| underway.raised).sum()
+        self.underway.values().filter(|one| one.waiting > 0).map(|underway| underway.raised).sum()
+    }
+
+    /// Raised and handed to receivers, of whom none has answered for all of it yet.
+    pub(super) fn pending(&self) -> u64 {
+        self.underway.values().filter(|one| one.waiting == 0).map(|underway| underway.raised).sum()
     }
 }
 

@@ -164,6 +164,7 @@ impl Ledger {
         });
         let Some(underway) = self.underway.get_mut(&alert.fingerprint) else { return };
         underway.open -= left.min(underway.open);
+        underway.waiting -= left.min(underway.waiting);
         if underway.open > 0 || left == 0 {
             return;
         }

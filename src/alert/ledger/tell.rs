@@ -19,6 +19,11 @@ impl Ledger {
         let due = self.groups.take_due(now_ms, |print| alerts.get(&print).is_some_and(|alert| alert.is_firing()));
         let mut of_receiver: BTreeMap<usize, Vec<Due>> = BTreeMap::new();
         for due in due {
+            for print in &due.fresh {
+                if let Some(underway) = self.underway.get_mut(print) {
+                    underway.waiting = underway.waiting.saturating_sub(1);
+                }
+            }
             of_receiver.entry(self.routing.routes[due.key.route].receiver).or_default().push(due);
         }
         let mut notifications = Vec::new();
@@ -73,6 +78,7 @@ impl Ledger {
             let underway = self.underway.entry(print).or_insert_with(first);
             underway.raised += 1;
             underway.open += joined;
+            underway.waiting += joined;
         }
     }
 
@@ -104,6 +110,9 @@ impl Ledger {
                 let timing = self.budget.digest_timing(self.routing.routes[due.key.route].timing, now_ms);
                 for print in &due.fresh {
                     self.groups.join(due.key.clone(), timing, *print, now_ms);
+                    if let Some(underway) = self.underway.get_mut(print) {
+                        underway.waiting += 1;
+                    }
                 }
             }
             return None;

@@ -74,7 +74,8 @@ fn pass(ledger: &mut Ledger, from_ms: i64, to_ms: i64) -> Vec<(Reason, usize)> {
 
 fn assert_accounted(ledger: &Ledger) {
     let AlertCounts { raised, notified, failed, deduplicated, silenced, suppressed, inhibited, .. } = ledger.counts;
-    let accounted = ledger.grouped() + notified + failed + deduplicated + silenced + suppressed + inhibited;
+    let accounted =
+        ledger.pending() + ledger.grouped() + notified + failed + deduplicated + silenced + suppressed + inhibited;
     assert_eq!(raised, accounted, "{:?} grouped {}", ledger.counts, ledger.grouped());
 }
 
