@@ -1,6 +1,6 @@
 //! The command line of the load generator.
 //!
-//! Not here: what the commands do, nor the arguments of `scenario`, `claims`, `readers`, `snmp` and `soak`, which stand with what they do.
+//! Not here: what the commands do, nor the arguments of `scenario`, `claims`, `readers`, `snmp`, `soak` and `storm`, which stand with what they do.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use crate::scenario::{Order, Scenario};
 use crate::server_process::Peer;
 use crate::snmp::SnmpArgs;
 use crate::soak::SoakArgs;
+use crate::storm::StormArgs;
 
 /// Seeded, prebuilt load over real sockets, and the figures it gives.
 #[derive(Debug, Parser)]
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Readers(ReadersArgs),
     /// Simulate devices that the server polls by SNMP, and compare every rate it stores with the truth
     Snmp(SnmpArgs),
+    /// Make thousands of series anomalous at once, with receivers that answer and beside one that hangs
+    Storm(StormArgs),
 }
 
 /// Which samples.

@@ -33,6 +33,7 @@ mod server_process;
 mod snmp;
 mod soak;
 mod statsd;
+mod storm;
 mod table;
 mod target;
 mod verify;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         Command::Soak(args) => soak::run(&args),
         Command::Readers(args) => readers::run(&args),
         Command::Snmp(args) => snmp::run(&args),
+        Command::Storm(args) => storm::run(&args),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

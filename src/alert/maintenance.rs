@@ -104,6 +104,20 @@ impl Window {
         }
     }
 
+    /// Its spans that touch `from_ms..to_ms`, in order; `most` at most.
+    pub fn spans(&self, from_ms: i64, to_ms: i64, most: usize) -> Vec<(i64, i64)> {
+        let length_ms = self.end_ms - self.start_ms;
+        let mut found: Vec<(i64, i64)> = self.span_at(from_ms).into_iter().collect();
+        let mut last_ms = found.last().map_or(from_ms, |(start_ms, _)| *start_ms);
+        while let Some(start_ms) = self.next_start(last_ms).filter(|start_ms| *start_ms < to_ms && found.len() < most) {
+            if start_ms >= from_ms {
+                found.push((start_ms, start_ms + length_ms));
+            }
+            last_ms = start_ms;
+        }
+        found
+    }
+
     /// Where it stands.
     pub fn standing(&self, now_ms: i64) -> Standing {
         match () {
@@ -211,6 +225,20 @@ mod tests {
         assert_eq!(windows[0].last_ended(34 * HOUR, 35 * HOUR), Some((34 * HOUR, 35 * HOUR)));
         assert_eq!(windows[0].last_ended(35 * HOUR, 58 * HOUR), None);
         assert_eq!(windows[1].last_ended(0, 90 * HOUR), Some((10 * HOUR, 11 * HOUR)));
+    }
+
+    #[test]
+    fn a_calendar_has_what_comes_once_and_what_comes_again() {
+        let day = 24 * HOUR;
+        let daily: Vec<_> = window("0 10 * * *").spans(10 * HOUR + 1, 3 * day, 100);
+        assert_eq!(
+            daily,
+            [10, 34, 58].map(|hour| (hour * HOUR, (hour + 1) * HOUR)),
+            "what goes on at its begin counts"
+        );
+        assert_eq!(window("0 10 * * *").spans(0, 1000 * day, 5).len(), 5);
+        assert_eq!(window("").spans(0, 3 * day, 100), [(10 * HOUR, 11 * HOUR)]);
+        assert_eq!(window("").spans(11 * HOUR, 3 * day, 100), []);
     }
 
     #[test]

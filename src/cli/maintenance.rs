@@ -28,6 +28,15 @@ enum What {
         #[arg(long, value_name = "STATE")]
         state: Option<String>,
     },
+    /// List every time of every window, once and recurring, the earliest first
+    Calendar {
+        /// From when on, as RFC 3339 or seconds since 1970 [default: now]
+        #[arg(long, value_name = "TIME")]
+        start: Option<String>,
+        /// Until when [default: 30 days later]
+        #[arg(long, value_name = "TIME")]
+        end: Option<String>,
+    },
     /// Plan a window
     Add {
         /// Matchers such as '{host="a"}', or the name of a metric
@@ -64,6 +73,17 @@ impl MaintenanceCommand {
             What::List { state } => {
                 let parameters: Vec<_> = state.clone().map(|state| ("state", state)).into_iter().collect();
                 windows(&server.items("/api/v1/maintenance", &parameters)?).write(global)
+            }
+            What::Calendar { start, end } => {
+                const FIELDS: [&str; 7] = ["start", "end", "state", "recurring", "matchers", "reason", "window"];
+                let given = [("start", start), ("end", end)];
+                let parameters: Vec<_> =
+                    given.into_iter().filter_map(|(name, text)| Some((name, text.clone()?))).collect();
+                let mut rows = Rows::new(&FIELDS);
+                for item in server.items("/api/v1/maintenance/calendar", &parameters)? {
+                    rows.push(FIELDS.map(|field| item[field].clone()).into());
+                }
+                rows.write(global)
             }
             What::Add { what, start, duration, recurrence, timezone, reason } => {
                 let mut body = json!({ "duration": duration, "timezone": timezone, "reason": reason });

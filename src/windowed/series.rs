@@ -324,6 +324,10 @@ mod tests {
             ["low", "low", "medium", "high", "critical", "critical"]
         );
         assert!(grade(f64::MAX, 1.5, 2.5) <= 1.0);
+        // With ratios of 1 and 2: critical beyond twice the limit, else a warning.
+        let alert = |ratio| Severity::of(grade(ratio, 1.0, 2.0)) == Severity::Critical;
+        assert_eq!([1.01, 1.99, 2.01].map(alert), [false, false, true]);
+        assert!(Severity::of(grade(1.01, 1.0, 2.0)) >= Severity::Medium, "a warning of alerts");
     }
 
     #[test]

@@ -188,6 +188,13 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ),
     get("/api/v1/maintenance/{id}", "alerts", "Takes a window away.", "", "204").by("delete"),
     get(
+        "/api/v1/maintenance/calendar",
+        "alerts",
+        "Lists every time of every maintenance window between two times, the earliest first.",
+        "start end skip limit",
+        "200 CalendarList",
+    ),
+    get(
         "/api/v1/incidents",
         "alerts",
         "Lists alerts that have one cause, the newest first.",
@@ -221,7 +228,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     get(
         "/api/v1/stream",
         "live",
-        "Samples, scores and anomalies of chosen series as they come, as server-sent events.",
+        "Samples, scores and anomalies of chosen series, and alerts and incidents, as they come, as server-sent events.",
         "metric_name match types last_event_id",
         "200 text/event-stream",
     ),

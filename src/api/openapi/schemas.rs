@@ -83,6 +83,8 @@ SilenceList = total: integer, items: [Silence]
 NewWindow << matchers: string, metric: string, start: time_in, end: time_in, duration: duration, recurrence: string, timezone: string, reason: string
 Window = id: hex, start: time, end: time, matchers: string, recurrence: string?, timezone: string, reason: string, state: past|active|upcoming, active_until: time?, next_start: time?
 WindowList = total: integer, items: [Window]
+CalendarList = total: integer, items: [CalendarEntry]
+CalendarEntry = window: hex, start: time, end: time, state: past|active|upcoming, recurring: boolean, matchers: string, reason: string, timezone: string
 IncidentList = total: integer, items: [Incident]
 Incident = id: string, state: open|closed, alerts: [Alert], services: [string], primary_service: string?, severity: info|warning|critical, start_time: time, end_time: time?, alert_count: integer, cause: IncidentCause?, candidates: [IncidentCandidate], evidence: [IncidentEvidence]
 IncidentCause = alert: hex, metric_name: string?, why: string, sure: boolean

@@ -1,4 +1,5 @@
-//! `GET /api/v1/stream`: samples, scores and anomalies of chosen series as they come, as server-sent events.
+//! `GET /api/v1/stream`: samples, scores and anomalies of chosen series, and alerts and incidents, as they come, as
+//! server-sent events.
 //!
 //! A stream looks at the store twice a second, from where its reader has come; it is driven by the reader's own connection
 //! and holds nothing back in memory: who reads slowly is looked at less often, and what is skipped then is counted and told.
@@ -10,6 +11,7 @@
 
 use super::Shared;
 use super::answer::ApiError;
+use super::live_alerts::{Chosen, ToldAlerts};
 use super::live_cursor::{Cursor, SERIES_MAX};
 use super::parameters::Parameters;
 use super::shapes::{Anomaly, Labels, Time, series_id};
@@ -59,9 +61,19 @@ enum Kind {
     Samples,
     Scores,
     Anomalies,
+    Alerts,
+    Incidents,
 }
 
-const KINDS: [(&str, Kind); 3] = [("samples", Kind::Samples), ("scores", Kind::Scores), ("anomalies", Kind::Anomalies)];
+const KINDS: [(&str, Kind); 5] = [
+    ("samples", Kind::Samples),
+    ("scores", Kind::Scores),
+    ("anomalies", Kind::Anomalies),
+    ("alerts", Kind::Alerts),
+    ("incidents", Kind::Incidents),
+];
+/// Those of them that a reader sees who names none.
+const OF_SERIES: usize = 3;
 
 #[derive(Debug, Serialize)]
 struct SampleEvent<'a> {
@@ -95,10 +107,11 @@ pub(super) async fn stream(
 ) -> Result<Response, ApiError> {
     let parameters = Parameters::read(&uri)?;
     let kinds = parameters.words("types", &KINDS)?;
-    let kinds = if kinds.is_empty() { KINDS.map(|(_, kind)| kind).to_vec() } else { kinds };
+    let kinds = if kinds.is_empty() { KINDS[..OF_SERIES].iter().map(|(_, kind)| *kind).collect() } else { kinds };
     let sets = parameters.matchers(&shared.api.query)?;
     let name = parameters.text("metric_name").map(str::to_owned);
-    if name.is_none() && sets.is_empty() {
+    let is_of_series = kinds.iter().any(|kind| !matches!(kind, Kind::Alerts | Kind::Incidents));
+    if is_of_series && name.is_none() && sets.is_empty() {
         return Err(ApiError::field("metric_name", "say which series: metric_name, match, or both"));
     }
     let last = headers.get(LAST_EVENT_ID).and_then(|value| value.to_str().ok()).filter(|word| !word.is_empty());
@@ -110,6 +123,9 @@ pub(super) async fn stream(
         permit.map_err(|_| ApiError::unavailable("too many streams are read already: see http.max_streams"))?;
     let began = clock::monotonic();
     let mut watcher = Watcher {
+        chosen: Chosen::new(name.as_deref(), &sets),
+        told_alerts: ToldAlerts::default(),
+        is_of_series,
         kinds,
         sets,
         name,
@@ -133,6 +149,10 @@ pub(super) async fn stream(
 /// What one reader watches.
 struct Watcher {
     kinds: Vec<Kind>,
+    /// Whether anything of series is wanted.
+    is_of_series: bool,
+    chosen: Chosen,
+    told_alerts: ToldAlerts,
     sets: Vec<Vec<Matcher>>,
     name: Option<String>,
     resumed: bool,
@@ -154,6 +174,9 @@ impl Watcher {
 
     /// Looks for the series; those that the reader does not know yet begin with what comes from now on.
     fn select(&mut self, shared: &Shared) -> Result<(), ApiError> {
+        if !self.is_of_series {
+            return Ok(());
+        }
         let named = self.name.as_ref().map(|name| Matcher::equal(NAME_LABEL, name));
         let named = named.unwrap_or_else(|| Matcher::not_equal(NAME_LABEL, ""));
         let all = [Vec::new()];
@@ -204,6 +227,13 @@ impl Watcher {
         }
         if self.wants(Kind::Anomalies) {
             self.anomalies(shared, &mut out);
+        }
+        let alerts = shared.api.alerts.view();
+        if self.wants(Kind::Alerts) {
+            self.told_alerts.alerts(&alerts, &self.chosen, self.is_begun, &mut out);
+        }
+        if self.wants(Kind::Incidents) {
+            self.told_alerts.incidents(&alerts, &self.chosen, self.is_begun, &mut out);
         }
         self.is_begun = true;
         if out.len() > before {
@@ -300,7 +330,7 @@ fn name_of(key: &[u8]) -> &str {
     series::label(key, NAME_LABEL).unwrap_or("")
 }
 
-fn event(out: &mut String, kind: &str, data: &impl Serialize) {
+pub(super) fn event(out: &mut String, kind: &str, data: &impl Serialize) {
     // Shapes of ours have keys of text, and JSON has no line breaks.
     let data = serde_json::to_string(data).unwrap_or_default();
     let _ = write!(out, "event: {kind}\ndata: {data}\n\n");

@@ -30,6 +30,7 @@ mod forecast;
 mod forecast_rules;
 mod forecast_shapes;
 mod live;
+mod live_alerts;
 mod live_cursor;
 mod metric;
 mod metrics;

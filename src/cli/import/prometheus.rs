@@ -14,10 +14,23 @@ pub(super) fn import(fields: &[(String, Node)], out: &mut Imported) {
             "scrape_configs" => node.items().iter().for_each(|job| scrape(job, out)),
             "remote_write" => out.note(node.line, "remote_write stays with that Prometheus: add our address to it"),
             "storage" => storage(node, out),
-            "rule_files" | "alerting" => out.note(node.line, format!("{name}: rules and alerts are not carried over")),
+            "rule_files" => rules(node, out),
+            "alerting" => {
+                out.note(
+                    node.line,
+                    "alerting: an Alertmanager is a receiver here; alerts.routing_file names a file with it",
+                );
+            }
             other => out.note(node.line, format!("{other} is not carried over")),
         }
     }
+}
+
+/// The same files are evaluated here; an expression finds only what that Prometheus has sent.
+fn rules(node: &Node, out: &mut Imported) {
+    let files: Vec<&str> = node.items().iter().filter_map(Node::text).collect();
+    out.say("# Rules are evaluated here as well. Paths are as they stood there; let only one of the two tell people.");
+    out.say(format!("[rules]\nfiles = {}", quoted(&files.join(","))));
 }
 
 fn global(node: &Node, out: &mut Imported) {

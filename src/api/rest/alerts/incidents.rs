@@ -22,8 +22,9 @@ use std::sync::Arc;
 /// Alerts that an incident of a list shows.
 const ALERTS_SHOWN: usize = 100;
 
+/// The shape of an incident.
 #[derive(Debug, Serialize)]
-struct Shape<'a> {
+pub(in crate::api::rest) struct Shape<'a> {
     id: IncidentId,
     state: &'static str,
     alerts: Vec<AlertShape<'a>>,
@@ -62,7 +63,8 @@ struct EvidenceShape<'a> {
 }
 
 impl<'a> Shape<'a> {
-    fn of(incident: &'a Incident, view: &'a View) -> Self {
+    /// Of an incident, with what is known of its alerts.
+    pub(in crate::api::rest) fn of(incident: &'a Incident, view: &'a View) -> Self {
         let members = incident.members.iter().take(ALERTS_SHOWN);
         let label = |print, names: &[&str]| {
             let alert = view.alerts.get(&print)?;

@@ -7,6 +7,7 @@ use super::super::anomalies::short;
 use super::super::answer::{ApiError, Text};
 use super::super::body::Fields;
 use super::super::parameters::Parameters;
+use super::super::run::run;
 use super::super::shapes::List;
 use super::{PAGE, conditions, print_of, wished};
 use crate::alert::book::Wish;
@@ -17,6 +18,12 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use serde::Serialize;
 use std::sync::Arc;
+
+/// How far a calendar reaches unless it is said, and at most.
+const CALENDAR_MS: i64 = 30 * 86_400_000;
+const CALENDAR_MS_MAX: i64 = 400 * 86_400_000;
+/// Times of one window in a calendar: one an hour for as long as a calendar may be.
+const TIMES_MAX: usize = 9600;
 
 #[derive(Debug, Serialize)]
 struct Shape<'a> {
@@ -94,6 +101,72 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
     found.sort_by_key(|window| std::cmp::Reverse(window.start_ms));
     let items = found.iter().skip(page.skip).take(page.limit).map(|window| Shape::of(window, now_ms)).collect();
     Text::of(&List { total: found.len(), items })
+}
+
+/// One time at which trouble is expected.
+#[derive(Debug, Serialize)]
+struct Entry<'a> {
+    window: String,
+    start: Time,
+    end: Time,
+    state: &'static str,
+    recurring: bool,
+    matchers: String,
+    reason: &'a str,
+    timezone: &'a str,
+}
+
+impl<'a> Entry<'a> {
+    fn of((start_ms, end_ms): (i64, i64), window: &'a Window, now_ms: i64) -> Self {
+        let state = match () {
+            () if now_ms < start_ms => Standing::Upcoming,
+            () if now_ms < end_ms => Standing::Active,
+            () => Standing::Past,
+        };
+        Self {
+            window: window.id.to_string(),
+            start: Time(start_ms),
+            end: Time(end_ms),
+            state: state.as_str(),
+            recurring: !window.recurrence.is_empty(),
+            matchers: window.conditions.to_string(),
+            reason: &window.reason,
+            timezone: &window.timezone,
+        }
+    }
+}
+
+/// Lists every time of every window between two times, the earliest first: what comes once, and what comes again and again.
+pub(super) async fn calendar(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<Text, ApiError> {
+    let parameters = Parameters::read(&uri)?;
+    let page = parameters.page(PAGE)?;
+    let now_ms = (shared.api.now_ms)();
+    let start_ms = parameters.time_ms("start")?.unwrap_or(now_ms);
+    let end_ms = parameters.time_ms("end")?.unwrap_or(start_ms.saturating_add(CALENDAR_MS));
+    if end_ms <= start_ms {
+        return Err(ApiError::field("end", "not after start"));
+    }
+    if end_ms.saturating_sub(start_ms) > CALENDAR_MS_MAX {
+        return Err(ApiError::field("end", format!("more than {} days after start", CALENDAR_MS_MAX / 86_400_000)));
+    }
+    run(shared, move |shared, _| {
+        let view = shared.api.alerts.view();
+        let spans = |window: &Arc<Window>| window.spans(start_ms, end_ms, TIMES_MAX);
+        let mut found: Vec<_> = view
+            .windows
+            .values()
+            .flat_map(|window| spans(window).into_iter().map(move |span| (span, window)))
+            .collect();
+        found.sort_by_key(|(span, window)| (*span, window.id));
+        let items = found
+            .iter()
+            .skip(page.skip)
+            .take(page.limit)
+            .map(|(span, window)| Entry::of(*span, window, now_ms))
+            .collect();
+        Text::of(&List { total: found.len(), items })
+    })
+    .await
 }
 
 /// Takes a window away.

@@ -8,6 +8,7 @@ mod monitors;
 mod rules;
 mod silences;
 
+pub(super) use self::incidents::Shape as IncidentShape;
 use super::Shared;
 use super::anomalies::{short, told};
 use super::answer::{ApiError, Text};
@@ -44,6 +45,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/silences", get(silences::list))
         .route("/silences/{id}", delete(silences::remove))
         .route("/maintenance", get(maintenance::list).post(maintenance::post))
+        .route("/maintenance/calendar", get(maintenance::calendar))
         .route("/maintenance/{id}", delete(maintenance::remove))
         .route("/incidents", get(incidents::list))
         .route("/incidents/{id}", get(incidents::one))
