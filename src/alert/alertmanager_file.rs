@@ -240,14 +240,14 @@ mod tests {
         }
         // Another host joins the default group a minute after it was told, and another low one the digest.
         replay.until(90_000);
-        let more = |name: &str, confidence: &str| {
+        let more = |name: &str, confidence: &str, at_ms: i64| {
             let labels =
                 [("alertname", name), ("severity", "critical"), ("anomaly_confidence", confidence), ("host", "b")];
-            Signal { severity: AlertSeverity::Critical, ..signal_of(&labels) }
+            Signal { severity: AlertSeverity::Critical, last_ms: at_ms, ..signal_of(&labels) }
         };
-        replay.take(more("Plain", ""), 90_000);
+        replay.take(more("Plain", "", 90_000), 90_000);
         replay.until(61 * MINUTE);
-        replay.take(more("Low", "low"), 61 * MINUTE);
+        replay.take(more("Low", "low", 61 * MINUTE), 61 * MINUTE);
         replay.until(9 * 60 * MINUTE);
         let (told, _) = replay.finish();
         let of = |receiver: &str| -> Vec<(i64, &str)> {

@@ -5,7 +5,7 @@
 //! Not here: the rest of the page (see `metrics_page`), anomalies (see `anomaly_metrics`).
 
 use super::metrics_page::Exposition;
-use crate::alert::book::AlertBook;
+use crate::alert::book::{AlertBook, View};
 use crate::alert::{AlertSeverity, AlertState};
 use crate::monitors::MonitorKeeper;
 use crate::rules::RuleKeeper;
@@ -55,10 +55,7 @@ pub(super) fn write(book: &AlertBook, rules: &RuleKeeper, monitors: &MonitorKeep
         out.counter(name, help);
         out.sample(name, &[], value);
     }
-    out.gauge("infrawatch_alerts_pending", "Raised alerts that were handed to receivers, without an answer yet.");
-    out.sample("infrawatch_alerts_pending", &[], view.pending);
-    out.gauge("infrawatch_alerts_grouped", "Raised alerts that wait in groups for their time.");
-    out.sample("infrawatch_alerts_grouped", &[], view.grouped);
+    underway(&view, out);
     out.counter("infrawatch_notifications_total", "Notifications by receiver and outcome.");
     for (receiver, [delivered, failed]) in &view.sent {
         for (outcome, count) in [("delivered", delivered), ("failed", failed)] {
@@ -83,6 +80,14 @@ pub(super) fn write(book: &AlertBook, rules: &RuleKeeper, monitors: &MonitorKeep
         out.gauge(name, help);
         out.sample(name, &[], value);
     }
+}
+
+/// What was raised and is neither told nor given up yet.
+fn underway(view: &View, out: &mut Exposition) {
+    out.gauge("infrawatch_alerts_pending", "Raised alerts that were handed to receivers, without an answer yet.");
+    out.sample("infrawatch_alerts_pending", &[], view.pending);
+    out.gauge("infrawatch_alerts_grouped", "Raised alerts that wait in groups for their time.");
+    out.sample("infrawatch_alerts_grouped", &[], view.grouped);
 }
 
 fn of_monitors(monitors: &MonitorKeeper, out: &mut Exposition) {

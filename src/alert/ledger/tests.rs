@@ -104,6 +104,18 @@ fn twenty_hosts_are_one_notification() {
 }
 
 #[test]
+fn what_asks_to_be_told_again_sooner_than_its_route_says_is() {
+    let times = |renotify_ms: Option<i64>| -> Vec<i64> {
+        let mut ledger = ledger();
+        ledger.take(Signal { renotify_ms, ..signal("a", 1, 0) }, 0);
+        let told = (0..130 * MINUTE).step_by(1000).filter(|now| !pass(&mut ledger, *now, *now).is_empty());
+        told.map(|now| now / MINUTE).collect()
+    };
+    assert_eq!(times(None).len(), 1);
+    assert_eq!(times(Some(60 * MINUTE)).len(), 3, "{:?}", times(Some(60 * MINUTE)));
+}
+
+#[test]
 fn within_the_cooldown_it_is_told_once_and_after_it_again() {
     for (gap_ms, expected) in [(4 * MINUTE, 1), (5 * MINUTE + SECOND, 2)] {
         let mut ledger = ledger();
