@@ -262,7 +262,7 @@ mod tests {
         assert_eq!(of("daily-digest")[..2], [(3600, "new"), (7 * 3600, "new")]);
         assert_eq!(
             told.iter()
-                .filter(|told| told.alerts.iter().any(|one| one.name == "Low"))
+                .filter(|told| told.alerts.iter().any(|one| one.labels["alertname"] == "Low"))
                 .map(|told| &*told.receiver)
                 .collect::<std::collections::BTreeSet<_>>(),
             ["daily-digest"].into()
