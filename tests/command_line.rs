@@ -173,6 +173,29 @@ fn a_wrong_variable_or_file_ends_with_1() {
     bench.run(&["serve", "--config", "gone.toml"]).failed_with(1, &["gone.toml"]);
 }
 
+/// CLI-013, ML-025: what a file of ONNX takes and gives is printed; what cannot be used is refused with its reason.
+#[cfg(feature = "onnx")]
+#[test]
+fn a_model_of_the_users_own_is_looked_at_or_refused() {
+    let sample = concat!(env!("CARGO_MANIFEST_DIR"), "/onnx/samples/lstm.onnx");
+    let bench = Bench::new().file("text.onnx", "no model").file(
+        "a.toml",
+        "[pipeline]\nseries = '{__name__=\"a\"}'\nmodel_path = \"text.onnx\"\nfallback_strategy = \"off\"\n",
+    );
+    let ended = bench.run(&["models", "check", sample]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    for line in ["input float32 [1, 12, 1]", "reconstruction_error float32 [1]", "LSTM 2"] {
+        assert!(ended.out.contains(line), "{line} in {}", ended.out);
+    }
+    bench.run(&["models", "check", "text.onnx"]).failed_with(1, &["text.onnx", "no ONNX file"]);
+    bench.run(&["models", "check", "gone.onnx"]).failed_with(1, &["gone.onnx"]);
+    let arguments = ["serve", "--config", "a.toml", "--data-dir", "data", "--http-listen", "127.0.0.1:0"];
+    let ended = bench.run(&arguments);
+    assert_eq!(ended.code, 1, "{}", ended.err);
+    let said = "error: pipeline.model_path: text.onnx: it is no ONNX file";
+    assert!(ended.err.contains(said) && ended.err.contains("fallback_strategy is off"), "{}", ended.err);
+}
+
 #[test]
 fn a_mistyped_variable_is_warned_of_unless_quiet() {
     let bench = Bench::new().variable("INFRAWATCH_HTTP_LISTN", "off");

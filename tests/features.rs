@@ -33,7 +33,7 @@ fn the_smallest_build_has_no_runtime_for_models() {
 
 #[test]
 fn every_set_of_features_exists() {
-    for features in ["core", "ml", "foundation", "parquet", "full"] {
+    for features in ["core", "ml", "foundation", "onnx", "parquet", "full"] {
         assert!(tree(features).starts_with("infrawatch v"), "{features}");
     }
 }

@@ -261,6 +261,7 @@ fn windows(page: &MetricsPage, out: &mut Exposition) {
         ("infrawatch_pipeline_windows_total", "Windows judged.", figures.windows),
         ("infrawatch_pipeline_anomalous_windows_total", "Windows beyond their series' limit.", figures.anomalous),
         ("infrawatch_pipeline_drifts_total", "Times a series' past was forgotten because of drift.", figures.drifts),
+        ("infrawatch_pipeline_model_errors_total", "Windows the model could not judge.", figures.model_errors),
         ("infrawatch_pipeline_errors_total", "Times windows could not be judged.", figures.errors),
     ];
     for (name, help, value) in counters {

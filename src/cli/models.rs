@@ -1,4 +1,4 @@
-//! `infrawatch models`: the models of a running server, and whether a folder holds a foundation model that can be used.
+//! `infrawatch models`: the models of a running server, and whether a folder or file holds a model that can be used.
 //!
 //! Not here: training (see the API's `/train`), what models are good for.
 
@@ -10,7 +10,7 @@ use crate::analysis::pretrained::{ModelCard, try_model};
 use crate::clock::monotonic;
 use clap::{Args, Subcommand};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Forecasts that a check makes to measure their speed; a second or two of most models.
 const TRIED: usize = 256;
@@ -40,11 +40,11 @@ enum What {
         #[arg(value_name = "NAME")]
         name: String,
     },
-    /// Read a foundation model and say what it is and how fast; without FOLDER the one in the program
+    /// Read a model and say what it is and how fast; without PATH the foundation model in the program
     Check {
-        /// Folder of config.json and model.safetensors
-        #[arg(value_name = "FOLDER")]
-        folder: Option<PathBuf>,
+        /// Folder of config.json and model.safetensors, or a file of ONNX
+        #[arg(value_name = "PATH")]
+        path: Option<PathBuf>,
     },
 }
 
@@ -53,7 +53,8 @@ impl Models {
         match &self.what {
             What::List { kind, metric } => self.list(global, kind.as_deref(), metric.as_deref()),
             What::Remove { name } => self.server.open(global)?.delete(&format!("/api/v1/models/{}", escaped(name))),
-            What::Check { folder } => check(global, folder.as_deref()),
+            What::Check { path: Some(path) } if !path.is_dir() => check_file(global, path),
+            What::Check { path } => check(global, path.as_deref()),
         }
     }
 
@@ -84,7 +85,7 @@ impl Models {
     }
 }
 
-fn check(global: &Global, folder: Option<&std::path::Path>) -> Result<(), CliError> {
+fn check(global: &Global, folder: Option<&Path>) -> Result<(), CliError> {
     let seconds = |run: &dyn Fn(usize)| {
         let start = monotonic();
         run(TRIED);
@@ -107,4 +108,73 @@ fn check(global: &Global, folder: Option<&std::path::Path>) -> Result<(), CliErr
         rows.push(vec![what.into(), value]);
     }
     rows.write(global)
+}
+
+#[cfg(not(feature = "onnx"))]
+fn check_file(_: &Global, path: &Path) -> Result<(), CliError> {
+    let why = "this program was built without the feature onnx, so it reads no such files";
+    Err(CliError::Failed(format!("{}: {why}", path.display())))
+}
+
+/// What goes into a file's network and comes out, and how long one run takes.
+#[cfg(feature = "onnx")]
+fn check_file(global: &Global, path: &Path) -> Result<(), CliError> {
+    let failed = |what: &dyn std::fmt::Display| CliError::Failed(format!("{}: {what}", path.display()));
+    let size = std::fs::metadata(path).map_err(|error| failed(&error))?.len();
+    if size > onnx::FILE_BYTES_MAX as u64 {
+        return Err(failed(&format!("it has more than {} bytes", onnx::FILE_BYTES_MAX)));
+    }
+    let bytes = std::fs::read(path).map_err(|error| failed(&error))?;
+    let model = onnx::Model::read(&bytes).map_err(|error| failed(&error))?;
+    let mut rows = Rows::new(&["of the model", "is"]);
+    let mut fact = |what: &str, is: Value| rows.push(vec![what.into(), is]);
+    fact("file", path.display().to_string().into());
+    fact("producer", model.producer().into());
+    fact("version of the operators", model.version().into());
+    let operators: Vec<String> = model.operators().iter().map(|(name, count)| format!("{name} {count}")).collect();
+    fact("operators", operators.join(", ").into());
+    fact("parameters", model.parameters().into());
+    for (what, ports) in [("input", model.inputs()), ("output", model.outputs())] {
+        ports.iter().for_each(|port| fact(what, port_in_words(port).into()));
+    }
+    fact("microseconds a run", run_us(&model).map_or_else(Value::from, Value::from));
+    rows.write(global)
+}
+
+/// Name, type and shape.
+#[cfg(feature = "onnx")]
+fn port_in_words(port: &onnx::Port) -> String {
+    let shape = match &port.shape {
+        Some(shape) => shape.iter().map(onnx::Dimension::to_string).collect::<Vec<_>>().join(", "),
+        None => "any".to_owned(),
+    };
+    format!("{} {} [{shape}]", port.name, port.element)
+}
+
+/// How long a run on zeros takes, or why there is none; sizes that are left open are one, and ten for a length.
+#[cfg(feature = "onnx")]
+fn run_us(model: &onnx::Model) -> Result<f64, String> {
+    let inputs = model.inputs().iter().map(zeros).collect::<Result<Vec<_>, _>>()?;
+    model.run(&inputs).map_err(|error| error.to_string())?;
+    let start = monotonic();
+    let mut runs = 0;
+    while runs < TRIED && start.elapsed().as_secs() < 2 {
+        drop(model.run(&inputs));
+        runs += 1;
+    }
+    Ok((start.elapsed().as_secs_f64() * 1e7 / runs as f64).round() / 10.0)
+}
+
+/// Zeros for an input.
+#[cfg(feature = "onnx")]
+fn zeros(port: &onnx::Port) -> Result<(&str, onnx::Tensor), String> {
+    let size = |(at, one): (usize, &onnx::Dimension)| match (one, at) {
+        (onnx::Dimension::Known(size), _) => *size,
+        (onnx::Dimension::Any(_), 1) => 10,
+        (onnx::Dimension::Any(_), _) => 1,
+    };
+    let shape: Vec<usize> = port.shape.iter().flatten().enumerate().map(size).collect();
+    let count = shape.iter().try_fold(1usize, |count, size| count.checked_mul(*size)).filter(|count| *count < 1 << 24);
+    let zeros = count.and_then(|count| onnx::Tensor::floats(shape, vec![0.0; count]));
+    zeros.map(|zeros| (port.name.as_str(), zeros)).ok_or_else(|| format!("the input {} is too large", port.name))
 }

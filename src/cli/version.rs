@@ -41,6 +41,7 @@ fn features() -> String {
         ("core", true),
         ("ml", cfg!(feature = "ml")),
         ("foundation", cfg!(feature = "foundation")),
+        ("onnx", cfg!(feature = "onnx")),
         ("parquet", cfg!(feature = "parquet")),
     ];
     let names: Vec<_> = built.into_iter().filter(|(_, is_built)| *is_built).map(|(name, _)| name).collect();

@@ -1,12 +1,8 @@
 //! The table of settings: every key there is, with its type, notation, default and meaning.
 //!
-//! ```text
-//! /// What it means, with its unit.
-//! field: Type as Notation = "default" in "least" to "most" flag "--flag" or "OTHER_VARIABLE",
-//! ```
-//!
-//! Only this entry has to be written: `Config`, the file, the variable `INFRAWATCH_SECTION_FIELD`, `config print`,
-//! `config/infrawatch.toml` and `docs/configuration.md` follow from it (their tests rewrite them when they lag).
+//! An entry is a comment that says what the key means, with its unit, and a line `field: Type as Notation = "default"
+//! in "least" to "most" flag "--flag" or "OTHER_VARIABLE",`. `Config`, the file, the variable `INFRAWATCH_SECTION_FIELD`,
+//! `config print`, `config/infrawatch.toml` and `docs/configuration.md` follow from it (tests rewrite what lags).
 //!
 //! Not here: reading any of it (see `load`).
 
@@ -339,9 +335,13 @@ settings! {
         normalization: Scaling as OneOf<Scaling> = "per_metric_family",
         /// Samples of a family after which its span is that of the last ones.
         update_points: usize as Count = "1000" in "10" to "1000000000",
-        /// A model in a file of ONNX: not run yet, so that the fallback judges.
+        /// A model in a file of ONNX, which says how far off it is of a window; "" judges by statistics.
         model_path: Option<PathBuf> as OptionalFile = "",
-        /// Who judges where the model cannot: the statistics of the windows before, or nobody, which refuses such a model.
+        /// The input of that model: windows of floats, [1, length, 1].
+        model_input: String as Text = "input",
+        /// The output of that model: one number, the larger the less usual the window.
+        model_output: String as Text = "reconstruction_error",
+        /// Who judges where the model cannot: the statistics of the windows before, or nobody, and then no start without it.
         fallback_strategy: Fallback as OneOf<Fallback> = "statistical_baseline",
         /// The last scores of a series, and its last windows, that the limit is made of.
         calibration_window: usize as Count = "500" in "30" to "10000",

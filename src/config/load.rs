@@ -3,7 +3,6 @@
 //! Not here: how a file is read (see `file`), what a value looks like (see `kinds`), reading the process's own
 //! environment and arguments (see `cli`): sources are arguments, so every rule here is tested without a process.
 
-use super::ensemble_kinds::Fallback;
 use super::error::{ConfigError, ConfigErrors};
 use super::file;
 use super::keys::{Config, KEYS};
@@ -136,14 +135,9 @@ fn public(config: &Config) -> Option<ConfigError> {
     wrong(config, "http.listen", what)
 }
 
-/// A model that cannot be run needs somebody who judges in its place, and a critical anomaly is more than a warning.
+/// A critical anomaly is more than a warning, and windows leave no gaps.
 fn pipeline(config: &Config) -> Option<ConfigError> {
     let pipeline = &config.pipeline;
-    if pipeline.model_path.is_some() && pipeline.fallback_strategy == Fallback::Off {
-        let what = "cannot be used: ONNX is not run, and pipeline.fallback_strategy is off; \
-                    statistical_baseline judges in its place";
-        return wrong(config, "pipeline.model_path", what);
-    }
     if pipeline.critical_ratio < pipeline.warning_ratio {
         return wrong(config, "pipeline.critical_ratio", "must be at least pipeline.warning_ratio");
     }
@@ -295,12 +289,9 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_is_not_run_wants_somebody_in_its_place() {
+    fn ratios_and_windows_that_do_not_go_together_are_refused() {
         let error = |text: &str| load(&sources(Some(text), &[], &[]).0).err().map(|error| error.to_string());
-        let model = "[pipeline]\nmodel_path = \"m.onnx\"\n";
-        assert_eq!(error(model), None);
-        let said = error(&format!("{model}fallback_strategy = \"off\"\n")).unwrap();
-        assert!(said.contains("settings.toml:2: pipeline.model_path cannot be used: ONNX is not run"), "{said}");
+        assert_eq!(error("[pipeline]\nmodel_path = \"m.onnx\"\nfallback_strategy = \"off\"\n"), None);
         for wrong in ["critical_ratio = 1.2", "window_size = \"5s\""] {
             assert!(error(&format!("[pipeline]\n{wrong}\n")).unwrap().contains("must be at least"), "{wrong}");
         }

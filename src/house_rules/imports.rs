@@ -57,6 +57,7 @@ const ROOMS: &[Room] = &[
     room("protocols", &[], false),
     room("foundation", &[], false),
     room("autoencoder", &[], false),
+    room("onnx", &[], false),
     room("loadtest", &["protocols"], false),
     room("main", &["infrawatch::cli"], false),
     room("lib", EVERYTHING, false),
@@ -84,7 +85,7 @@ const ROOMS: &[Room] = &[
     room("query", &["shard::questions", "storage"], true),
     room("pull", &["http_client", "query", "analysis", "storage"], true),
     room("watch", &["listed_file", "pull", "query", "analysis"], true),
-    room("windowed", &["analysis", "anomaly::run", "storage"], true),
+    room("windowed", &["analysis", "anomaly::run", "storage", "onnx"], true),
     room("forecasts", &["query", "analysis", "storage", "anomaly"], true),
     room("groups", &["analysis", "anomaly::run", "storage"], true),
     room("alert", &["analysis", "anomaly", "frame_log", "yaml", "storage::series", "storage::label_index"], true),
@@ -109,6 +110,8 @@ const ROOMS: &[Room] = &[
     room("cli::collect", &["logging", "series_file", "server"], true),
     room("cli::offline", &["logging", "server"], true),
     room("cli::report", &["server"], true),
+    // Files of models are looked at where they lie.
+    room("cli::models", &["analysis", "onnx"], true),
     room("cli::snapshot", &[], true),
     room("cli::replay", &["alert", "logging", "query", "series_file", "server"], true),
     room("service_manager", &[], false),
@@ -194,7 +197,7 @@ fn uses(words: &[Word], home: &[String]) -> Vec<(usize, Vec<String>)> {
                     tails(words, at + 2 * ups).into_iter().for_each(|tail| found.push((line, tail)));
                 }
             }
-            name @ ("storage" | "protocols" | "foundation" | "autoencoder" | "infrawatch" | "loadtest") => {
+            name @ ("storage" | "protocols" | "foundation" | "autoencoder" | "onnx" | "infrawatch" | "loadtest") => {
                 let to_crate = |tail: Vec<String>| [name.to_owned()].into_iter().chain(tail).take(2).collect();
                 tails(words, at + 2).into_iter().for_each(|tail| found.push((line, to_crate(tail))));
             }
@@ -206,7 +209,7 @@ fn uses(words: &[Word], home: &[String]) -> Vec<(usize, Vec<String>)> {
 
 /// Whether a module belongs to another crate of the workspace, whose inner order is its own affair.
 fn is_member(home: &[String]) -> bool {
-    ["storage", "protocols", "foundation", "autoencoder", "loadtest"].contains(&home[0].as_str())
+    ["storage", "protocols", "foundation", "autoencoder", "onnx", "loadtest"].contains(&home[0].as_str())
 }
 
 /// The first two names of every path that the use tree at `at` spells: `a::b` or `{a, b::{c, d}}`.

@@ -6,7 +6,8 @@ use super::root;
 use std::path::Path;
 
 /// Where sources live.
-const FOLDERS: [&str; 6] = ["src", "storage/src", "protocols/src", "foundation/src", "autoencoder/src", "loadtest/src"];
+const FOLDERS: [&str; 7] =
+    ["src", "storage/src", "protocols/src", "foundation/src", "autoencoder/src", "onnx/src", "loadtest/src"];
 
 /// A source file.
 pub(super) struct Source {

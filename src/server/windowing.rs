@@ -5,10 +5,10 @@
 use super::Running;
 use super::settings::{query_limits, windowed_settings};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, Fallback};
 use crate::query;
-use crate::windowed::Runner;
-use anyhow::{Context, Result};
+use crate::windowed::{Judge, Runner, WindowModel};
+use anyhow::{Context, Result, bail};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -27,15 +27,33 @@ pub(super) fn begin(config: &Config, running: &Running) -> Result<Option<Windowi
     if pipeline.series.trim().is_empty() {
         return Ok(None);
     }
-    if let Some(path) = &pipeline.model_path {
-        let judge = "statistical_baseline";
-        tracing::warn!(path = %path.display(), judge, "pipeline.model_path is not used: models in files of ONNX are not run");
-    }
+    let judge = judge(config)?;
     let matchers = query::matchers(&pipeline.series, &query_limits(&config.query)).context("pipeline.series")?;
     let (store, runs, board) = (running.store.clone(), running.runs.clone(), running.windowed.clone());
-    let runner = Runner::new(store, matchers, windowed_settings(config), runs, board);
+    let runner = Runner::new(store, matchers, (windowed_settings(config), judge), runs, board);
     // A window is told at most so much later than its last sample comes.
     Ok(Some(Windowing { runner, every: pipeline.window_step.min(Duration::from_secs(10)) / 2 }))
+}
+
+/// Who judges: the model of the settings, read before the start is over, or the statistics.
+///
+/// # Errors
+/// When the model cannot be used and nobody is to judge in its place.
+fn judge(config: &Config) -> Result<Judge> {
+    let pipeline = &config.pipeline;
+    let falls_back = pipeline.fallback_strategy == Fallback::StatisticalBaseline;
+    let Some(path) = &pipeline.model_path else { return Ok(Judge { model: None, falls_back: true }) };
+    match WindowModel::load(path, &pipeline.model_input, &pipeline.model_output) {
+        Ok(model) => {
+            tracing::info!(path = %path.display(), length = model.length(), "windows are judged by a model");
+            Ok(Judge { model: Some(model), falls_back })
+        }
+        Err(error) if falls_back => {
+            tracing::warn!(%error, judge = "statistical_baseline", "pipeline.model_path is not used");
+            Ok(Judge { model: None, falls_back })
+        }
+        Err(error) => bail!("pipeline.model_path: {error}; pipeline.fallback_strategy is off"),
+    }
 }
 
 impl Windowing {

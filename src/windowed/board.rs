@@ -19,6 +19,8 @@ pub struct WindowFigures {
     pub drifts: u64,
     /// Samples that came too late for their window.
     pub late: u64,
+    /// Windows that the model could not judge.
+    pub model_errors: u64,
     /// Ticks that failed.
     pub errors: u64,
     /// How long the last tick took, in seconds.

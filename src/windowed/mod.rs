@@ -2,7 +2,7 @@
 //! every ten seconds, one score each, and a limit that follows the scores themselves.
 //!
 //! ```text
-//!  store ── runner: new samples ── series: windows ── score ── limit of the last scores ── run ═queue═▶ anomaly book
+//!  store ── runner: new samples ── series: windows ── score (statistics, or a model) ── limit of scores ── run ═queue═▶ anomaly book
 //! ```
 //!
 //! Beside the live models, which judge every sample of every series without being told to.
@@ -12,11 +12,17 @@
 
 mod board;
 mod limit;
+#[cfg(feature = "onnx")]
+mod model;
+#[cfg(not(feature = "onnx"))]
+#[path = "model_absent.rs"]
+mod model;
 mod preview;
 mod runner;
 mod series;
 
 pub use board::{WindowFigures, WindowedBoard};
+pub use model::{WindowModel, WindowModelError};
 pub use preview::{Preview, preview};
-pub use runner::{Runner, Settings};
+pub use runner::{Judge, Runner, Settings};
 pub use series::Normalization;

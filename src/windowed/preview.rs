@@ -2,9 +2,9 @@
 //!
 //! Not here: how windows are judged (see `series`), who asks (see `api`).
 //!
-//! Invariant: as the runner does it: windows are compared with those before them, and nothing of it is kept.
+//! Invariant: as the runner does it with statistics, also where a model judges: windows are compared with those before them, and nothing of it is kept.
 
-use super::runner::Settings;
+use super::runner::{Judge, Settings};
 use super::series::{Told, WindowedSeries};
 use crate::analysis::prepare::FeatureNormalizer;
 use std::sync::Arc;
@@ -25,9 +25,10 @@ pub struct Preview {
 pub fn preview(key: &Arc<[u8]>, family: &str, samples: &Samples, settings: &Settings) -> Preview {
     let mut series = WindowedSeries::new(key.clone(), family.to_owned(), settings);
     let mut scales = FeatureNormalizer::new(settings.update_points);
+    let judge = Judge { model: None, falls_back: true };
     let (mut told, mut alerts, mut last_start_ms) = (Told::default(), 0, None);
     for (time_ms, value) in samples.times.iter().zip(&samples.values) {
-        series.observe((*time_ms, *value), &mut scales, settings, true, &mut told);
+        series.observe((*time_ms, *value), &mut scales, (settings, &judge), true, &mut told);
         for run in told.runs.drain(..) {
             alerts += u64::from(last_start_ms != Some(run.start_ms));
             last_start_ms = Some(run.start_ms);

@@ -6,6 +6,7 @@
 //! series was chosen is learned and raises nothing; a series that is gone takes its run with it.
 
 use super::board::WindowedBoard;
+use super::model::WindowModel;
 use super::series::{Normalization, Told, WindowedSeries};
 use crate::analysis::drift::DriftLimit;
 use crate::analysis::prepare::{FeatureNormalizer, WindowConfig};
@@ -63,12 +64,22 @@ impl Default for Settings {
     }
 }
 
+/// Who judges windows.
+#[derive(Debug)]
+pub struct Judge {
+    /// The user's own model; statistics judge where there is none.
+    pub model: Option<WindowModel>,
+    /// Whether statistics judge windows that the model cannot judge.
+    pub falls_back: bool,
+}
+
 /// Everything that is judged so.
 #[derive(Debug)]
 pub struct Runner {
     store: Store,
     matchers: Vec<Matcher>,
     settings: Settings,
+    judge: Judge,
     runs: Sender<AnomalyRun>,
     board: Arc<WindowedBoard>,
     chosen: Vec<SelectedSeries>,
@@ -83,7 +94,7 @@ impl Runner {
     pub fn new(
         store: Store,
         matchers: Vec<Matcher>,
-        settings: Settings,
+        (settings, judge): (Settings, Judge),
         runs: Sender<AnomalyRun>,
         board: Arc<WindowedBoard>,
     ) -> Self {
@@ -91,6 +102,7 @@ impl Runner {
             store,
             matchers,
             settings,
+            judge,
             runs,
             board,
             chosen: Vec::new(),
@@ -118,6 +130,7 @@ impl Runner {
                     figures.windows += told.windows;
                     figures.anomalous += told.anomalous;
                     figures.drifts += told.drifts;
+                    figures.model_errors += told.model_errors;
                 }
                 Err(_) => figures.errors += 1,
             }
@@ -153,7 +166,8 @@ impl Runner {
             self.store.read(one.series, from_ms, i64::MAX, &mut self.buffer)?;
             let samples = self.buffer.times.iter().copied().zip(self.buffer.values.iter().copied());
             // What was there before the series was chosen is no news.
-            samples.for_each(|sample| series.observe(sample, &mut self.scales, &self.settings, !is_new, &mut told));
+            let by = (&self.settings, &self.judge);
+            samples.for_each(|sample| series.observe(sample, &mut self.scales, by, !is_new, &mut told));
         }
         Ok(told)
     }

@@ -1,7 +1,7 @@
 //! One series: its windows, what is usual for them, and the word on each.
 //!
 //! A window's score is how far its newest values are, as a root mean square in standard deviations, from what the windows
-//! before had. The deviation is never less than a thousandth of what the series' family spans, so that the last digits
+//! before had; or it is what the user's own model says. The deviation is never less than a thousandth of what the series' family spans, so that the last digits
 //! of a constant are no news.
 //!
 //! Not here: the limit of scores (see `limit`), where samples come from (see `runner`).
@@ -10,7 +10,8 @@
 //! compared with those before it.
 
 use super::limit::ScoreLimit;
-use super::runner::Settings;
+use super::model::{WindowModel, WindowModelError};
+use super::runner::{Judge, Settings};
 use crate::analysis::Severity;
 use crate::analysis::drift::Drift;
 use crate::analysis::prepare::{FeatureNormalizer, WindowAggregator, WindowStats};
@@ -27,8 +28,9 @@ const DEVIATION_SHARE_MIN: f64 = 1e-3;
 const CALM_WINDOWS: u32 = 3;
 /// Windows between two looks at drift.
 const DRIFT_EVERY: usize = 50;
-/// The detector's name in votes.
-const DETECTOR: &str = "window_baseline";
+/// The detectors' names in votes.
+const BASELINE: &str = "window_baseline";
+const MODEL: &str = "window_model";
 
 /// By what values are made comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +49,7 @@ pub(super) struct Told {
     pub(super) windows: u64,
     pub(super) anomalous: u64,
     pub(super) drifts: u64,
+    pub(super) model_errors: u64,
 }
 
 /// The word on one window.
@@ -56,6 +59,7 @@ struct Word {
     limit: f64,
     expected: f64,
     deviation: f64,
+    by_model: bool,
 }
 
 /// What is remembered of one series.
@@ -64,6 +68,8 @@ pub(super) struct WindowedSeries {
     key: Arc<[u8]>,
     family: String,
     windows: WindowAggregator,
+    /// The newest values, as many as the model takes.
+    newest: VecDeque<f64>,
     /// Mean and variance of the windows before.
     past: VecDeque<(f64, f64)>,
     /// Means of the windows that the later ones are compared with.
@@ -82,6 +88,7 @@ impl WindowedSeries {
             key,
             family,
             windows: WindowAggregator::new(settings.window),
+            newest: VecDeque::new(),
             past: VecDeque::new(),
             reference: Vec::new(),
             since_look: 0,
@@ -112,7 +119,7 @@ impl WindowedSeries {
         &mut self,
         (time_ms, value): (i64, f64),
         scales: &mut FeatureNormalizer,
-        settings: &Settings,
+        (settings, judge): (&Settings, &Judge),
         raises: bool,
         told: &mut Told,
     ) {
@@ -120,7 +127,14 @@ impl WindowedSeries {
         scales.observe(&self.family, value);
         for window in self.windows.observe(time_ms, value) {
             told.windows += 1;
-            let word = self.judge(&window, scales, settings);
+            let word = self.judge(&window, scales, settings).and_then(|usual| match self.error(scales, judge) {
+                None => Some(usual),
+                Some(Ok(score)) => score.map(|score| Word { score, by_model: true, ..usual }),
+                Some(Err(_)) => {
+                    told.model_errors += 1;
+                    judge.falls_back.then_some(usual)
+                }
+            });
             let is_anomalous = word.is_some_and(|word| word.score > word.limit);
             told.anomalous += u64::from(is_anomalous && raises);
             if raises {
@@ -128,6 +142,13 @@ impl WindowedSeries {
             }
             self.learn(&window, word.map(|word| word.score), is_anomalous, settings);
             told.drifts += u64::from(self.has_drifted(settings));
+        }
+        // A window ends before the value that closes it.
+        if let Some(length) = judge.model.as_ref().and_then(WindowModel::length) {
+            if self.newest.len() >= length {
+                self.newest.pop_front();
+            }
+            self.newest.push_back(value);
         }
     }
 
@@ -148,7 +169,16 @@ impl WindowedSeries {
         let score = (squares.sum::<f64>() / window.raw_sequence.len().max(1) as f64).sqrt();
         // Without enough scores there is no limit, and nothing is beyond it.
         let limit = self.limit.limit().unwrap_or(f64::INFINITY);
-        Some(Word { score, limit, expected, deviation })
+        Some(Word { score, limit, expected, deviation, by_model: false })
+    }
+
+    /// What the model says of the newest values: nothing if there is no model, and no score while they are too few.
+    fn error(&self, scales: &FeatureNormalizer, judge: &Judge) -> Option<Result<Option<f64>, WindowModelError>> {
+        let model = judge.model.as_ref()?;
+        let length = model.length().unwrap_or(0);
+        let Some(skip) = self.newest.len().checked_sub(length) else { return Some(Ok(None)) };
+        let newest: Vec<f64> = self.newest.iter().skip(skip).copied().collect();
+        Some(model.error(scales.tensor(&self.family, &newest)).map(Some))
     }
 
     fn learn(&mut self, window: &WindowStats, score: Option<f64>, is_anomalous: bool, settings: &Settings) {
@@ -224,7 +254,8 @@ impl WindowedSeries {
 
     fn peak(&self, window: &WindowStats, word: Word, settings: &Settings) -> Peak {
         let score = grade(word.score / word.limit, settings.warning_ratio, settings.critical_ratio);
-        let reach = word.limit * word.deviation;
+        // The limit of a model is none of values; what is usual beside it is so many deviations.
+        let reach = word.deviation * if word.by_model { settings.std_multiplier } else { word.limit };
         let direction = if window.mean < word.expected { Side::Below } else { Side::Above };
         let seconds = settings.window.window_size_ms as f64 / 1000.0;
         Peak {
@@ -238,16 +269,23 @@ impl WindowedSeries {
             direction,
             kind: AnomalyKind::Collective,
             votes: vec![VoteRecord {
-                detector: Cow::Borrowed(DETECTOR),
+                detector: Cow::Borrowed(if word.by_model { MODEL } else { BASELINE }),
                 score,
                 anomalous: true,
                 abstained: false,
                 contribution: score,
             }],
-            summary: format!(
-                "{} has a mean of {:.4} over {seconds} s where {:.4} is usual: {:.2} standard deviations, {:.2} of which are the limit",
-                self.family, window.mean, word.expected, word.score, word.limit
-            ),
+            summary: match word.by_model {
+                true => format!(
+                    "{}: the model is off by {:.4} at the end of {seconds} s with a mean of {:.4}; its limit is {:.4}",
+                    self.family, word.score, window.mean, word.limit
+                ),
+                false => format!(
+                    "{} has a mean of {:.4} over {seconds} s where {:.4} is usual: {:.2} standard deviations, {:.2} of \
+                     which are the limit",
+                    self.family, window.mean, word.expected, word.score, word.limit
+                ),
+            },
         }
     }
 }
@@ -277,10 +315,14 @@ mod tests {
 
     /// What is told of a value every second.
     fn told(settings: &Settings, values: impl Iterator<Item = f64>) -> Told {
+        told_by(settings, &Judge { model: None, falls_back: true }, values)
+    }
+
+    fn told_by(settings: &Settings, judge: &Judge, values: impl Iterator<Item = f64>) -> Told {
         let mut series = WindowedSeries::new(Arc::from(&b"k"[..]), "cpu".to_owned(), settings);
         let (mut scales, mut told) = (FeatureNormalizer::default(), Told::default());
         for (at, value) in values.enumerate() {
-            series.observe((at as i64 * 1000, value), &mut scales, settings, true, &mut told);
+            series.observe((at as i64 * 1000, value), &mut scales, (settings, judge), true, &mut told);
         }
         told
     }
@@ -307,6 +349,28 @@ mod tests {
         assert!(quiet.anomalous as f64 / (quiet.windows as f64) < 0.01, "{} of {}", quiet.anomalous, quiet.windows);
         let digits = (0..5000).map(|at| if at == 0 { 0.0 } else { 100.0 + if at % 500 == 499 { 1e-6 } else { 0.0 } });
         assert_eq!(told(&settings(), digits).anomalous, 0);
+    }
+
+    #[cfg(feature = "onnx")]
+    #[test]
+    fn a_model_judges_by_its_error_and_what_it_cannot_judge_is_counted() {
+        let strict = Settings { std_multiplier: 0.1, ..settings() };
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/onnx/samples/lstm.onnx");
+        let model = WindowModel::load(path.as_ref(), "input", "reconstruction_error").unwrap();
+        let told = told_by(&strict, &Judge { model: Some(model), falls_back: false }, (0..3000).map(usual));
+        assert!(told.windows > 250 && told.model_errors == 0);
+        let votes = || told.runs.iter().flat_map(|run| &run.peak.votes);
+        assert!(votes().count() > 0 && votes().all(|vote| vote.detector == MODEL));
+        assert!(told.runs[0].peak.summary.contains("the model is off by"), "{}", told.runs[0].peak.summary);
+        // One that is not loaded: nobody judges, or the statistics do.
+        for falls_back in [false, true] {
+            let judge = Judge { model: Some(WindowModel::default()), falls_back };
+            let values = (0..3000).map(|at| if (2000..2060).contains(&at) { 90.0 } else { usual(at) });
+            let told = told_by(&settings(), &judge, values);
+            assert!(told.model_errors > 200);
+            assert_eq!(told.runs.is_empty(), !falls_back);
+            assert!(told.runs.iter().all(|run| run.peak.votes[0].detector == BASELINE));
+        }
     }
 
     #[test]

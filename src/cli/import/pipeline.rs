@@ -38,7 +38,7 @@ const OTHERS: &[(&str, &str)] = &[
     ),
     ("ingestion.topic", "there is no Kafka here"),
     ("ingestion.group_id", "there is no Kafka here"),
-    ("model.batch_size", "no ONNX is run, so that there are no batches"),
+    ("model.batch_size", "windows are run one by one"),
 ];
 
 /// Converts every stage.
@@ -89,12 +89,6 @@ impl Found {
                     self.settings.entry(section).or_default().push(format!("{field} = {value}"));
                 }
                 None => out.note(node.line, format!("{name}: {text:?} is no value of {key}")),
-            }
-            if name == "model.path" {
-                out.note(
-                    node.line,
-                    "model.path: ONNX is not run yet; pipeline.fallback_strategy says who judges in its place",
-                );
             }
             return;
         }
@@ -231,12 +225,7 @@ mod tests {
         assert!(imported.toml.contains("# webhook = \"http://hooks.example/a\""), "{}", imported.toml);
         let noted: Vec<&str> =
             imported.notes.iter().map(|note| note.split([':', '.']).nth(1).unwrap().trim()).collect();
-        assert_eq!(
-            noted,
-            ["ingestion", "ingestion", "ingestion", "model", "model", "alerting"],
-            "{:?}",
-            imported.notes
-        );
+        assert_eq!(noted, ["ingestion", "ingestion", "ingestion", "model", "alerting"], "{:?}", imported.notes);
     }
 
     #[test]
