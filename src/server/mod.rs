@@ -451,13 +451,6 @@ impl Running {
     }
 }
 
-/// Changes that were told of, as they were kept.
-fn change_events(config: &Config) -> Result<ChangeEvents> {
-    let folder = config.storage.data_dir.join("events");
-    let opened = ChangeEvents::open(&folder, config.events.max_records);
-    opened.with_context(|| format!("cannot open the events in {}", folder.display()))
-}
-
 /// What the shards need to score samples; nothing if they shall not.
 fn scoring(
     config: &Config,
