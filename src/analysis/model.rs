@@ -330,13 +330,12 @@ impl SeriesModel {
         effort: Effort,
         teaches: bool,
     ) -> Verdict {
-        let magnitude = self.magnitude;
-        match teaches {
-            true => self.magnitude = (magnitude * MAGNITUDE_FADE).max(value.abs()),
-            // Of nothing known nothing can be said.
-            false if self.baseline.is_none() => return Verdict::silent(time_ms),
-            false => {}
+        // Of nothing known nothing can be said.
+        if !teaches && self.baseline.is_none() {
+            return Verdict::silent(time_ms);
         }
+        let magnitude = self.magnitude;
+        self.magnitude = if teaches { (magnitude * MAGNITUDE_FADE).max(value.abs()) } else { magnitude };
         let per_day = DAY_MS as f64 / self.steps.step_ms();
         let moment = self.moment(time_ms);
         let baseline = self.baseline.get_or_insert_with(|| Baseline::new(moment, value));
@@ -365,7 +364,7 @@ impl SeriesModel {
         let said = Said { base: expectation.value, readings: &readings, foresight };
         let band = self.band(&said, &votes, score);
         let zero = self.watch.zero_score(value);
-        score = zero.map_or(score, |zero| zero.max(score));
+        score = zero.unwrap_or(score).max(score);
         let case = Case {
             score,
             has_majority: zero.is_some() || self.settings.ensemble.agrees(&votes, score),
@@ -386,9 +385,7 @@ impl SeriesModel {
             self.resolution.learn(value);
             self.learn((moment, value), &expectation, per_day, &context, &readings, word, budget);
         }
-        if let Some(foresight) = foresight.filter(|_| teaches) {
-            self.learn_foresight(&foresight, context.residual, word, budget);
-        }
+        self.learn_foresight(foresight.filter(|_| teaches), context.residual, word, budget);
         Verdict {
             judged: Some(value),
             score,

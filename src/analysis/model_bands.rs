@@ -91,8 +91,9 @@ impl SeriesModel {
     }
 
     /// Learns how right it was. Also when looking back: it is not among what was learned before.
-    #[cold]
-    pub(super) fn learn_foresight(&mut self, foresight: &Foresight, residual: f32, word: Word, budget: f64) {
+    #[inline]
+    pub(super) fn learn_foresight(&mut self, foresight: Option<Foresight>, residual: f32, word: Word, budget: f64) {
+        let Some(foresight) = &foresight else { return };
         let foreseen = self.beside.as_mut().and_then(|beside| beside.foreseen.as_mut());
         if let Some(foreseen) = foreseen.filter(|_| !word.is_anomaly || word.opens) {
             foreseen.learn(foresight, residual, word.opens, budget as f32);

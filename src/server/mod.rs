@@ -344,6 +344,12 @@ struct Running {
     snmp: Option<SnmpHandle>,
 }
 
+/// Where long queries run, and the memory of all queries.
+fn reading(config: &Config) -> Result<(ReadingThreads, Arc<Room>)> {
+    let threads = ReadingThreads::new(prometheus::THREADS, STACK_BYTES).context("threads to read with")?;
+    Ok((threads, Room::with_answers(config.query.memory_max, config.query.cache_bytes as usize)))
+}
+
 /// The changes that were told of before.
 fn change_events(config: &Config) -> Result<ChangeEvents> {
     let folder = config.storage.data_dir.join("events");
@@ -366,8 +372,7 @@ impl Running {
         alerts.catch_up(&book);
         let events = change_events(config)?;
         let board = Arc::new(ModelBoard::default());
-        let reading = ReadingThreads::new(prometheus::THREADS, STACK_BYTES).context("threads to read with")?;
-        let room = Room::with_answers(config.query.memory_max, config.query.cache_bytes as usize);
+        let (reading, room) = reading(config)?;
         let watched = Arc::default();
         let trained = config.pull.model_dir.clone().unwrap_or_else(|| config.storage.data_dir.join("trained"));
         let shelf = Arc::new(ModelShelf::new(trained));

@@ -31,6 +31,17 @@ fn told(items: &[Value]) -> Vec<(String, String, String)> {
     items.iter().map(|item| (text(item, "receiver"), text(item, "reason"), text(item, "named"))).collect()
 }
 
+/// What the receiver was told, as reason and alerts.
+fn told_live(sink: &Sink) -> Vec<(Value, Vec<Value>)> {
+    let alerts = |body: &Value| {
+        let all = body["alerts"].as_array().unwrap().iter();
+        let mut alerts: Vec<Value> = all.map(|alert| json!([alert["labels"], alert["severity"]])).collect();
+        alerts.sort_by_key(Value::to_string);
+        alerts
+    };
+    sink.sent().iter().map(|sent| (sent.body["reason"].clone(), alerts(&sent.body))).collect()
+}
+
 #[test]
 fn a_span_replayed_twice_and_live_gives_the_same_list_and_another_configuration_differs() {
     let folder = TempDir::new().unwrap();
@@ -56,10 +67,9 @@ fn a_span_replayed_twice_and_live_gives_the_same_list_and_another_configuration_
     let server = Server::start_with(&["--statsd-listen", "off", "--config", &config]);
     // An hour of history, then live: unusual for six seconds, and usual again until that is told.
     let begin = now_s().floor();
-    let hosts = ["a", "b"];
     let history = (1..=3600)
         .rev()
-        .flat_map(|back| hosts.map(|host| sample(host, begin - f64::from(back), usual(begin - f64::from(back)))));
+        .flat_map(|back| ["a", "b"].map(|host| sample(host, begin - f64::from(back), usual(begin - f64::from(back)))));
     history.collect::<Vec<_>>().chunks(2000).for_each(|part| push(&server, part));
     let first = now_s().floor() + 1.0;
     let mut sent_s = begin;
@@ -74,17 +84,7 @@ fn a_span_replayed_twice_and_live_gives_the_same_list_and_another_configuration_
         is_over().then_some(())
     });
     let end = now_s().ceil();
-    let mut live: Vec<(Value, Vec<Value>)> = Vec::new();
-    for sent in sink.sent() {
-        let mut alerts: Vec<Value> = sent.body["alerts"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|alert| json!([alert["labels"], alert["severity"]]))
-            .collect();
-        alerts.sort_by_key(Value::to_string);
-        live.push((sent.body["reason"].clone(), alerts));
-    }
+    let live = told_live(&sink);
     let stopped = server.stop();
     let store = stopped.data_dir().to_str().unwrap().to_owned();
     let (from, to) = (begin.to_string(), end.to_string());
