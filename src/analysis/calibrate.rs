@@ -128,6 +128,11 @@ impl Calibrator {
         self.ranks[2] + step * reach
     }
 
+    /// The line, or the score of this tail probability while no line was drawn yet.
+    pub(crate) fn line_or_at(&self, log_tail: f32) -> f32 {
+        if self.line().is_finite() { self.line() } else { self.score_at(log_tail, SCORES_MIN) }
+    }
+
     /// Draws the line for the budget.
     #[cold]
     fn draw(&mut self, budget_log_tail: f32, seen: u16) {

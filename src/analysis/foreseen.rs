@@ -90,6 +90,9 @@ pub(crate) struct Foreseen {
     seen: u16,
 }
 
+/// -log10 of the share of samples that lie beyond the limits which are shown before anything was learned of the band.
+const FIRST_LOG_TAIL: f32 = 3.0;
+
 /// What the band says of one sample.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Foresight {
@@ -127,7 +130,7 @@ impl Foreseen {
         let (below, above) = (unit(median - low), unit(high - median));
         let reading = Reading { centre: median, unit: if residual < median { below } else { above } };
         let log_tail = self.calibrator.log_tail(reading.score(residual), self.seen.max(SCORES_MIN));
-        let line = self.calibrator.line();
+        let line = self.calibrator.line_or_at(FIRST_LOG_TAIL);
         let limits = (median - below * line, median + above * line);
         Some(Foresight { reading, log_tail, limits })
     }
@@ -172,6 +175,8 @@ mod tests {
         assert!(above.log_tail > 1.0 && below.log_tail > 2.0 * above.log_tail, "{above:?} {below:?}");
         assert!((read(-3.0, 5.0).reading.unit - 5.0).abs() < 1e-6);
         assert!(read(0.0, 0.1).log_tail < 1e-6);
+        let (lower, upper) = read(0.0, 0.1).limits;
+        assert!(lower.is_finite() && upper.is_finite() && lower < -2.0 && upper > 10.0, "{lower} {upper}");
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(super) fn begin(config: &Config, running: &Running, in_force: InForce) -> Ca
         shelf: running.shelf.clone(),
         source: source(config, running),
         names_max: config.metrics.names_max,
-        file: config.storage.data_dir.join("models").join(FILE),
+        file: config.storage.data_dir.join(FILE),
         in_force,
         has_drifted: false,
         seen: Arc::default(),

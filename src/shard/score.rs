@@ -475,7 +475,7 @@ impl PartitionModels {
                 match context.store.read(selected.series, last_ms.saturating_add(1), i64::MAX, &mut samples) {
                     Ok(()) => {
                         let columns = samples.times.iter().copied().zip(samples.values.iter().copied());
-                        self.score_series(context, id, columns, Effort::All);
+                        self.score_stored(context, id, columns);
                     }
                     Err(error) => tracing::error!(%error, "samples of a series cannot be read and are not learned"),
                 }

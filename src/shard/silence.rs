@@ -21,6 +21,7 @@ use crate::self_metrics::TIMED_MAX;
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 use storage::series::{NAME_LABEL, SeriesRef, label};
 
 /// Between two looks, by the clock.
@@ -110,15 +111,19 @@ impl PartitionModels {
     pub(super) fn score_timed(&mut self, context: &ScoringContext, pending: &[Pending], effort: Effort) {
         let began = clock::monotonic();
         self.score(context, pending, effort);
-        if !pending.is_empty() {
-            let passed_ns = clock::monotonic().saturating_duration_since(began).as_nanos() as u64;
-            let ps = passed_ns.saturating_mul(1000) / pending.len() as u64;
-            let counters = &context.metrics.scoring;
-            counters.detector_ps[DETECTORS].store(ps, Ordering::Relaxed);
-            let passed_s = passed_ns as f64 * 1e-9;
-            counters.inference_seconds.add_many(passed_s, pending.len() as u64);
-            counters.detector_seconds[DETECTORS].add_many(passed_s, pending.len() as u64);
-        }
+        note_time(context, began, pending.len() as u64);
+    }
+
+    /// The same for what is stored of one series.
+    pub(super) fn score_stored(
+        &mut self,
+        context: &ScoringContext,
+        id: u32,
+        samples: impl ExactSizeIterator<Item = (i64, f64)>,
+    ) {
+        let (began, count) = (clock::monotonic(), samples.len() as u64);
+        self.score_series(context, id, samples, Effort::All);
+        note_time(context, began, count);
     }
 
     /// Measures what each detector takes for a sample, on a series at hand.
@@ -195,4 +200,16 @@ impl PartitionModels {
             self.note(context, Some(AnomalyRun { is_open: false, ..run }));
         }
     }
+}
+
+/// Counts so many samples that were scored since `began`, and what one took.
+fn note_time(context: &ScoringContext, began: Instant, samples: u64) {
+    if samples == 0 {
+        return;
+    }
+    let passed_ns = clock::monotonic().saturating_duration_since(began).as_nanos() as u64;
+    let (passed_s, counters) = (passed_ns as f64 * 1e-9, &context.metrics.scoring);
+    counters.detector_ps[DETECTORS].store(passed_ns.saturating_mul(1000) / samples, Ordering::Relaxed);
+    counters.inference_seconds.add_many(passed_s, samples);
+    counters.detector_seconds[DETECTORS].add_many(passed_s, samples);
 }
