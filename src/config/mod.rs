@@ -15,6 +15,7 @@
 
 mod table;
 
+mod derived;
 mod ensemble_kinds;
 mod keys;
 mod kinds;
