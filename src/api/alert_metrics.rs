@@ -101,7 +101,7 @@ fn of_monitors(monitors: &MonitorKeeper, out: &mut Exposition) {
     out.gauge("infrawatch_monitor_series_held", "Series that monitors do not find well.");
     out.sample("infrawatch_monitor_series_held", &[], views.iter().map(|view| view.held.len() as u64).sum::<u64>());
     out.gauge("infrawatch_monitors_reading", "1 while the files of monitors can be read.");
-    out.sample("infrawatch_monitors_reading", &[], u64::from(monitors.failing().is_none()));
+    out.sample("infrawatch_monitors_reading", &[], u64::from(monitors.files.failing().is_none()));
 }
 
 fn of_rules(rules: &RuleKeeper, out: &mut Exposition) {
@@ -119,5 +119,5 @@ fn of_rules(rules: &RuleKeeper, out: &mut Exposition) {
         out.sample("infrawatch_rule_group_last_duration_seconds", &labels, view.took_s);
     }
     out.gauge("infrawatch_rules_reading", "1 while the rule files can be read.");
-    out.sample("infrawatch_rules_reading", &[], u64::from(rules.failing().is_none()));
+    out.sample("infrawatch_rules_reading", &[], u64::from(rules.files.failing().is_none()));
 }

@@ -1,4 +1,4 @@
-//! The monitors in force, those that are to be, and how they stand, for whoever asks.
+//! The monitors in force, where they are read from, and how they stand, for whoever asks.
 //!
 //! Not here: the thread that has them look (see `server`), what they find (see `judge`).
 //!
@@ -8,18 +8,13 @@ use super::file::parse;
 use super::judge::Standing;
 use super::monitor::Monitor;
 use crate::query::QueryLimits;
-use crate::rules::{RuleError, RuleFiles};
-use parking_lot::{Mutex, RwLock};
+use crate::rules::{RuleError, RuleFiles, WatchedFiles};
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Where monitors are read from.
 pub type MonitorFiles = RuleFiles;
-
-/// What tells one state of the files from another.
-type Seen = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
 
 /// One series that a monitor does not find well.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,10 +67,8 @@ impl MonitorView {
 /// All monitors of the server.
 #[derive(Debug)]
 pub struct MonitorKeeper {
-    files: MonitorFiles,
-    next: Mutex<Option<Vec<Monitor>>>,
-    seen: Mutex<Seen>,
-    failing: RwLock<Option<String>>,
+    /// Where they are read from.
+    pub files: WatchedFiles<Monitor>,
     views: RwLock<Arc<Vec<MonitorView>>>,
 }
 
@@ -113,60 +106,12 @@ pub fn load(files: &MonitorFiles) -> Result<Vec<Monitor>, Vec<RuleError>> {
 impl MonitorKeeper {
     /// Of files that were not read yet.
     pub fn new(files: MonitorFiles) -> Self {
-        let (next, seen, failing, views) = Default::default();
-        Self { files, next, seen, failing, views }
+        Self { files: WatchedFiles::new(files, load), views: RwLock::default() }
     }
 
     /// Those of a list of patterns with commas.
     pub fn files_of(list: &str, interval_ms: i64, limits: QueryLimits) -> MonitorFiles {
         RuleFiles::of(list, None, interval_ms, limits)
-    }
-
-    /// Reads all files anew; they are put in force by whoever has them look.
-    ///
-    /// # Errors
-    /// Every mistake; nothing is changed then.
-    pub fn read(&self) -> Result<(), Vec<RuleError>> {
-        *self.seen.lock() = self.look();
-        let monitors = load(&self.files);
-        *self.failing.write() = monitors.as_ref().err().and_then(|errors| errors.first()).map(ToString::to_string);
-        *self.next.lock() = Some(monitors?);
-        Ok(())
-    }
-
-    /// Reads all files, and changes nothing.
-    ///
-    /// # Errors
-    /// Every mistake.
-    pub fn check_files(&self) -> Result<(), Vec<RuleError>> {
-        load(&self.files).map(drop)
-    }
-
-    /// The same as [`Self::read`] if the files are not those that were seen last.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn read_again(&self) -> Result<(), Vec<RuleError>> {
-        if *self.seen.lock() == self.look() { Ok(()) } else { self.read() }
-    }
-
-    fn look(&self) -> Seen {
-        let about = |path: PathBuf| {
-            let about = std::fs::metadata(&path).ok();
-            let about = about.and_then(|about| Some((about.modified().ok()?, about.len())));
-            (path, about)
-        };
-        self.files.paths().unwrap_or_default().into_iter().map(about).collect()
-    }
-
-    /// What is to be put in force, once.
-    pub fn take_next(&self) -> Option<Vec<Monitor>> {
-        self.next.lock().take()
-    }
-
-    /// Why the files could not be read, while that is so.
-    pub fn failing(&self) -> Option<String> {
-        self.failing.read().clone()
     }
 
     /// Shows how monitors stand.

@@ -1,4 +1,4 @@
-//! The rules in force, those that are to be, and the file of rules that is kept over HTTP.
+//! The rules in force, where they are read from, and the file of rules that is kept over HTTP.
 //!
 //! Not here: the thread that evaluates them (see `server`).
 //!
@@ -7,13 +7,9 @@
 use super::board::RuleBoard;
 use super::file::Group;
 use super::files::{RuleError, RuleFiles, load};
-use parking_lot::{Mutex, RwLock};
+use super::watched_files::WatchedFiles;
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::SystemTime;
-
-/// What tells one state of the files from another.
-type Seen = Vec<(PathBuf, Option<(SystemTime, u64)>)>;
 
 /// Why a text was not kept.
 #[derive(Debug, thiserror::Error)]
@@ -29,67 +25,16 @@ pub enum NotKept {
 /// All rules of the server.
 #[derive(Debug)]
 pub struct RuleKeeper {
-    files: RuleFiles,
+    /// Where they are read from.
+    pub files: WatchedFiles<Group>,
     /// How they stand.
     pub board: RuleBoard,
-    /// What was read and is not in force yet.
-    next: Mutex<Option<Vec<Group>>>,
-    seen: Mutex<Seen>,
-    failing: RwLock<Option<String>>,
 }
 
 impl RuleKeeper {
     /// Of files that were not read yet.
     pub fn new(files: RuleFiles) -> Self {
-        let (board, next, seen, failing) = Default::default();
-        Self { files, board, next, seen, failing }
-    }
-
-    /// Reads all files anew; they are put in force by whoever evaluates them.
-    ///
-    /// # Errors
-    /// Every mistake; nothing is changed then.
-    pub fn read(&self) -> Result<(), Vec<RuleError>> {
-        *self.seen.lock() = self.look();
-        let groups = load(&self.files);
-        *self.failing.write() = groups.as_ref().err().and_then(|errors| errors.first()).map(ToString::to_string);
-        *self.next.lock() = Some(groups?);
-        Ok(())
-    }
-
-    /// Reads all files, and changes nothing.
-    ///
-    /// # Errors
-    /// Every mistake.
-    pub fn check_files(&self) -> Result<(), Vec<RuleError>> {
-        load(&self.files).map(drop)
-    }
-
-    /// The same if the files are not those that were seen last.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
-    pub fn read_again(&self) -> Result<(), Vec<RuleError>> {
-        if *self.seen.lock() == self.look() { Ok(()) } else { self.read() }
-    }
-
-    fn look(&self) -> Seen {
-        let about = |path: PathBuf| {
-            let about = std::fs::metadata(&path).ok();
-            let about = about.and_then(|about| Some((about.modified().ok()?, about.len())));
-            (path, about)
-        };
-        self.files.paths().unwrap_or_default().into_iter().map(about).collect()
-    }
-
-    /// What is to be put in force, once.
-    pub fn take_next(&self) -> Option<Vec<Group>> {
-        self.next.lock().take()
-    }
-
-    /// Why the files could not be read, while that is so.
-    pub fn failing(&self) -> Option<String> {
-        self.failing.read().clone()
+        Self { files: WatchedFiles::new(files, load), board: RuleBoard::default() }
     }
 
     /// Keeps a text as a rule file of its own, in place of the one before; an empty one takes it away.
@@ -97,8 +42,8 @@ impl RuleKeeper {
     /// # Errors
     /// When the text has mistakes, or cannot be written.
     pub fn keep(&self, text: &str) -> Result<(), NotKept> {
-        let Some(path) = &self.files.kept else { return Ok(()) };
-        self.files.read_text(text, "rules").map_err(NotKept::Wrong)?;
+        let Some(path) = &self.files.files().kept else { return Ok(()) };
+        self.files.files().read_text(text, "rules").map_err(NotKept::Wrong)?;
         let folder = path.parent().unwrap_or(path);
         let written = || {
             std::fs::create_dir_all(folder)?;
@@ -108,7 +53,7 @@ impl RuleKeeper {
             std::fs::rename(&file.0, path)
         };
         written().map_err(NotKept::NotStored)?;
-        self.read().map_err(NotKept::Wrong)
+        self.files.read().map_err(NotKept::Wrong)
     }
 
     /// Reads a text as a rule file, and keeps nothing.
@@ -116,12 +61,12 @@ impl RuleKeeper {
     /// # Errors
     /// Every mistake with its line.
     pub fn check(&self, text: &str) -> Result<Vec<Group>, Vec<RuleError>> {
-        self.files.read_text(text, "rules")
+        self.files.files().read_text(text, "rules")
     }
 
     /// The text that is kept, empty if there is none.
     pub fn kept(&self) -> String {
-        self.files.kept.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
+        self.files.files().kept.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default()
     }
 }
 

@@ -17,6 +17,7 @@ mod file;
 mod files;
 mod group;
 mod keeper;
+mod watched_files;
 
 pub mod board;
 
@@ -24,6 +25,7 @@ pub use file::{AlertingRule, Group, Rule, RuleKind};
 pub use files::{RuleError, RuleFiles, labels_of, load, text_of};
 pub use group::{Answer, GroupRunner, Means, Query, Recorded, RuleSettings, of_answer};
 pub use keeper::{NotKept, RuleKeeper};
+pub use watched_files::WatchedFiles;
 
 #[cfg(test)]
 mod promtool_tests;

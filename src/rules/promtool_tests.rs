@@ -134,8 +134,12 @@ fn shipped_rules_pass_promtool_and_come_to_the_same_here() {
     assert_eq!(hour[0].0["hour"], "2", "the hour of the evaluation, UTC");
     let folder = tempfile::tempdir().unwrap();
     let test = folder.path().join("test.yml");
-    let mut whole =
-        format!("rule_files: [{file:?}]\nevaluation_interval: 1m\ntests:\n- interval: 1m\n  input_series:\n");
+    // Without an order promtool takes the groups as its map gives them, another way each time.
+    let order: Vec<_> = groups.iter().map(|group| group.group().name.as_str()).collect();
+    let mut whole = format!(
+        "rule_files: [{file:?}]\nevaluation_interval: 1m\ngroup_eval_order: {order:?}\n\
+         tests:\n- interval: 1m\n  input_series:\n"
+    );
     input(&mut whole);
     let _ = writeln!(whole, "  promql_expr_test:\n{}  alert_rule_test:\n{}", text.0, text.1);
     std::fs::write(&test, &whole).unwrap();

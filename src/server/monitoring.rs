@@ -36,7 +36,7 @@ pub(super) fn keeper(config: &Config) -> Result<Arc<MonitorKeeper>> {
     let interval_ms = config.monitors.interval.as_millis() as i64;
     let files = MonitorKeeper::files_of(&config.monitors.files, interval_ms, query_limits(&config.query));
     let keeper = MonitorKeeper::new(files);
-    keeper.read().map_err(|errors| {
+    keeper.files.read().map_err(|errors| {
         errors.iter().for_each(|error| tracing::error!(%error, "a file of monitors has a mistake"));
         anyhow!("{}", errors.first().map_or_else(String::new, ToString::to_string))
     })?;
@@ -126,11 +126,11 @@ impl Monitoring {
     fn tick(&mut self, now_ms: i64) {
         if clock::monotonic() >= self.look_at_files {
             self.look_at_files = clock::monotonic() + LOOK_AT_FILES;
-            for error in self.keeper.read_again().err().into_iter().flatten() {
+            for error in self.keeper.files.read_again().err().into_iter().flatten() {
                 tracing::error!(%error, "monitors stay as they were");
             }
         }
-        let news = self.keeper.take_next();
+        let news = self.keeper.files.take_next();
         let is_new = news.is_some();
         if let Some(monitors) = news {
             self.runner.replace(monitors, now_ms);

@@ -188,8 +188,8 @@ impl Reloader {
         if let Some(path) = &config.watch.file {
             expressions::read(path).map_err(|error| format!("watch.file: {error}"))?;
         }
-        self.live.rules.check_files().map_err(|errors| said(&errors))?;
-        self.live.monitors.check_files().map_err(|errors| said(&errors))?;
+        self.live.rules.files.check().map_err(|errors| said(&errors))?;
+        self.live.monitors.files.check().map_err(|errors| said(&errors))?;
         Ok(Read { config, users, certificate, routing })
     }
 
@@ -203,8 +203,8 @@ impl Reloader {
             (key.set)(&mut next, &(key.text)(&new))?;
         }
         let is_rerouted = self.reroute(&next, routing)?;
-        self.live.rules.read().map_err(|errors| said(&errors))?;
-        self.live.monitors.read().map_err(|errors| said(&errors))?;
+        self.live.rules.files.read().map_err(|errors| said(&errors))?;
+        self.live.monitors.files.read().map_err(|errors| said(&errors))?;
         logging::set_level(next.log.level);
         if let Some(users) = users {
             self.live.guard.replace(users);

@@ -178,10 +178,10 @@ struct Course<'a> {
 
 impl<'a> Course<'a> {
     fn new(stored: &'a Stored, config: &Config, replay: AlertReplay, begin_ms: i64) -> Result<Self> {
-        let rules = ruling::keeper(config)?.take_next().unwrap_or_default();
+        let rules = ruling::keeper(config)?.files.take_next().unwrap_or_default();
         let groups = rules.into_iter().map(|group| (next_due(&group, begin_ms), GroupRunner::new(group))).collect();
         let mut monitors = MonitorRunner::default();
-        monitors.replace(monitoring::keeper(config)?.take_next().unwrap_or_default(), begin_ms);
+        monitors.replace(monitoring::keeper(config)?.files.take_next().unwrap_or_default(), begin_ms);
         let external_labels = rules::labels_of(&config.rules.external_labels)
             .map_err(|error| anyhow!("rules.external_labels: {error}"))?;
         let external_url = config.alerts.external_url.trim_end_matches('/').to_owned();

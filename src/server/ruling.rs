@@ -43,7 +43,7 @@ pub(super) fn keeper(config: &Config) -> Result<Arc<RuleKeeper>> {
     let kept = Some(config.storage.data_dir.join("rules/rules.yml"));
     let interval_ms = config.rules.interval.as_millis() as i64;
     let keeper = RuleKeeper::new(RuleFiles::of(&config.rules.files, kept, interval_ms, query_limits(&config.query)));
-    keeper.read().map_err(|errors| {
+    keeper.files.read().map_err(|errors| {
         errors.iter().for_each(|error| tracing::error!(%error, "a rule file has a mistake"));
         anyhow!("{}", errors.first().map_or_else(String::new, ToString::to_string))
     })?;
@@ -124,7 +124,7 @@ impl Ruling {
             if clock::monotonic() >= look_at_files {
                 look_at_files = clock::monotonic() + LOOK_AT_FILES;
                 let keeper = self.keeper.clone();
-                let looked = tokio::task::spawn_blocking(move || keeper.read_again()).await;
+                let looked = tokio::task::spawn_blocking(move || keeper.files.read_again()).await;
                 for error in looked.ok().and_then(Result::err).into_iter().flatten() {
                     tracing::error!(%error, "rules stay as they were");
                 }
@@ -143,7 +143,7 @@ impl Ruling {
 
     /// Puts what was read anew in force; rules that stayed as they were go on where they are.
     fn put_in_force(&mut self) {
-        let Some(groups) = self.keeper.take_next() else { return };
+        let Some(groups) = self.keeper.files.take_next() else { return };
         let now_ms = clock::now_ms();
         let mut old = std::mem::take(&mut self.idle);
         for group in groups {

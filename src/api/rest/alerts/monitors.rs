@@ -109,5 +109,5 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
     let page = Parameters::read(&uri)?.page(PAGE)?;
     let views = shared.api.monitors.views();
     let items = views.iter().skip(page.skip).take(page.limit).map(Shape::of).collect();
-    Text::of(&Monitors { total: views.len(), items, error: shared.api.monitors.failing() })
+    Text::of(&Monitors { total: views.len(), items, error: shared.api.monitors.files.failing() })
 }

@@ -97,7 +97,7 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, uri: Uri) -> Result<
         total: all.count(),
         items: shown.map(|(view, at, rule)| Shape::of(view, at, rule)).collect(),
         kept: rules.kept(),
-        error: rules.failing(),
+        error: rules.files.failing(),
     })
 }
 
