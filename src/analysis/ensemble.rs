@@ -273,6 +273,11 @@ pub(crate) fn score(log_tail: f64, budget_log_tail: f64) -> f64 {
     if share <= 1.0 { 0.6 * share } else { 0.6 + 0.4 * (1.0 - 1.0 / share) }
 }
 
+/// The evidence of a score as a share of the budget's: what [`score`] made the score of, a thousand at most.
+pub(crate) fn share(score: f64) -> f64 {
+    if score <= 0.6 { score / 0.6 } else { 1.0 / (1.0 - (score - 0.6) / 0.4).max(1e-3) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +292,10 @@ mod tests {
     fn the_score_is_the_flag_line_where_the_budget_is_spent() {
         assert_eq!([0.0, 2.0, 4.0, 8.0, -1.0].map(|log_tail| score(log_tail, 4.0)), [0.0, 0.3, 0.6, 0.8, 0.0]);
         assert!(score(30.0, 4.0) < 1.0);
+        assert!(
+            [0.0, 0.5, 1.0, 1.5, 30.0].iter().all(|evidence| (share(score(*evidence, 1.0)) - evidence).abs() < 1e-9)
+        );
+        assert!((share(1.0) - 1000.0).abs() < 1e-6);
     }
 
     #[test]

@@ -35,6 +35,9 @@ pub(super) fn sentence(verdict: &Verdict, name: &str) -> String {
     if verdict.is_rare_zero {
         text.push_str("; it is hardly ever zero");
     }
+    if 2.0 * verdict.pattern > verdict.score {
+        text.push_str("; values have not followed each other in this way before");
+    }
     let nearest = value.clamp(band.lower, band.upper);
     if nearest != value {
         let _ = write!(text, "; {} would have been normal", number(nearest));
@@ -95,6 +98,7 @@ mod tests {
     #[test]
     fn the_sentence_says_what_a_person_asks() {
         let verdict = Verdict {
+            pattern: 0.0,
             is_held: false,
             judged: Some(91.4),
             score: 0.85,

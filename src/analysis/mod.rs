@@ -31,6 +31,8 @@ mod habit;
 mod judge;
 mod kind;
 mod model;
+mod news;
+mod pattern;
 mod pipeline;
 pub mod prepare;
 pub mod pretrained;
@@ -211,6 +213,8 @@ pub struct Verdict {
     pub rate_seconds: Option<f64>,
     /// Whether nothing was learned of its value, because of maintenance.
     pub is_held: bool,
+    /// What of the score is that of an unfamiliar pattern.
+    pub(crate) pattern: f64,
 }
 
 impl Verdict {
@@ -230,6 +234,7 @@ impl Verdict {
             time_ms,
             rate_seconds: None,
             is_held: false,
+            pattern: 0.0,
         }
     }
 
@@ -265,10 +270,11 @@ impl Verdict {
     /// What each detector contributes to the score, by name; together they are the score. One that abstains contributes
     /// nothing; a zero where there are hardly any is all of it.
     pub fn contributions(&self) -> Vec<(&'static str, f64)> {
-        let score = if self.is_rare_zero { 0.0 } else { self.score };
-        let shares = self.votes.contributions(score);
-        let zero = self.is_rare_zero.then_some((watch::DROP_TO_ZERO, self.score));
-        detector_names().into_iter().zip(shares).chain(zero).collect()
+        let rest = self.score - self.pattern;
+        let shares = self.votes.contributions(if self.is_rare_zero { 0.0 } else { rest });
+        let zero = self.is_rare_zero.then_some((watch::DROP_TO_ZERO, rest));
+        let pattern = (self.pattern > 0.0).then_some(("pattern", self.pattern));
+        detector_names().into_iter().zip(shares).chain(zero).chain(pattern).collect()
     }
 
     /// The nearest value that would have been normal, in one sentence; `None` where the sample is normal or nothing is known.

@@ -17,13 +17,14 @@ use super::robust::median;
 use super::watch::{Seen, Watch};
 use super::{AnomalyKind, FoundSeason, Kind, Notice, Settings, Severity, Stage, Verdict};
 use bands::{Beside, Said};
+use patterns::{Judged, Ways};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Bytes of a series' state, everything included, at most.
 pub const STATE_BYTES_MAX: usize = 4096;
 
-const _: () = assert!(size_of::<SeriesModel>() + PROFILE_BYTES <= STATE_BYTES_MAX);
+const _: () = assert!(size_of::<SeriesModel>() + PROFILE_BYTES + size_of::<Ways>() <= STATE_BYTES_MAX);
 
 /// Samples in a day for slow memories: fewer are no statistics, more forget too slowly.
 const WINDOW: (f64, f64) = (256.0, 4096.0);
@@ -55,7 +56,7 @@ const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
 
 /// Of the encoding: raised with every change to what a model consists of or means, so that an encoding of another
 /// version is never misread; the model is learned anew then.
-pub const ENCODING_VERSION: u16 = 7;
+pub const ENCODING_VERSION: u16 = 8;
 
 /// The model of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,7 +75,7 @@ pub struct SeriesModel {
     /// Of the clock by which days and weeks were learned.
     clock_mark: u16,
     /// What few series have.
-    #[serde(skip)]
+    #[serde(with = "bands::kept")]
     beside: Option<Box<Beside>>,
     /// A bit for each detector that has panicked: it is not asked again before a restart.
     #[serde(skip)]
@@ -146,7 +147,7 @@ impl SeriesModel {
     /// Bytes of its state now, everything included; at most [`STATE_BYTES_MAX`].
     pub fn bytes(&self) -> usize {
         let profiles = self.baseline.as_ref().map_or(0, Baseline::profile_bytes) + self.detectors.profile_bytes();
-        size_of::<Self>() + profiles + self.judge.habit_bytes() + self.watch.days_bytes()
+        size_of::<Self>() + profiles + self.judge.habit_bytes() + self.watch.days_bytes() + self.ways_bytes()
     }
 
     /// Time of the last sample that was taken.
@@ -197,7 +198,7 @@ impl SeriesModel {
     #[inline]
     pub fn take_notice(&mut self) -> Option<Notice> {
         let notice = self.beside.as_mut()?.notice.take();
-        self.beside.take_if(|beside| beside.foreseen.is_none());
+        self.beside.take_if(|beside| beside.is_empty());
         notice
     }
 
@@ -282,6 +283,7 @@ impl SeriesModel {
         }
         self.inference.forget_last();
         self.judge = Judge::looking_back();
+        self.forget_ways();
     }
 
     /// Moves the level to where these first samples have it: after [`SeriesModel::rewind`] it stands where the samples
@@ -377,9 +379,8 @@ impl SeriesModel {
             teaches,
         };
         let word = self.judge.judge(&case, &self.settings, &self.steps);
-        if word.is_habit {
-            score = score.min(HABIT_SCORE_MAX);
-        }
+        let judged = Judged { value, score, word, per_day, has_neighbour, passed_ms, magnitude, budget, teaches };
+        let (plain, score, pattern) = self.with_ways(&judged);
         if teaches {
             self.watch((time_ms, value), passed_ms, magnitude);
             self.resolution.learn(value);
@@ -392,7 +393,7 @@ impl SeriesModel {
             is_anomaly: word.is_anomaly,
             severity: Severity::of(score),
             kind: if word.is_anomaly { self.anomaly_kind(&word, value, &expectation) } else { AnomalyKind::Point },
-            band: if score < FLAG_LINE { band } else { self.shown_band(&said, &votes).or(band) },
+            band: if plain < FLAG_LINE { band } else { self.shown_band(&said, &votes).or(band) },
             votes,
             is_rare_zero: zero.is_some(),
             season: expectation.season,
@@ -400,6 +401,7 @@ impl SeriesModel {
             time_ms,
             rate_seconds: None,
             is_held: !teaches,
+            pattern,
         }
     }
 
@@ -483,6 +485,8 @@ impl SeriesModel {
 
 #[path = "model_bands.rs"]
 mod bands;
+#[path = "model_patterns.rs"]
+mod patterns;
 
 #[cfg(test)]
 #[path = "model_tests.rs"]

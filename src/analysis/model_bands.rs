@@ -3,6 +3,7 @@
 //! Not here: what the steps of judging are (see `model`), how a forecast is read (see `foreseen`).
 
 use super::SeriesModel;
+use super::patterns::Ways;
 use crate::analysis::detect::{Context, Readings};
 use crate::analysis::ensemble::{Counting, FOUNDATION, Votes};
 use crate::analysis::foreseen::{ForecastBand, Foreseen, Foresight};
@@ -16,6 +17,30 @@ pub(super) struct Beside {
     pub(super) notice: Option<Notice>,
     /// What a foundation model expects.
     pub(super) foreseen: Option<Foreseen>,
+    /// In what ways the series moves.
+    pub(super) ways: Option<Box<Ways>>,
+}
+
+impl Beside {
+    /// Whether it may be given back.
+    pub(super) fn is_empty(&self) -> bool {
+        self.notice.is_none() && self.foreseen.is_none() && self.ways.is_none()
+    }
+}
+
+/// Of what few series have only their ways outlive the process: bands are asked for anew, and notices are told at once.
+pub(super) mod kept {
+    use super::{Beside, Ways};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(in super::super) fn serialize<S: Serializer>(beside: &Option<Box<Beside>>, to: S) -> Result<S::Ok, S::Error> {
+        beside.as_ref().and_then(|beside| beside.ways.as_ref()).serialize(to)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<Beside>>, D::Error> {
+        let ways = Option::<Box<Ways>>::deserialize(from)?;
+        Ok(ways.map(|ways| Box::new(Beside { ways: Some(ways), ..Beside::default() })))
+    }
 }
 
 /// What was said of a sample, by residuals from `base`.
@@ -44,7 +69,7 @@ impl SeriesModel {
         if let Some(beside) = &mut self.beside {
             beside.foreseen = None;
         }
-        self.beside.take_if(|beside| beside.notice.is_none());
+        self.beside.take_if(|beside| beside.is_empty());
     }
 
     /// The band of one detector: while nothing is unusual that of the first that judges, else of the most certain.

@@ -148,7 +148,8 @@ const PASSES: usize = 2;
 /// those, to find which of them are still flagged; at last all but the flagged ones. Runs like which there are many are
 /// part of the series and will not be flagged.
 pub fn learn(kind: Option<Kind>, settings: Settings, samples: impl Iterator<Item = (i64, f64)> + Clone) -> SeriesModel {
-    let model = SeriesModel::new(kind, settings);
+    // What is learned is gone through again, and nothing is unfamiliar then.
+    let model = SeriesModel::new(kind, Settings { patterns: false, ..settings });
     let mut scores: Vec<f64> = samples.clone().map(|_| 0.0).collect();
     let mut residuals = vec![0.0f32; scores.len()];
     let mut without = vec![false; scores.len()];

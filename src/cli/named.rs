@@ -194,7 +194,8 @@ impl ByName {
 
     /// How the ensemble judges.
     pub(super) fn settings(&self) -> Result<Arc<Settings>, CliError> {
-        Ok(Arc::new(Settings { clock: LocalClock::of(&self.zone()?), ..Settings::default() }))
+        let clock = LocalClock::of(&self.zone()?);
+        Ok(Arc::new(Settings { clock, patterns: true, ..Settings::default() }))
     }
 
     fn options(&self) -> Result<Options, CliError> {

@@ -28,7 +28,9 @@ pub(super) fn model_settings(config: &Config) -> Result<ZonedSettings> {
     let ensemble = ensemble(&config.ensemble);
     let quiet = &config.quiet_hours;
     let quiet_hours = QuietHours::parse(&quiet.hours, quiet.factor, quiet.rises).context("quiet_hours.hours")?;
-    let usual = analysis::Settings { anomalies_per_month, ensemble, clock, quiet_hours, ..Default::default() };
+    let patterns = config.models.patterns;
+    let usual =
+        analysis::Settings { anomalies_per_month, ensemble, clock, quiet_hours, patterns, ..Default::default() };
     Ok(ZonedSettings::new(usual, &config.models.timezone_label))
 }
 

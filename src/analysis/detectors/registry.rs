@@ -6,8 +6,8 @@
 
 use super::{
     Causal, ChangePoint, Cusum, Detector, DropToZero, DynamicThresholds, EmaDetector, FlatLine, Gesd, GroupDetector,
-    Iqr, IsolationForestDetector, Late, Mad, PeerDbscan, PeerMad, RollingZScore, SeasonalDetector, Silence, SlowDrift,
-    StaticRules, StlResidual, StreamingZScore, ZScore,
+    Iqr, IsolationForestDetector, Late, Mad, PatternDetector, PeerDbscan, PeerMad, RollingZScore, SeasonalDetector,
+    Silence, SlowDrift, StaticRules, StlResidual, StreamingZScore, ZScore,
 };
 #[cfg(feature = "ml")]
 use super::{DenseAutoencoder, LstmAutoencoder};
@@ -205,6 +205,11 @@ pub const ALL: &[Entry] = &[
     causal("drop_to_zero", "zeros in a series that hardly ever has them (at most 1 % of its samples)", |options| {
         Box::new(Causal(DropToZero::new(options)))
     }),
+    causal(
+        "pattern",
+        "how much of what a sample and those before it spell was never seen (threshold 0.6)",
+        |options| Box::new(Causal(PatternDetector::new(options))),
+    ),
     causal("late", "samples that come after later ones, by so many usual steps (threshold 1)", |options| {
         Box::new(Causal(Late::new(options)))
     }),
