@@ -80,6 +80,16 @@ enum Wish {
     Feedback(AnomalyId, Option<Feedback>),
 }
 
+impl Wish {
+    /// The anomaly it is about.
+    fn id(&self) -> AnomalyId {
+        match self {
+            Self::Post(record) => record.id,
+            Self::Feedback(id, _) => *id,
+        }
+    }
+}
+
 /// Figures of the book at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct BookFigures {
@@ -287,7 +297,10 @@ impl Keeper {
                     Err(_) => (told, told_open) = (never(), false),
                 },
                 recv(wished) -> wish => match wish {
-                    Ok((wish, answer)) => answer(self.fulfil(wish)),
+                    Ok(wish) => {
+                        let others = (1..WISHES_QUEUE).map_while(|_| wished.try_recv().ok());
+                        self.fulfil(std::iter::once(wish).chain(others));
+                    }
                     Err(_) => (wished, wished_open) = (never(), false),
                 },
                 default(next_tick.saturating_duration_since(clock::monotonic())) => {}
@@ -337,7 +350,25 @@ impl Keeper {
         self.shown.evicted.fetch_add(records.evict(self.settings.records_max), Ordering::Relaxed);
     }
 
-    fn fulfil(&mut self, wish: Wish) -> Result<Arc<AnomalyRecord>, BookError> {
+    /// Fulfils wishes one after the other, and makes those of different anomalies durable together: people who post many at
+    /// a time would else wait for the disk once for each.
+    fn fulfil(&mut self, wishes: impl Iterator<Item = (Wish, Answer)>) {
+        let mut written: Vec<(Arc<AnomalyRecord>, Answer)> = Vec::new();
+        for (wish, answer) in wishes {
+            // What it asks of may be what one before it changes.
+            if written.iter().any(|(record, _)| record.id == wish.id()) {
+                self.conclude(&mut written);
+            }
+            match self.write(wish) {
+                Ok(record) => written.push((record, answer)),
+                Err(error) => answer(Err(error)),
+            }
+        }
+        self.conclude(&mut written);
+    }
+
+    /// Writes what a wish makes of its anomaly, not yet durable.
+    fn write(&mut self, wish: Wish) -> Result<Arc<AnomalyRecord>, BookError> {
         let record = match wish {
             Wish::Post(mut record) => {
                 if let Some(before) = self.shown.records.read().get(record.id) {
@@ -350,17 +381,32 @@ impl Keeper {
                 AnomalyRecord { feedback, ..AnomalyRecord::clone(&known) }
             }
         };
-        let written = self.log.append(&log::changed(&record)).and_then(|()| self.log.sync());
+        let written = self.log.append(&log::changed(&record));
         let failure = written.as_ref().err().map(ToString::to_string);
         self.note(written);
-        match failure {
-            Some(what) => Err(BookError::NotStored(what)),
-            None => {
-                let record = Arc::new(record);
-                self.put(record.clone());
-                self.learn_tolerance(&record.key);
-                Ok(record)
+        failure.map_or_else(|| Ok(Arc::new(record)), |what| Err(BookError::NotStored(what)))
+    }
+
+    /// Makes durable what was written, shows it and answers.
+    fn conclude(&mut self, written: &mut Vec<(Arc<AnomalyRecord>, Answer)>) {
+        if written.is_empty() {
+            return;
+        }
+        let synced = self.log.sync();
+        let failure = synced.as_ref().err().map(ToString::to_string);
+        self.note(synced);
+        for (record, answer) in written.drain(..) {
+            if let Some(what) = &failure {
+                answer(Err(BookError::NotStored(what.clone())));
+                continue;
             }
+            let before = self.shown.records.read().get(record.id).and_then(|known| known.feedback.clone());
+            self.put(record.clone());
+            // Looks at all anomalies of the metric, of which there may be many: only where people said something.
+            if before.is_some() || record.feedback.is_some() {
+                self.learn_tolerance(&record.key);
+            }
+            answer(Ok(record));
         }
     }
 

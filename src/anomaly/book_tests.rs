@@ -19,6 +19,18 @@ fn keeper(settings: Settings, newest_ms: Option<i64>) -> (Keeper, Book) {
     (keeper, Book { shown, wishes: bounded(1).0 })
 }
 
+/// What becomes of wishes that come at once.
+fn all(keeper: &mut Keeper, wishes: Vec<Wish>) -> Vec<Result<Arc<AnomalyRecord>, BookError>> {
+    let (told, answers) = bounded(wishes.len());
+    let answer = |told: Sender<_>| -> Answer { Box::new(move |result| told.send(result).unwrap()) };
+    keeper.fulfil(wishes.into_iter().map(|wish| (wish, answer(told.clone()))));
+    answers.try_iter().collect()
+}
+
+fn one(keeper: &mut Keeper, wish: Wish) -> Result<Arc<AnomalyRecord>, BookError> {
+    all(keeper, vec![wish]).remove(0)
+}
+
 fn open_run(start_ms: i64, score: f64) -> AnomalyRun {
     AnomalyRun { is_open: true, ..run("cpu", "a", start_ms, score) }
 }
@@ -98,13 +110,35 @@ fn feedback_stays_when_the_run_is_told_again_and_can_be_taken_back() {
     let id = AnomalyId::of(&key("cpu", "a"), 5, Source::Infrawatch);
     let verdict = FeedbackVerdict::FalseAlarm;
     let feedback = Feedback { verdict, note: Some("known".into()), by: None, at_ms: 9 };
-    keeper.fulfil(Wish::Feedback(id, Some(feedback.clone()))).unwrap();
+    one(&mut keeper, Wish::Feedback(id, Some(feedback.clone()))).unwrap();
     keeper.take(run("cpu", "a", 5, 0.75));
     assert_eq!(book.records().get(id).unwrap().feedback, Some(feedback));
-    keeper.fulfil(Wish::Feedback(id, None)).unwrap();
+    one(&mut keeper, Wish::Feedback(id, None)).unwrap();
     assert_eq!(book.records().get(id).unwrap().feedback, None);
     let unknown = AnomalyId::of(b"none", 5, Source::Infrawatch);
-    assert_eq!(keeper.fulfil(Wish::Feedback(unknown, None)).unwrap_err(), BookError::Unknown);
+    assert_eq!(one(&mut keeper, Wish::Feedback(unknown, None)).unwrap_err(), BookError::Unknown);
+}
+
+#[test]
+fn wishes_at_once_see_each_other_and_are_answered_one_by_one() {
+    let folder = TempDir::new().unwrap();
+    let (mut keeper_1, book) = keeper(settings(folder.path()), None);
+    let record = |host: &str| AnomalyRecord::of_run(run("cpu", host, 5, 0.7));
+    let verdict = FeedbackVerdict::FalseAlarm;
+    let feedback = Feedback { verdict, note: None, by: None, at_ms: 9 };
+    let wishes = vec![
+        Wish::Post(record("a").into()),
+        Wish::Feedback(record("none").id, None),
+        Wish::Post(record("b").into()),
+        Wish::Feedback(record("a").id, Some(feedback.clone())),
+        Wish::Post(record("a").into()),
+    ];
+    let answers = all(&mut keeper_1, wishes);
+    assert_eq!(answers.iter().filter(|answer| **answer == Err(BookError::Unknown)).count(), 1);
+    assert_eq!(answers.iter().flatten().count(), 4);
+    assert_eq!(book.records().get(record("a").id).unwrap().feedback, Some(feedback), "posted again, it is kept");
+    drop(keeper_1);
+    assert_eq!(keeper(settings(folder.path()), None).1.records().len(), 2);
 }
 
 #[test]
@@ -140,7 +174,7 @@ fn a_log_that_cannot_be_written_refuses_wishes_keeps_runs_and_heals() {
     keeper.log.break_for_test();
     keeper.take(run("cpu", "a", 5, 0.7));
     assert!(book.figures().failing.is_some_and(|what| what.contains("records.log")));
-    let posted = keeper.fulfil(Wish::Post(Box::new(AnomalyRecord::of_run(run("mem", "b", 6, 0.9)))));
+    let posted = one(&mut keeper, Wish::Post(Box::new(AnomalyRecord::of_run(run("mem", "b", 6, 0.9)))));
     assert!(matches!(posted, Err(BookError::NotStored(_))));
     assert_eq!(states(&book).len(), 1);
     keeper.tidy();
@@ -157,7 +191,7 @@ fn what_people_called_a_false_alarm_three_times_is_not_told_again() {
     let mark = |keeper: &mut Keeper, at_ms: i64, verdict: FeedbackVerdict| {
         let id = AnomalyId::of(&key("cpu", "a"), at_ms, Source::Infrawatch);
         let feedback = Feedback { verdict, note: None, by: None, at_ms };
-        keeper.fulfil(Wish::Feedback(id, Some(feedback))).unwrap();
+        one(keeper, Wish::Feedback(id, Some(feedback))).unwrap();
     };
     for at_ms in 1..=3 {
         keeper.take(run("cpu", "a", at_ms, 0.8));
