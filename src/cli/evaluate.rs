@@ -147,6 +147,7 @@ fn rows(outcomes: &[Outcome], events: usize) -> Rows {
         "false_alerts",
         "minutes_to_detection",
         "minutes_at_most",
+        "false_positive_rate",
     ]);
     for outcome in outcomes {
         let p = outcome.counts.performance();
@@ -156,6 +157,7 @@ fn rows(outcomes: &[Outcome], events: usize) -> Rows {
         row.extend([p.true_positives, p.false_positives, p.false_negatives, p.true_negatives].map(Value::from));
         row.extend([outcome.events_found, events, outcome.false_alerts].map(Value::from));
         row.extend(outcome.delay().map(|minutes| minutes.map_or(Value::Null, |minutes| Value::from(round(minutes)))));
+        row.push(share(outcome.counts.false_positive_rate()));
         rows.push(row);
     }
     rows
@@ -183,6 +185,7 @@ fn as_json(outcomes: &[Outcome], truth: &Truth, file: &SeriesFile) -> Value {
         value["anomalies"] = truth.events.len().into();
         value["anomalies_found"] = outcome.events_found.into();
         value["false_alerts"] = outcome.false_alerts.into();
+        value["false_positive_rate"] = outcome.counts.false_positive_rate().into();
         value["missed"] = missed.collect();
         let [mean, greatest] = outcome.delay();
         (value["minutes_to_detection"], value["minutes_at_most"]) = (json!(mean), json!(greatest));

@@ -11,8 +11,9 @@ use crate::fleet::mix;
 use crate::http::{Address, Client};
 use crate::meter::{Latencies, Stopwatch, unix_ms};
 use crate::plan::{HttpStream, Pace};
-use crate::report::{figures, grouped};
-use crate::server_process::ScratchDir;
+use crate::process_stats::rss_bytes;
+use crate::report::{figures, grouped, mib};
+use crate::server_process::{ScratchDir, Server};
 
 const ANOMALIES: usize = 1_000_000;
 const NAMES: usize = 200;
@@ -30,7 +31,8 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Claim>> {
     let file = settings.path().join("infrawatch.toml");
     std::fs::write(&file, format!("[anomalies]\nmax_records = {ANOMALIES}\n"))?;
     let file = file.to_str().context("a path of this machine is no text")?;
-    let running = bench.start_with(&["--config", file, "--retention", "0"])?;
+    let arguments = ["--config", file, "--retention", "0"];
+    let mut running = bench.start_with(&arguments)?;
     let address = running.server.address();
     let end_ms = unix_ms();
     let filling = Stopwatch::start();
@@ -49,6 +51,17 @@ pub(super) fn measure(bench: &Bench) -> Result<Vec<Claim>> {
     for (name, choice) in KINDS {
         claims.push(asked(&mut client, address, name, |turn| choice(turn, end_ms))?);
     }
+    running.server.kill();
+    let again = Server::start(&bench.program.with(&arguments), running.server.data_dir()).context("after the kill")?;
+    let stats = fetch_json(&mut Client::new(again.address()), again.address(), "/api/v1/anomalies/stats", &[])?;
+    ensure!(stats["total"].as_u64() == Some(ANOMALIES as u64), "after the kill {} are kept", stats["total"]);
+    claims.push(Claim {
+        row: "STO-002",
+        claim: "ready again after kill -9 with a million anomalies, all of them there".to_owned(),
+        target: "-".to_owned(),
+        measured: format!("{} s, {} MiB of memory", figures(again.ready_s), figures(mib(rss_bytes(again.pid())?))),
+        outcome: Outcome::Stated,
+    });
     Ok(claims)
 }
 
