@@ -63,6 +63,7 @@
 //! - [`alert`]: what people are told, and when they are not. [`rules`]: Prometheus' rule files, evaluated here.
 //! - [`monitors`]: conditions on what expressions did over a while: shares of anomalous points, outliers, forecasts.
 //! - [`forecasts`]: what stored series will do next, kept up to date, and the rules that watch it.
+//! - [`reports`]: what the server reports by itself on a schedule: which series run full, and when.
 //! - [`pull`]: models trained on request on the answer of an expression.
 //! - [`watch`]: expressions that are evaluated again and again and judged by named detectors.
 //! - [`windowed`]: chosen series judged window by window.
@@ -98,6 +99,7 @@ mod nearest;
 pub mod plot;
 pub mod pull;
 pub mod query;
+pub mod reports;
 pub mod rules;
 pub mod scoring_counters;
 pub mod self_metrics;

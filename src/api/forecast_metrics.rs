@@ -1,9 +1,10 @@
-//! On `/metrics`: forecasts that are kept, and how predictive rules do.
+//! On `/metrics`: forecasts that are kept, how predictive rules do, and the reports on capacity.
 //!
 //! Not here: the rest of the page (see `metrics_page`).
 
 use super::metrics_page::{Exposition, MetricsPage};
 use crate::forecasts::RuleFigures;
+use crate::reports::ReportFigures;
 
 /// Writes the lines.
 pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
@@ -23,6 +24,37 @@ pub(super) fn write(page: &MetricsPage, out: &mut Exposition) {
         out.sample(&name, &[], value);
     }
     rules(&page.forecast_rules.all(), out);
+    reports(&page.reports.figures(), out);
+}
+
+fn reports(figures: &ReportFigures, out: &mut Exposition) {
+    let counters = [
+        ("made", "Reports on capacity made since the start.", figures.made),
+        ("failures", "Times one could not be begun or kept; it is tried again.", figures.failed),
+        ("told", "Times a receiver was told of one.", figures.told),
+        ("untold", "Times a receiver could not be told of one, and that was given up.", figures.untold),
+    ];
+    for (name, help, value) in counters {
+        let name = format!("infrawatch_capacity_reports_{name}_total");
+        out.counter(&name, help);
+        out.sample(&name, &[], value);
+    }
+    let seconds = |time_ms: Option<i64>| time_ms.map(|time_ms| time_ms as f64 / 1000.0);
+    let gauges = [
+        ("receivers_waiting", "Receivers still to be told of the newest.", Some(figures.waiting as f64)),
+        ("series_queued", "Series to be looked at in the report that is being made.", Some(figures.queued as f64)),
+        ("last_due_timestamp_seconds", "When the newest was due, in seconds since 1970.", seconds(figures.due_ms)),
+        ("last_timestamp_seconds", "When the newest was done, in seconds since 1970.", seconds(figures.made_ms)),
+        ("last_work_seconds", "How much work it was.", figures.made_ms.map(|_| figures.work_s)),
+        ("next_timestamp_seconds", "When the next is due, in seconds since 1970.", seconds(figures.next_ms)),
+    ];
+    for (name, help, value) in gauges {
+        let name = format!("infrawatch_capacity_report_{name}");
+        out.gauge(&name, help);
+        if let Some(value) = value {
+            out.sample(&name, &[], value);
+        }
+    }
 }
 
 fn rules(rules: &[(String, RuleFigures)], out: &mut Exposition) {

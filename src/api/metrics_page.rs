@@ -16,6 +16,7 @@ use crate::metric_metadata::MetricBook;
 use crate::monitors::MonitorKeeper;
 use crate::pull::PullGauges;
 use crate::query::Room;
+use crate::reports::ReportBoard;
 use crate::rules::RuleKeeper;
 use crate::self_metrics::{DropReason, Rejection, SelfMetrics, Source, SourceCounters};
 use crate::shard::questions::ModelBoard;
@@ -71,6 +72,8 @@ pub struct MetricsPage {
     pub desk: Arc<ForecastDesk>,
     /// What predictive rules came to.
     pub forecast_rules: Arc<RuleBoard>,
+    /// Reports that the server makes by itself.
+    pub reports: Arc<ReportBoard>,
     /// What people said of anomalies.
     pub accuracy: Arc<RwLock<Arc<Accuracy>>>,
     /// What groups of series came to.

@@ -52,6 +52,9 @@ struct Capacity {
     /// Which way it is exceeded: above or below
     #[arg(long, value_name = "WAY", requires = "threshold", value_parser = ["above", "below"])]
     direction: Option<String>,
+    /// Show the last report that the server made by itself, instead of making one
+    #[arg(long, conflicts_with = "matchers")]
+    last: bool,
     #[command(flatten)]
     server: ServerFlag,
     /// Directory of the store, when no server runs on it [default: ./infrawatch-data]
@@ -71,6 +74,9 @@ struct Found {
     items: Vec<Value>,
     /// Names, or all that was chosen, of which nothing could be said, and why.
     left_out: Vec<(String, String)>,
+    /// Of the server's own report all of it, and its first line.
+    last: Option<Value>,
+    title: Option<String>,
 }
 
 impl ReportCommand {
@@ -85,11 +91,14 @@ impl Capacity {
         let flags = flag("storage.data_dir", "--data-dir", self.data_dir.as_ref());
         let config = load(global, flags.into_iter().collect())?.config;
         let source = self.source(global, &config)?;
-        let found = self.found(&source);
+        let found = if self.last { last(&source) } else { self.found(&source) };
         if let Source::Store(local) = source {
             local.close().map_err(|error| CliError::Failed(format!("{error:#}")))?;
         }
         let mut found = found?;
+        if let Some(report) = found.last.take().filter(|_| global.format() == Format::Json) {
+            return write_text(global, &format!("{report:#}\n"));
+        }
         let earliest = |item: &Value| item["exhaustion"]["earliest"].as_str().unwrap_or("~").to_owned();
         let days = |item: &Value| item["days_to_exhaustion"].as_f64().unwrap_or(f64::INFINITY);
         found.items.sort_by(|a, b| earliest(a).cmp(&earliest(b)).then(days(a).total_cmp(&days(b))));
@@ -142,11 +151,10 @@ impl Capacity {
         let ends = found.items.iter().filter(|item| !item["exhaustion"].is_null()).count();
         let leaks = found.items.iter().filter(|item| item["sawtooth"]["is_leak"] == true).count();
         let total = found.items.len();
-        let mut text = format!(
-            "Capacity on {}: {total} series have a limit, {ends} may reach it, {leaks} leak.\n\n{}",
-            now(),
-            rows(found.items.iter().take(self.top)).table()
-        );
+        let title =
+            || format!("Capacity on {}: {total} series have a limit, {ends} may reach it, {leaks} leak.", now());
+        let title = found.title.clone().unwrap_or_else(title);
+        let mut text = format!("{title}\n\n{}", rows(found.items.iter().take(self.top)).table());
         if total > self.top {
             let _ = writeln!(text, "({} of {total} series; --top {total} shows all)", self.top);
         }
@@ -155,6 +163,15 @@ impl Capacity {
         }
         text
     }
+}
+
+/// The last report that the server made by itself.
+fn last(source: &Source) -> Result<Found, CliError> {
+    let report = source.get("/api/v1/reports/capacity/latest", &[])?;
+    let text = |name: &str| report[name].as_str().unwrap_or("").to_owned();
+    let title = Some(format!("{}: {}", text("made_at"), text("title")));
+    let items = report["items"].as_array().cloned().unwrap_or_default();
+    Ok(Found { items, left_out: Vec::new(), last: Some(report), title })
 }
 
 /// A line each.

@@ -389,6 +389,22 @@ settings! {
         cpu_share: f64 as Number = "0.25" in "0.001" to "64",
     }
 
+    /// The report on capacity that the server makes by itself (docs/forecast.md).
+    capacity_report: CapacityReport {
+        /// When: the five fields of cron or an RRULE, such as "0 7 * * 1" for Mondays at seven; empty makes none.
+        schedule: String as Text = "0 7 * * 1",
+        /// The time zone of the schedule, as "Europe/Berlin".
+        timezone: String as Text = "UTC",
+        /// Receivers of alerts.routing_file that are told of it, several with commas: webhooks, programs, log; empty tells nobody.
+        receivers: String as Text = "",
+        /// Series it shows, those that may reach their limit first.
+        top: usize as Count = "50" in "1" to "1000",
+        /// Series it looks at, within forecasts.cpu_share; further ones are counted in it.
+        max_series: usize as Count = "10000" in "1" to "1000000",
+        /// Reports kept; the oldest leave.
+        keep: usize as Count = "13" in "1" to "1000",
+    }
+
     /// The server's own metrics, at /metrics.
     metrics: Metrics {
         /// Names for which scores and anomalies are shown, those with the greatest scores first.

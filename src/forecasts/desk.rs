@@ -77,7 +77,22 @@ impl ForecastDesk {
         step_ms: Option<i64>,
         samples: &mut Samples,
     ) -> Result<Made, NoForecast> {
-        self.with(one, engine, step_ms, samples, made)
+        self.with((one, engine, step_ms), true, samples, made)
+    }
+
+    /// The same for somebody who goes through all series: what had to be learned for it is not kept, so that what others ask
+    /// for again and again stays.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the series has too few usable values.
+    pub fn once(
+        &self,
+        one: &SelectedSeries,
+        engine: ForecastEngine,
+        step_ms: Option<i64>,
+        samples: &mut Samples,
+    ) -> Result<Made, NoForecast> {
+        self.with((one, engine, step_ms), false, samples, made)
     }
 
     /// The same up to a time, however long the steps of the series turn out to be; `engine.horizon` is how many of them are
@@ -98,15 +113,14 @@ impl ForecastDesk {
             let horizon = (steps.max(1) as usize).min(engine.horizon);
             made(kept, ForecastEngine { horizon, ..engine })
         };
-        self.with(one, engine, step_ms, samples, make)
+        self.with((one, engine, step_ms), true, samples, make)
     }
 
-    /// Makes something of what is kept of a series once that is up to date.
+    /// Makes something of what is kept of a series once that is up to date; what was not kept before is if `keeps`.
     fn with(
         &self,
-        one: &SelectedSeries,
-        engine: ForecastEngine,
-        step_ms: Option<i64>,
+        (one, engine, step_ms): (&SelectedSeries, ForecastEngine, Option<i64>),
+        keeps: bool,
         samples: &mut Samples,
         make: impl Fn(&Kept, ForecastEngine) -> Result<Made, NoForecast>,
     ) -> Result<Made, NoForecast> {
@@ -117,7 +131,9 @@ impl ForecastDesk {
             return make(&self.learn(one, engine, step_ms, samples)?, engine);
         }
         let wish = Wish { series: one.series, step_ms, level: engine.level.to_bits(), horizon: engine.horizon };
-        let kept = match self.take(&wish) {
+        let before = self.take(&wish);
+        let is_kept = keeps || before.is_some();
+        let kept = match before {
             Some(kept) => self.brought_up_to_date(one, kept, samples)?,
             None => None,
         };
@@ -126,7 +142,9 @@ impl ForecastDesk {
             None => self.learn(one, engine, step_ms, samples)?,
         };
         let made = make(&kept, engine);
-        self.shelf.lock().keep(wish, kept);
+        if is_kept {
+            self.shelf.lock().keep(wish, kept);
+        }
         made
     }
 

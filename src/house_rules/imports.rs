@@ -39,6 +39,7 @@ const API: &[&str] = &[
     "rules",
     "monitors",
     "forecasts",
+    "reports",
     "groups",
 ];
 
@@ -87,6 +88,8 @@ const ROOMS: &[Room] = &[
     room("watch", &["listed_file", "pull", "query", "analysis"], true),
     room("windowed", &["analysis", "anomaly::run", "storage", "onnx"], true),
     room("forecasts", &["query", "analysis", "storage", "anomaly"], true),
+    // Times and recurrences are those of alerts, and who is told of a report is handed in by the server.
+    room("reports", &["forecasts", "alert", "analysis", "storage"], true),
     room("groups", &["analysis", "anomaly::run", "storage"], true),
     room("alert", &["analysis", "anomaly", "frame_log", "yaml", "storage::series", "storage::label_index"], true),
     room("yaml", &[], false),

@@ -5,12 +5,14 @@
 //! Invariants: a file of rules with a mistake changes nothing and is named in the log once; what cannot be written or read
 //! of kept forecasts costs learning them anew and nothing else.
 
-use super::Running;
+use super::reload::InForce;
 use super::settings::query_limits;
+use super::{Running, reporting};
 use crate::clock;
 use crate::config::Config;
 use crate::forecasts::{Allowance, ForecastDesk, PredictiveRule, RuleBoard, RuleError, Runner, read};
 use crate::query::{self, Room};
+use crate::reports::ReportBoard;
 use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +30,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) struct Forecasts {
     pub(super) desk: Arc<ForecastDesk>,
     pub(super) board: Arc<RuleBoard>,
+    /// Reports on capacity.
+    pub(super) reports: Arc<ReportBoard>,
     state: PathBuf,
 }
 
@@ -40,7 +44,8 @@ impl Forecasts {
             tracing::warn!(%error, "forecasts are learned anew");
         }
         room.compute_by(desk.clone());
-        Self { desk, board: Arc::default(), state }
+        let reports = Arc::new(ReportBoard::new(config.storage.data_dir.join("reports").join("capacity")));
+        Self { desk, board: Arc::default(), reports, state }
     }
 
     /// Writes down what is kept.
@@ -78,11 +83,26 @@ fn rules(file: &Path, config: &Config) -> Result<Vec<PredictiveRule>, RuleError>
     read(file, &|text| query::matchers(text, &limits).map_err(|error| error.to_string()))
 }
 
+/// Starts what is done with forecasts in a rhythm of its own.
+///
+/// # Errors
+/// When the settings of rules or of reports make no sense, or the system gives no threads.
+pub(super) fn spawn(
+    config: &Config,
+    running: &Running,
+    in_force: &InForce,
+    stopped: &signal::Receiver<bool>,
+) -> Result<()> {
+    tokio::spawn(begin(config, running)?.run(stopped.clone()));
+    tokio::spawn(reporting::begin(config, running, in_force.clone())?.run(stopped.clone()));
+    Ok(())
+}
+
 /// Reads the file of rules.
 ///
 /// # Errors
 /// When it cannot be read or has a mistake, or the system gives no threads.
-pub(super) fn begin(config: &Config, running: &Running) -> Result<Forecasting> {
+fn begin(config: &Config, running: &Running) -> Result<Forecasting> {
     let forecasts = &running.forecasts;
     let file = config.forecasts.rules_file.clone();
     let file_written = file.as_deref().and_then(written);

@@ -18,6 +18,7 @@ mod monitoring;
 mod open_files;
 mod reload;
 mod replaying;
+mod reporting;
 mod resting;
 mod retraining;
 mod routes;
@@ -133,7 +134,7 @@ async fn serve(Loaded { config, file, .. }: Loaded, sources: Sources) -> Result<
     let guarded = guard::guarded(routes, Access { guard, audit: Arc::new(audit) });
     ready.set(conventions::common(guarded, running.metrics.clone()));
     tokio::spawn(reloader.watch(hangup, stopped.clone()));
-    tokio::spawn(forecasting::begin(&config, &running)?.run(stopped.clone()));
+    forecasting::spawn(&config, &running, &in_force, &stopped)?;
     let health = routes::health(&running, stopping.clone(), started_ms);
     tokio::spawn(self_check::run(health, in_force.clone(), stopped.clone()));
     spawn_watchers(&config, &running, in_force, &stopped)?;

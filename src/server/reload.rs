@@ -7,7 +7,7 @@
 //! Invariant: all or nothing: everything is read before anything is put in force, and a mistake anywhere leaves all as it
 //! was, with the reason in the log and a metric that says so.
 
-use super::{Running, alerts, users};
+use super::{Running, alerts, reporting, users};
 use crate::access::{Guard, Users};
 use crate::alert::Routing;
 use crate::alert::book::{AlertBook, Wish};
@@ -32,7 +32,7 @@ use tokio::sync::watch;
 
 /// Keys that are put in force while the server runs. Of `drift`, models trained on request take it over; windows are judged
 /// as at the start.
-const LIVE: [&str; 27] = [
+const LIVE: [&str; 33] = [
     "log.level",
     "access.users_file",
     "access.requests_per_second",
@@ -57,6 +57,12 @@ const LIVE: [&str; 27] = [
     "pull.retrain_at",
     "pull.detect_interval",
     "calibration.every",
+    "capacity_report.schedule",
+    "capacity_report.timezone",
+    "capacity_report.receivers",
+    "capacity_report.top",
+    "capacity_report.max_series",
+    "capacity_report.keep",
     "drift.test",
     "drift.threshold",
     "health.check_interval",
@@ -185,6 +191,7 @@ impl Reloader {
             _ => return Err("http.tls_cert_file was set or taken away, which needs a restart".into()),
         };
         let routing = alerts::routing(&config).map_err(|error| format!("alerts.routing_file: {error:#}"))?;
+        reporting::check(&config, &routing).map_err(|error| format!("{error:#}"))?;
         if let Some(path) = &config.watch.file {
             expressions::read(path).map_err(|error| format!("watch.file: {error}"))?;
         }

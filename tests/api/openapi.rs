@@ -18,9 +18,16 @@ const OTHER: [&str; 3] = ["/api/v1/write", "/api/v1/push", "/api/v1/stream"];
 /// Ids of what a server holds, by the part of a path that they stand behind.
 type Ids = Vec<(&'static str, String)>;
 
-/// A server with some metrics, an anomaly and its alert, a silence, a maintenance window, and a model.
+/// A server with a report, some metrics, an anomaly and its alert, a silence, a maintenance window, and a model.
 fn filled() -> (Server, Ids) {
     let server = Server::start();
+    let state = server.data_dir().join("reports/capacity_state.json");
+    eventually("the schedule is kept", 30, || state.exists().then_some(()));
+    let stopped = server.stop();
+    stopped.miss_reports();
+    let server = stopped.restart();
+    let made = || server.figure("infrawatch_capacity_reports_made_total") > 0.0;
+    eventually("the report that was missed is made", 30, || made().then_some(()));
     let now_ms = super::now_ms(&server);
     let sample = |i: i64| {
         let value = 40 + i * 7919 % 13 + if i == 550 { 400 } else { 0 };
@@ -75,6 +82,7 @@ fn in_path(path: &str, ids: &Ids) -> String {
         return id.clone();
     }
     match path {
+        _ if path.contains("/reports/") => "latest".to_owned(),
         _ if path.contains("/models/") => "cpu".to_owned(),
         _ if path.contains("/devices/") => "core-1".to_owned(),
         _ if path.contains("/label/") => "host".to_owned(),

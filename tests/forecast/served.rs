@@ -5,6 +5,7 @@
 use crate::support::eventually;
 use crate::support::http::{get, get_json, post};
 use crate::support::server::Server;
+use crate::support::sink::Sink;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -275,4 +276,66 @@ fn the_report_on_capacity_lists_what_may_be_full_first_with_what_resets_it() {
     std::fs::write(&config, "[http]\nlisten = \"off\"\n").unwrap();
     let offline = ["--quiet", "report", "capacity", "--data-dir", dir, "--config", config.to_str().unwrap()];
     assert_eq!(lines(&printed(&offline, folder.path()))[2..], online[2..]);
+}
+
+/// A server that reports once a year, and tells a webhook and the log.
+fn reporting(folder: &Path, sink: &Sink) -> Server {
+    let (routing, config) = (folder.join("routing.toml"), folder.join("infrawatch.toml"));
+    let hook = format!("[route]\nreceiver = \"log\"\n[[receivers]]\nname = \"hook\"\nwebhook = {:?}\n", sink.url());
+    std::fs::write(&routing, hook).unwrap();
+    let report = "[capacity_report]\nschedule = \"0 0 1 1 *\"\nreceivers = \"hook, log\"\n";
+    let alerts = format!("[alerts]\nrouting_file = {routing:?}\n[forecasts]\ncpu_share = 4\n");
+    std::fs::write(&config, format!("{report}{alerts}")).unwrap();
+    Server::start_with(&["--statsd-listen", "off", "--config", config.to_str().unwrap()])
+}
+
+#[test]
+fn a_report_that_was_missed_is_made_once_at_the_start_kept_and_told() {
+    let (folder, sink) = (TempDir::new().unwrap(), Sink::start(&[500]));
+    let served = reporting(folder.path(), &sink);
+    push(&served, "disk_used_percent", "fast", filling, (0, 3 * A_DAY));
+    push(&served, "disk_used_percent", "slow", |i| 30.0 + noise(i), (0, 3 * A_DAY));
+    let list = |served: &Server| get_json(&served.url("/api/v1/reports/capacity"), &[]);
+    assert_eq!(list(&served)["total"], 0);
+    assert_eq!(get(&served.url("/api/v1/reports/capacity/latest"), &[]).unwrap().status, 404);
+    let state = served.data_dir().join("reports/capacity_state.json");
+    eventually("the schedule is kept", SECONDS, || state.exists().then_some(()));
+    let stopped = served.stop();
+    stopped.miss_reports();
+
+    let served = stopped.restart();
+    eventually("the report is made", SECONDS, || (list(&served)["total"] == 1).then_some(()));
+    let report = get_json(&served.url("/api/v1/reports/capacity/latest"), &[]);
+    assert_eq!((&report["kind"], &report["total"]), (&json!("capacity_report"), &json!(2)));
+    assert_eq!(report["items"][0]["labels"]["host"], "fast");
+    assert_eq!(list(&served)["items"][0]["id"], report["id"]);
+    let by_id = format!("/api/v1/reports/capacity/{}", report["id"].as_str().unwrap());
+    assert_eq!(get_json(&served.url(&by_id), &[]), report);
+    // The log was told at once, the webhook failed and waits; it is told after the next start, under the same id.
+    let of = |served: &Server, name: &str| served.figure(&format!("infrawatch_capacity_report{name}"));
+    eventually("both were tried", SECONDS, || {
+        (sink.sent().len() == 1 && of(&served, "s_told_total") == 1.0).then_some(())
+    });
+    assert_eq!((of(&served, "_receivers_waiting"), of(&served, "s_untold_total")), (1.0, 0.0));
+    let served = served.stop().restart();
+    let sent = eventually("the webhook is told", SECONDS, || sink.sent().get(1).cloned());
+    assert_eq!((&sent.body, &*sent.headers["idempotency-key"]), (&report, report["id"].as_str().unwrap()));
+    eventually("that is known", SECONDS, || (of(&served, "_receivers_waiting") == 0.0).then_some(()));
+    assert!(of(&served, "_next_timestamp_seconds") > of(&served, "_last_due_timestamp_seconds"));
+
+    // It is not made again, and can be read with a server and without one.
+    let url = served.url("");
+    let asked = printed(&["report", "capacity", "--last", "--server", &url], folder.path());
+    assert!(asked.contains("of 2 series with a limit may reach it; first disk_used_percent"), "{asked}");
+    let served = served.stop().restart();
+    let page = || get(&served.url("/metrics"), &[]).unwrap().body;
+    let looked = || page().contains("\ninfrawatch_capacity_report_next_timestamp_seconds ");
+    eventually("it was looked", SECONDS, || looked().then_some(()));
+    assert_eq!((list(&served)["total"].as_i64(), of(&served, "s_made_total"), sink.sent().len()), (Some(1), 0.0, 2));
+    let stopped = served.stop();
+    let config = folder.path().join("off.toml");
+    std::fs::write(&config, "[http]\nlisten = \"off\"\n").unwrap();
+    let dir = stopped.data_dir().to_str().unwrap();
+    let offline = ["--quiet", "report", "capacity", "--last", "--data-dir", dir, "--config", config.to_str().unwrap()];
+    assert_eq!(printed(&offline, folder.path()), asked);
 }

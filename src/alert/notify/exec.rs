@@ -1,5 +1,5 @@
-//! Programs that do something about alerts: run with the notification on their standard input, and nothing of our environment
-//! but the path.
+//! Programs that do something about alerts: run with the notification, or a report, on their standard input, and nothing of
+//! our environment but the path.
 //!
 //! Only programs of `alerts.exec_allow` get here, each by its whole path and without a shell.
 //!
@@ -7,8 +7,7 @@
 //!
 //! Invariant: a program that does not end is ended.
 
-use super::super::notification::Notification;
-use super::{Failure, LOOK, webhook};
+use super::{Failure, LOOK};
 use crate::clock;
 use std::io::Write;
 use std::path::Path;
@@ -22,16 +21,14 @@ const USUAL_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 /// How long a program may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Runs a program once.
+/// Runs a program once, with what it shall read.
 pub(super) fn run(
-    program: &Path,
-    arguments: &[String],
+    (program, arguments): (&Path, &[String]),
     is_dry: bool,
-    notification: &Notification,
+    (title, body): (&str, impl FnOnce() -> String),
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
     let failed = |what: String| Failure { what: format!("{}: {what}", program.display()), may_pass: false };
-    let title = notification.title();
     if is_dry {
         tracing::warn!(program = %program.display(), ?arguments, title, "would be run, were it not for dry_run");
         return Ok(());
@@ -49,7 +46,7 @@ pub(super) fn run(
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     if let Some(mut input) = child.stdin.take() {
         // A program that does not read what it is given may do so.
-        let _ = input.write_all(webhook::body(notification).as_bytes());
+        let _ = input.write_all(body().as_bytes());
     }
     let deadline = clock::monotonic() + TIMEOUT;
     loop {

@@ -7,6 +7,7 @@
 
 mod alertmanager;
 mod exec;
+pub(super) mod report;
 mod webhook;
 
 use super::notification::Notification;
@@ -58,12 +59,16 @@ struct Http(ureq::Agent);
 
 impl Http {
     fn new(ca_file: Option<&Path>) -> Self {
+        Self::within(ca_file, REQUEST_TIMEOUT)
+    }
+
+    /// Whose requests may take so long.
+    fn within(ca_file: Option<&Path>, timeout: Duration) -> Self {
         let tls = TlsConfig::builder()
             .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .root_certs(authorities(ca_file.unwrap_or(Path::new(SYSTEM_CA_FILE))));
         // A proxy of the environment is not asked: receivers are named by their own addresses.
-        let settings =
-            ureq::Agent::config_builder().proxy(None).timeout_global(Some(REQUEST_TIMEOUT)).tls_config(tls.build());
+        let settings = ureq::Agent::config_builder().proxy(None).timeout_global(Some(timeout)).tls_config(tls.build());
         Self(settings.http_status_as_error(false).max_redirects(0).build().new_agent())
     }
 
@@ -216,7 +221,10 @@ fn try_until(http: &Http, notification: &Notification, stop: &AtomicBool) -> Opt
             Target::Webhook { url, secret, format } => {
                 webhook::send(http, url, secret.as_deref(), *format, notification)
             }
-            Target::Exec { program, arguments, is_dry } => exec::run(program, arguments, *is_dry, notification, stop),
+            Target::Exec { program, arguments, is_dry } => {
+                let title = notification.title();
+                exec::run((program, arguments), *is_dry, (&title, || webhook::body(notification)), stop)
+            }
             Target::Alertmanager { url } => alertmanager::send(http, url, notification, clock::now_ms()),
         };
         match sent {

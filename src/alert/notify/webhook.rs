@@ -53,17 +53,28 @@ pub(super) fn send(
         WebhookFormat::Plain => plain_bodies(notification),
     };
     for (number, body) in bodies.iter().enumerate() {
-        let body = body.as_bytes();
         let key = if number == 0 { notification.id.to_string() } else { format!("{}-{number}", notification.id) };
-        let mut headers = vec![("idempotency-key", key)];
-        if let Some(secret) = secret {
-            let timestamp = (notification.at_ms / 1000).to_string();
-            headers.push(("x-infrawatch-signature", signature(secret, &timestamp, body)));
-            headers.push(("x-infrawatch-timestamp", timestamp));
-        }
-        http.post(url, &headers, body)?;
+        post(http, url, secret, (key, notification.at_ms), body)?;
     }
     Ok(())
+}
+
+/// Posts a body once, under a key that stays the same when it is sent again, signed where there is a secret.
+pub(super) fn post(
+    http: &Http,
+    url: &str,
+    secret: Option<&str>,
+    (key, at_ms): (String, i64),
+    body: &str,
+) -> Result<(), Failure> {
+    let body = body.as_bytes();
+    let mut headers = vec![("idempotency-key", key)];
+    if let Some(secret) = secret {
+        let timestamp = (at_ms / 1000).to_string();
+        headers.push(("x-infrawatch-signature", signature(secret, &timestamp, body)));
+        headers.push(("x-infrawatch-timestamp", timestamp));
+    }
+    http.post(url, &headers, body)
 }
 
 pub(super) fn body(notification: &Notification) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Both are a condition on the local date and a set of times of the day, which is all that is evaluated.
 //!
-//! Not here: what happens then and how long it lasts (see `maintenance`); rules by the hour, minute or second and
+//! Not here: what happens then and how long it lasts (see `maintenance` and `reports`); rules by the hour, minute or second and
 //! `BYSETPOS`, `BYWEEKNO`, `BYYEARDAY`, which are refused by name.
 //!
 //! Invariants: nothing happens before the first start; a local time that a change of the clocks skips happens as much
@@ -26,7 +26,7 @@ pub struct NoRecurrence(pub(super) String);
 
 /// A recurrence with its zone and its first start.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Recurrence {
+pub struct Recurrence {
     dates: Dates,
     /// Times of the day, in order.
     times: Vec<Time>,
@@ -50,7 +50,7 @@ impl Recurrence {
     ///
     /// # Errors
     /// Says what about the text or the zone is not understood.
-    pub(super) fn parse(text: &str, zone: &str, first_ms: i64) -> Result<Self, NoRecurrence> {
+    pub fn parse(text: &str, zone: &str, first_ms: i64) -> Result<Self, NoRecurrence> {
         let zone =
             TimeZone::get(zone).map_err(|_| NoRecurrence(format!("{zone:?} is no time zone such as Europe/Berlin")))?;
         let first = Timestamp::from_millisecond(first_ms).map_err(|error| NoRecurrence(error.to_string()))?;
@@ -79,7 +79,7 @@ impl Recurrence {
     }
 
     /// The last start in `after_ms + 1 ..= at_ms`.
-    pub(super) fn last_start(&self, after_ms: i64, at_ms: i64) -> Option<i64> {
+    pub fn last_start(&self, after_ms: i64, at_ms: i64) -> Option<i64> {
         // A local date may be that of an hour up to a day off.
         let date = self.date(after_ms.max(self.first_ms).saturating_sub(DAY_MS))?;
         self.starts(date, at_ms.saturating_add(DAY_MS))
@@ -89,7 +89,7 @@ impl Recurrence {
     }
 
     /// The first start after `after_ms`, if there is one within eight years.
-    pub(super) fn next_start(&self, after_ms: i64) -> Option<i64> {
+    pub fn next_start(&self, after_ms: i64) -> Option<i64> {
         let date = self.date(after_ms.max(self.first_ms).saturating_sub(DAY_MS))?;
         self.starts(date, i64::MAX).find(|start| *start > after_ms)
     }

@@ -226,6 +226,20 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "200 ForecastRuleList",
     ),
     get(
+        "/api/v1/reports/capacity",
+        "metrics",
+        "Reports on capacity that the server made by itself, the newest first, without their lines.",
+        "skip limit",
+        "200 CapacityReportList",
+    ),
+    get(
+        "/api/v1/reports/capacity/{id}",
+        "metrics",
+        "One report on capacity in full; latest is the newest.",
+        "",
+        "200 CapacityReport",
+    ),
+    get(
         "/api/v1/stream",
         "live",
         "Samples, scores and anomalies of chosen series, and alerts and incidents, as they come, as server-sent events.",

@@ -18,6 +18,11 @@ const RETRY_AFTER_S: &str = "1";
 pub(super) struct Text(String);
 
 impl Text {
+    /// Of what is JSON already.
+    pub(super) fn finished(text: String) -> Self {
+        Self(text)
+    }
+
     /// Of anything that has a shape; to be called where it may take a while.
     pub(super) fn of(shape: &impl Serialize) -> Result<Self, ApiError> {
         serde_json::to_string(shape).map(Self).map_err(|error| ApiError::internal(&error))

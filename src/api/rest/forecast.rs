@@ -5,7 +5,7 @@
 use super::Shared;
 use super::answer::{ApiError, Text};
 use super::body::Fields;
-use super::forecast_shapes::{Breaches, Exhaustion, Sawtooth, Trend};
+use super::forecast_shapes::Breaches;
 use super::metric::POINTS_MAX;
 use super::parameters::{matchers_of, time_ms_of};
 use super::run::{check, run};
@@ -15,6 +15,7 @@ use crate::analysis::forecast::{
     Direction, Forecast, ForecastEngine, ForecastError, Limits, Method, Threshold, most_of,
 };
 use crate::forecasts::NoForecast;
+use crate::reports::{Exhaustion, Sawtooth, Trend};
 use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};

@@ -38,6 +38,7 @@ mod models;
 mod points;
 mod preview;
 mod pull;
+mod reports;
 mod rollups;
 mod snmp;
 
@@ -54,6 +55,7 @@ use crate::ingest::snmp::SnmpControl;
 use crate::monitors::MonitorKeeper;
 use crate::pull::{ModelShelf, PullGauges, Source};
 use crate::query::QueryLimits;
+use crate::reports::ReportBoard;
 use crate::rules::RuleKeeper;
 use crate::self_metrics::SelfMetrics;
 use crate::shard::questions::ModelBoard;
@@ -95,6 +97,8 @@ pub struct RestApi {
     pub desk: Arc<ForecastDesk>,
     /// What predictive rules came to.
     pub forecast_rules: Arc<RuleBoard>,
+    /// Reports that the server made by itself.
+    pub reports: Arc<ReportBoard>,
     /// A way to what polls devices by SNMP, where something does.
     pub snmp: Option<SnmpControl>,
     /// How samples are judged.
@@ -143,6 +147,8 @@ pub fn routers(api: RestApi, permits: Arc<Semaphore>) -> (Router, Router) {
         .route("/forecast/{name}", post(forecast::show))
         .route("/capacity", get(capacity::list))
         .route("/forecast_rules", get(forecast_rules::list))
+        .route("/reports/capacity", get(reports::list))
+        .route("/reports/capacity/{id}", get(reports::one))
         .route("/anomalies", get(anomalies::list).post(anomaly_post::post))
         .route("/anomalies/stats", get(anomalies::stats))
         .route("/anomalies/{id}", get(anomalies::one))
