@@ -196,39 +196,56 @@ fn a_creep_a_line_and_a_zero_are_told_by_their_kinds_and_a_value_is_judged_by_it
     server.stop();
 }
 
+/// Sends rows of three metrics of these hosts: as chance has it, or by so many of their deviations away, all alike.
+fn push_groups(server: &Server, hosts: [&str; 2], range: std::ops::Range<i64>, by: &dyn Fn(&str, i64) -> Option<f64>) {
+    let item = |host: &str, at: usize, i: i64| {
+        let of_host = if host == hosts[1] { 40_000 } else { 0 };
+        // Summed, so that extremes are as rare as in nature.
+        let chance =
+            || (0..12).map(|k| value(of_host + (i * 3 + at as i64) * 12 + k + HISTORY + 1) - 50.5).sum::<f64>();
+        let name = ["cpu", "memory", "latency"][at];
+        let value = 50.0 + [3.0, 1.0, 20.0][at] * by(host, i).unwrap_or_else(chance);
+        json!({"name": name, "labels": {"host": host}, "timestamp": START_S + i * 60, "value": value})
+    };
+    let items: Vec<Value> =
+        range.flat_map(|i| hosts.map(|host| [0, 1, 2].map(|at| item(host, at, i)))).flatten().collect();
+    for items in items.chunks(3000) {
+        let answer = post(&server.url("/api/v1/metrics"), &[], json!(items).to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+    }
+}
+
+/// A server that judges these metrics of each host together.
+fn with_groups() -> Server {
+    let settings = [("INFRAWATCH_GROUPS_BY", "host"), ("INFRAWATCH_GROUPS_METRICS", "cpu,memory,latency")];
+    Server::start_with_settings(&settings)
+}
+
+fn seen_by_groups(server: &Server, rows: i64) {
+    eventually("both groups have seen what is stored", 60, || {
+        (server.figure("infrawatch_group_rows_total") >= 2.0 * rows as f64).then_some(())
+    });
+}
+
+/// Anomalies of groups of a host.
+fn of_group(server: &Server, host: &str) -> Vec<Value> {
+    let matchers = format!("{{host={host:?}}}");
+    let asked = [("metric_name", "cpu+memory+latency"), ("limit", "100"), ("match", &matchers)];
+    get_json(&server.url("/api/v1/anomalies"), &asked)["items"].as_array().unwrap().clone()
+}
+
 /// ENS-012, CTX-005: a group that a setting names is judged together while its samples are stored.
 #[test]
 fn a_host_whose_metrics_are_odd_together_is_told_as_one_anomaly() {
-    let settings = [("INFRAWATCH_GROUPS_BY", "host"), ("INFRAWATCH_GROUPS_METRICS", "cpu,memory,latency")];
-    let server = Server::start_with_settings(&settings);
-    let spread = [3.0, 1.0, 20.0];
-    let push = |range: std::ops::Range<i64>| {
-        let item = |host: &str, at: usize, i: i64| {
-            let of_host = if host == "calm" { 40_000 } else { 0 };
-            let away = match (host, i) {
-                ("odd", 2900) => 14.0,
-                // Summed, so that extremes are as rare as in nature.
-                _ => (0..12).map(|k| value(of_host + (i * 3 + at as i64) * 12 + k + HISTORY + 1) - 50.5).sum::<f64>(),
-            };
-            let name = ["cpu", "memory", "latency"][at];
-            json!({"name": name, "labels": {"host": host}, "timestamp": START_S + i * 60, "value": 50.0 + spread[at] * away})
-        };
-        let hosts = |i: i64| ["odd", "calm"].into_iter().flat_map(move |host| (0..3).map(move |at| (host, at, i)));
-        let items: Vec<Value> = range.flat_map(hosts).map(|(host, at, i)| item(host, at, i)).collect();
-        for items in items.chunks(3000) {
-            let answer = post(&server.url("/api/v1/metrics"), &[], json!(items).to_string().as_bytes()).unwrap();
-            assert_eq!(answer.status, 200, "{}", answer.body);
-        }
+    let server = with_groups();
+    let push = |range| {
+        push_groups(&server, ["odd", "calm"], range, &|host, i| (host == "odd" && i == 2900).then_some(14.0));
     };
     push(0..2880);
-    eventually("both groups have seen what is stored", 60, || {
-        (server.figure("infrawatch_group_rows_total") >= 2.0 * 2870.0).then_some(())
-    });
+    seen_by_groups(&server, 2870);
     push(2880..2960);
     let told = eventually("the group is told", 60, || {
-        let list =
-            get_json(&server.url("/api/v1/anomalies"), &[("metric_name", "cpu+memory+latency"), ("limit", "100")]);
-        list["items"].as_array().unwrap().iter().find(|one| one["state"] == "closed").cloned()
+        of_group(&server, "odd").into_iter().chain(of_group(&server, "calm")).find(|one| one["state"] == "closed")
     });
     assert_eq!((&told["labels"], &told["kind"]), (&json!({"host": "odd"}), &json!("collective")));
     assert_eq!(told["agreeing_detectors"], json!(["mahalanobis", "isolation_forest"]), "{told}");
@@ -236,6 +253,42 @@ fn a_host_whose_metrics_are_odd_together_is_told_as_one_anomaly() {
     assert!(summary.starts_with("cpu, memory, latency are unusual together: "), "{summary}");
     assert_eq!(server.figure("infrawatch_groups"), 2.0);
     assert!(server.figure("infrawatch_inference_seconds_count{model=\"isolation_forest\"}") >= 5700.0);
+    server.stop();
+}
+
+/// CTX-003: what the series of a group do in maintenance is judged and becomes no new normal, so that the end of it is no
+/// anomaly; another group, for which nothing was planned, takes it for one.
+#[test]
+fn what_a_group_does_in_maintenance_teaches_it_nothing() {
+    let server = with_groups();
+    let (from, to) = (2880, 3280);
+    let time = |row: i64| jiff::Timestamp::from_second(START_S + row * 60).unwrap().to_string();
+    let window = json!({"matchers": "{host=\"planned\"}", "start": time(from), "end": time(to)});
+    let answer = post(&server.url("/api/v1/maintenance"), &[], window.to_string().as_bytes()).unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    // Longer than it takes for another level to be the new normal.
+    let shifted = |_: &str, i: i64| {
+        let wobble = value(i + HISTORY + 1) - 50.5;
+        (from..to).contains(&i).then_some(30.0 + wobble)
+    };
+    push_groups(&server, ["planned", "plain"], 0..from, &shifted);
+    seen_by_groups(&server, from - 10);
+    push_groups(&server, ["planned", "plain"], from..to + 120, &shifted);
+    seen_by_groups(&server, to + 110);
+    let began = |host: &str| -> Vec<i64> {
+        let told = of_group(&server, host);
+        let row = |one: &Value| one["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap().as_second();
+        told.iter().map(|one| (row(one) - START_S) / 60).collect()
+    };
+    eventually("both have told the beginning", 60, || {
+        ["planned", "plain"].iter().all(|host| began(host).contains(&from)).then_some(())
+    });
+    eventually("the one that learned tells the end", 60, || {
+        began("plain").iter().any(|row| (to..to + 5).contains(row)).then_some(())
+    });
+    assert!(!began("planned").iter().any(|row| *row > from), "{:?}", began("planned"));
+    let all = of_group(&server, "planned");
+    assert!(all.iter().all(|one| one["state"] == "closed" && one["suppressed"] == true), "{all:?}");
     server.stop();
 }
 

@@ -172,6 +172,12 @@ impl Coverage {
         }
         self.covers
     }
+
+    /// Whether one of them goes on at any time from `from_ms`, which is not before the time asked about last, until before
+    /// `to_ms`.
+    pub fn covers_any(&mut self, from_ms: i64, to_ms: i64) -> bool {
+        self.covers(from_ms) || self.until_ms < to_ms
+    }
 }
 
 #[cfg(test)]
@@ -222,6 +228,13 @@ mod tests {
             assert_eq!(coverage.covers(time_ms), (600..660).contains(&(minute % 1440)), "{minute}");
         }
         assert!(Coverage::of(windows.iter(), &labels(&[("host", "b")])).is_none());
+        // From ten to eleven every day: a span is covered as soon as any of its minutes is.
+        for (from, to, any) in
+            [(599, 600, false), (599, 601, true), (630, 631, true), (659, 700, true), (660, 2040, false)]
+        {
+            let mut coverage = Coverage::of(windows.iter(), &labels(&[("host", "a")])).unwrap();
+            assert_eq!(coverage.covers_any(from * 60_000, to * 60_000), any, "{from} {to}");
+        }
         assert_eq!(windows[0].last_ended(34 * HOUR, 35 * HOUR), Some((34 * HOUR, 35 * HOUR)));
         assert_eq!(windows[0].last_ended(35 * HOUR, 58 * HOUR), None);
         assert_eq!(windows[1].last_ended(0, 90 * HOUR), Some((10 * HOUR, 11 * HOUR)));

@@ -8,7 +8,7 @@
 //!
 //! Not here: which series form a group, and how rows are made of their samples (see `groups`).
 //!
-//! Invariants: a row is judged before it is learned; what was judged anomalous does not enter the forest until it has
+//! Invariants: a row is judged before it is learned, and one that is held is not learned at all; what was judged anomalous does not enter the forest until it has
 //! lasted for [`ADOPT_ROWS`]; state is bounded by rows and members.
 //!
 //! Cost: 100 paths of some eight cuts a row and the cube of the members; 600 KiB of trees, at most 2048 rows, and a model a
@@ -19,7 +19,7 @@ use super::detectors::IsolationForest;
 use super::ensemble::score;
 use super::judge::{CALM_SAMPLES, FLAG_LINE};
 use super::prepare::Matrix;
-use super::{SeriesModel, Settings};
+use super::{Effort, SeriesModel, Settings};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -135,20 +135,40 @@ impl GroupModel {
     /// Judges a row of one value a member, then learns it. Times rise; members that are missing from `values` are not
     /// asked.
     pub fn observe(&mut self, time_ms: i64, values: &[f64]) -> GroupVerdict {
+        self.take(time_ms, values, true)
+    }
+
+    /// Judges a row by what is known and learns nothing of it, as where trouble was planned for a member.
+    /// [`GroupModel::go_on`] ends a span of such rows.
+    pub fn observe_held(&mut self, time_ms: i64, values: &[f64]) -> GroupVerdict {
+        self.take(time_ms, values, false)
+    }
+
+    /// After rows that taught nothing: a run of them is over, all else is as before them.
+    pub fn go_on(&mut self) {
+        self.members.iter_mut().for_each(|member| member.model.go_on());
+        (self.run_rows, self.calm) = (0, 0);
+    }
+
+    fn take(&mut self, time_ms: i64, values: &[f64], teaches: bool) -> GroupVerdict {
+        let members = self.members.iter_mut().zip(values);
         let told: Vec<(MemberVerdict, f64)> =
-            self.members.iter_mut().zip(values).map(|(member, value)| member.observe(time_ms, *value)).collect();
+            members.map(|(member, value)| member.observe(time_ms, *value, teaches)).collect();
         let row: Vec<f64> = told.iter().map(|(_, deviations)| *deviations).collect();
         let members = told.into_iter().map(|(verdict, _)| verdict).collect();
         let mut verdict = GroupVerdict { isolation: 0.0, score: 0.0, is_anomaly: false, goes_on: false, members };
         if row.len() == self.members.len() && row.iter().all(|deviations| deviations.is_finite()) {
-            self.judge(&row, &mut verdict);
-            self.learn(row, &verdict);
+            self.judge(&row, &mut verdict, teaches);
+            self.follow(&verdict, teaches);
+            if teaches {
+                self.learn(row, &verdict);
+            }
         }
         verdict.goes_on = self.run_rows > 0;
         verdict
     }
 
-    fn judge(&mut self, row: &[f64], verdict: &mut GroupVerdict) {
+    fn judge(&mut self, row: &[f64], verdict: &mut GroupVerdict, teaches: bool) {
         let Some(forest) = &self.forest else { return };
         let isolation = isolation(forest, row);
         let distance = self.covariance.distance(row);
@@ -170,19 +190,26 @@ impl GroupModel {
             let sum: f64 = lost.iter().sum();
             verdict.members.iter_mut().zip(lost).for_each(|(member, lost)| member.share = lost / sum);
         }
-        if !verdict.is_anomaly || self.run_rows == 0 {
+        if teaches && (!verdict.is_anomaly || self.run_rows == 0) {
             self.isolation.learn(isolation, isolated, self.budget as f32);
             self.distance.learn(distance, far, self.budget as f32);
         }
     }
 
-    fn learn(&mut self, row: Vec<f64>, verdict: &GroupVerdict) {
+    /// Goes on with the run of anomalous rows, or ends it; one that was planned becomes no new normal.
+    fn follow(&mut self, verdict: &GroupVerdict, teaches: bool) {
         match verdict.is_anomaly {
-            true => (self.run_rows, self.calm) = (self.run_rows + 1, 0),
+            true => (self.run_rows, self.calm) = (if teaches { self.run_rows + 1 } else { 1 }, 0),
             false => self.calm += 1,
         }
+        if self.calm >= CALM_SAMPLES {
+            self.run_rows = 0;
+        }
+    }
+
+    fn learn(&mut self, row: Vec<f64>, verdict: &GroupVerdict) {
         let has_lasted = self.run_rows >= ADOPT_ROWS;
-        if has_lasted || self.calm >= CALM_SAMPLES {
+        if has_lasted {
             self.run_rows = 0;
         }
         if verdict.is_anomaly && !has_lasted {
@@ -230,15 +257,22 @@ fn isolation(forest: &IsolationForest, row: &[f64]) -> f64 {
 
 impl Member {
     /// What is said of it, and how many of its mean deviations it is from what was expected; NaN if nothing is known.
-    fn observe(&mut self, time_ms: i64, value: f64) -> (MemberVerdict, f64) {
+    fn observe(&mut self, time_ms: i64, value: f64, teaches: bool) -> (MemberVerdict, f64) {
         let expected = self.model.expected(time_ms).unwrap_or(f64::NAN);
-        let judged = self.model.observe(time_ms, value).judged.unwrap_or(f64::NAN);
+        let told = match teaches {
+            true => self.model.observe(time_ms, value),
+            false => self.model.observe_held(time_ms, value, Effort::All),
+        };
+        let judged = told.judged.unwrap_or(f64::NAN);
         let verdict = MemberVerdict { value: judged, expected, share: 0.0 };
         let away = judged - expected;
         if !away.is_finite() {
             return (verdict, f64::NAN);
         }
         let deviations = if self.deviation > 0.0 { away / self.deviation } else { 0.0 };
+        if !teaches {
+            return (verdict, deviations.clamp(-DEVIATIONS_MAX, DEVIATIONS_MAX));
+        }
         self.rows += 1.0;
         let limit = if self.deviation > 0.0 { CLIP * self.deviation } else { f64::INFINITY };
         let weight = 1.0 / self.rows.min(DEVIATION_MEMORY);
@@ -359,6 +393,22 @@ mod tests {
         assert!(!single.contains(&odd), "{single:?}");
         let others = together.iter().filter(|i| **i >= 2 * DAY && **i != odd).count();
         assert!(others <= 3, "{together:?}");
+    }
+
+    #[test]
+    fn what_is_held_is_judged_and_teaches_nothing() {
+        let mut group = GroupModel::new(2, &Arc::default(), STEP_MS);
+        let row = |i: i64, by: f64| [50.0 + gauss(2 * i) + by, 70.0 + gauss(2 * i + 1) + by];
+        for i in 0..2000 {
+            group.observe(i * STEP_MS, &row(i, 0.0));
+        }
+        let held: Vec<bool> = (2000..2500).map(|i| group.observe_held(i * STEP_MS, &row(i, 30.0)).is_anomaly).collect();
+        assert!(held.iter().all(|flag| *flag), "the first is as odd as the last: {held:?}");
+        assert!(group.observe_held(2500 * STEP_MS, &row(2500, 30.0)).goes_on);
+        group.go_on();
+        let after: Vec<GroupVerdict> = (2501..2560).map(|i| group.observe(i * STEP_MS, &row(i, 0.0))).collect();
+        assert!(!after.iter().any(|verdict| verdict.is_anomaly || verdict.goes_on), "the normal of before is normal");
+        assert!(group.observe(2560 * STEP_MS, &row(2560, 30.0)).is_anomaly);
     }
 
     #[test]

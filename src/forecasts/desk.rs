@@ -1,12 +1,16 @@
 //! Forecasts of stored series: from what is kept of a series and the samples since, or from its history where nothing is
 //! kept or that has become stale.
 //!
-//! Not here: how a forecast is made (see `analysis::forecast`), who asks.
+//! What a series sent while trouble was planned for it is not learned: it counts as sent, and its values as not known.
+//!
+//! Not here: how a forecast is made (see `analysis::forecast`), who asks, what is planned (the server hands that in).
 
 use super::history;
 use super::shelf::{Kept, Shelf, Wish};
 use crate::analysis::forecast::{Forecast, ForecastEngine, ForecastError, most_of};
+use crate::shard::rests::{NoRestPlans, RestPlans, rest_of};
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use storage::sample::Samples;
 use storage::series::{self, NAME_LABEL};
@@ -54,6 +58,7 @@ pub struct DeskFigures {
 pub struct ForecastDesk {
     pub(super) store: Store,
     pub(super) shelf: Mutex<Shelf>,
+    rests: Arc<dyn RestPlans>,
     learned: AtomicU64,
     updated: AtomicU64,
     pub(super) restored: AtomicU64,
@@ -62,8 +67,20 @@ pub struct ForecastDesk {
 impl ForecastDesk {
     /// Over a store, keeping at most so many bytes.
     pub fn new(store: Store, bytes_max: usize) -> Self {
-        let shelf = Mutex::new(Shelf::new(bytes_max));
-        Self { store, shelf, learned: AtomicU64::new(0), updated: AtomicU64::new(0), restored: AtomicU64::new(0) }
+        let (shelf, rests) = (Mutex::new(Shelf::new(bytes_max)), Arc::new(NoRestPlans));
+        Self {
+            store,
+            shelf,
+            rests,
+            learned: AtomicU64::new(0),
+            updated: AtomicU64::new(0),
+            restored: AtomicU64::new(0),
+        }
+    }
+
+    /// The same, which learns nothing of what comes while trouble is planned.
+    pub fn resting(self, rests: Arc<dyn RestPlans>) -> Self {
+        Self { rests, ..self }
     }
 
     /// The forecast of a series in steps of `step_ms`, or of what is usual for its samples; `samples` is room to read in.
@@ -159,7 +176,8 @@ impl ForecastDesk {
         step_ms: Option<i64>,
         samples: &mut Samples,
     ) -> Result<Kept, NoForecast> {
-        let averaged_ms = history::read(&self.store, one, step_ms, samples)?;
+        let mut rest = rest_of(&*self.rests, &one.key);
+        let averaged_ms = history::read(&self.store, one, step_ms, &mut rest, samples)?;
         self.learned.fetch_add(1, Ordering::Relaxed);
         Ok(Kept { live: engine.learn(&samples.times, &samples.values)?, averaged_ms })
     }
@@ -171,7 +189,8 @@ impl ForecastDesk {
         mut kept: Kept,
         samples: &mut Samples,
     ) -> Result<Option<Kept>, StoreError> {
-        history::read_since(&self.store, one, kept.averaged_ms, kept.live.last_ms(), samples)?;
+        let mut rest = rest_of(&*self.rests, &one.key);
+        history::read_since(&self.store, one, (kept.averaged_ms, kept.live.last_ms()), &mut rest, samples)?;
         samples.times.iter().zip(&samples.values).for_each(|(time_ms, value)| kept.live.observe(*time_ms, *value));
         if kept.live.is_stale() {
             return Ok(None);

@@ -4,10 +4,12 @@
 //!
 //! Not here: what is made of it (see `desk`).
 //!
-//! Invariant: a mean stands at the time at which its step begins, and a step that has only begun has none.
+//! Invariants: a mean stands at the time at which its step begins, and a step that has only begun has none; what came while
+//! trouble was planned is there as a value that is not a number, so that nobody takes it for a silence.
 
+use crate::shard::rests::Rest;
 use storage::sample::Samples;
-use storage::{Resolution, SelectedSeries, Store, StoreError};
+use storage::{Resolution, Rollup, SelectedSeries, Store, StoreError};
 
 const HOUR_MS: i64 = 3_600_000;
 /// From this span on hours are a sensible step for samples that are closer together.
@@ -19,14 +21,28 @@ const MEANS_MIN: usize = 24;
 /// Steps of history that a forecast is made from.
 const HISTORY_STEPS: i64 = 4096;
 
+/// What was planned for a series; none where nothing was.
+type Planned = Option<Box<dyn Rest>>;
+
+/// Takes the values away that came while trouble was planned.
+fn leave_out(samples: &mut Samples, rest: &mut Planned) {
+    let Some(rest) = rest else { return };
+    for (time_ms, value) in samples.times.iter().zip(&mut samples.values) {
+        if rest.rests(*time_ms) {
+            *value = f64::NAN;
+        }
+    }
+}
+
 /// Reads what to learn from into `samples`; the step they are averaged over, if they are.
 pub(super) fn read(
     store: &Store,
     one: &SelectedSeries,
     step_ms: Option<i64>,
+    rest: &mut Planned,
     samples: &mut Samples,
 ) -> Result<Option<i64>, StoreError> {
-    let averaged_ms = learn_from(store, one, step_ms, samples)?;
+    let averaged_ms = learn_from(store, one, step_ms, rest, samples)?;
     if let (Some(step_ms), Some((newest_ms, _))) = (averaged_ms, store.newest(one.series)?) {
         average(samples, step_ms);
         if samples.len() > MEANS_MIN {
@@ -40,8 +56,8 @@ pub(super) fn read(
 pub(super) fn read_since(
     store: &Store,
     one: &SelectedSeries,
-    averaged_ms: Option<i64>,
-    last_ms: i64,
+    (averaged_ms, last_ms): (Option<i64>, i64),
+    rest: &mut Planned,
     samples: &mut Samples,
 ) -> Result<(), StoreError> {
     samples.clear();
@@ -50,6 +66,7 @@ pub(super) fn read_since(
     let since_ms = last_ms.saturating_add(step_ms);
     if newest_ms >= since_ms {
         store.read(one.series, since_ms, newest_ms, samples)?;
+        leave_out(samples, rest);
     }
     if averaged_ms.is_some() {
         average(samples, step_ms);
@@ -72,16 +89,18 @@ fn learn_from(
     store: &Store,
     one: &SelectedSeries,
     step_ms: Option<i64>,
+    rest: &mut Planned,
     samples: &mut Samples,
 ) -> Result<Option<i64>, StoreError> {
     samples.clear();
     let Some((newest_ms, _)) = store.newest(one.series)? else { return Ok(None) };
-    if read_rollups(store, one, step_ms, newest_ms, samples)? {
+    if read_rollups(store, one, (step_ms, newest_ms), rest, samples)? {
         // What is there are means already; what comes later is to be averaged alike.
         return Ok(Some(step_ms.unwrap_or(HOUR_MS)));
     }
     let span_ms = step_ms.map_or(HISTORY_MS, |step_ms| step_ms.saturating_mul(HISTORY_STEPS));
     store.read(one.series, newest_ms.saturating_sub(span_ms), newest_ms, samples)?;
+    leave_out(samples, rest);
     let distance_ms = usual_distance_ms(&samples.times);
     if let Some(step_ms) = step_ms {
         return Ok(Some(step_ms).filter(|step_ms| *step_ms > distance_ms));
@@ -101,8 +120,8 @@ fn learn_from(
 fn read_rollups(
     store: &Store,
     one: &SelectedSeries,
-    step_ms: Option<i64>,
-    newest_ms: i64,
+    (step_ms, newest_ms): (Option<i64>, i64),
+    rest: &mut Planned,
     samples: &mut Samples,
 ) -> Result<bool, StoreError> {
     let wanted_ms = step_ms.unwrap_or(HOUR_MS);
@@ -122,12 +141,17 @@ fn read_rollups(
     }
     samples.clear();
     for step in buckets.chunk_by(|a, b| a.start_ms.div_euclid(wanted_ms) == b.start_ms.div_euclid(wanted_ms)) {
-        let finite = || step.iter().filter(|bucket| bucket.sum.is_finite());
-        let count: u64 = finite().map(|bucket| bucket.count).sum();
-        if count > 0 {
-            let sum: f64 = finite().map(|bucket| bucket.sum).sum();
-            samples.push(step[0].start_ms.div_euclid(wanted_ms) * wanted_ms, sum / count as f64);
+        // A bucket that lies partly in what was planned has values of both, which nobody can tell apart any more.
+        let mut counts = |bucket: &Rollup| {
+            let end_ms = bucket.start_ms.saturating_add(resolution.ms());
+            let is_planned = rest.as_mut().is_some_and(|rest| rest.rests_between(bucket.start_ms, end_ms));
+            bucket.sum.is_finite() && !is_planned
+        };
+        let (mut sum, mut count) = (0.0, 0);
+        for bucket in step.iter().filter(|bucket| counts(bucket)) {
+            (sum, count) = (sum + bucket.sum, count + bucket.count);
         }
+        samples.push(step[0].start_ms.div_euclid(wanted_ms) * wanted_ms, sum / count as f64);
     }
     Ok(true)
 }
@@ -140,7 +164,8 @@ pub(super) fn usual_distance_ms(times: &[i64]) -> i64 {
     if distances.is_empty() { 0 } else { *distances.select_nth_unstable(middle).1 }
 }
 
-/// Puts in the place of samples their mean in each step, at the time at which the step begins.
+/// Puts in the place of samples their mean in each step, at the time at which the step begins; of a step without a usable
+/// value a mean that is not a number.
 fn average(samples: &mut Samples, step_ms: i64) {
     let (mut sum, mut count, mut kept) = (0.0, 0.0, 0);
     for at in 0..samples.len() {
@@ -150,11 +175,9 @@ fn average(samples: &mut Samples, step_ms: i64) {
             (sum, count) = (sum + value, count + 1.0);
         }
         let is_last = samples.times.get(at + 1).is_none_or(|next| next.div_euclid(step_ms) != step);
-        if is_last && count > 0.0 {
+        if is_last {
             (samples.times[kept], samples.values[kept]) = (step * step_ms, sum / count);
             kept += 1;
-        }
-        if is_last {
             (sum, count) = (0.0, 0.0);
         }
     }
@@ -168,9 +191,11 @@ mod tests {
 
     #[test]
     fn a_step_has_the_mean_of_its_samples() {
-        let mut samples = Samples { times: vec![5, 9, 10, 31, 32], values: vec![1.0, 3.0, 7.0, f64::NAN, 4.0] };
+        let values = vec![1.0, 3.0, 7.0, f64::NAN, f64::NAN, 4.0];
+        let mut samples = Samples { times: vec![5, 9, 10, 25, 31, 32], values };
         average(&mut samples, 10);
-        assert_eq!((samples.times, samples.values), (vec![0, 10, 30], vec![2.0, 7.0, 4.0]));
+        assert_eq!((&samples.times, &samples.values[..2]), (&vec![0, 10, 20, 30], &[2.0, 7.0][..]));
+        assert!(samples.values[2].is_nan() && samples.values[3] == 4.0, "{samples:?}");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //!
 //! Not here: when a tick is (see `server`).
 //!
+//! A row with a value that came while trouble was planned for its series is judged and not learned.
+//!
 //! Invariants: a group that cannot be read holds up no other; there are never more groups than the settings allow.
 //!
 //! Cost: some 10 us a row of three metrics; 600 KiB a group, and 10 000 rows of it when it is new.
@@ -16,6 +18,7 @@ use crate::analysis::{Settings, Severity};
 use crate::anomaly::run::{AnomalyKind, AnomalyRun, Peak, Side, VoteRecord};
 use crate::clock;
 use crate::self_metrics::SelfMetrics;
+use crate::shard::rests::{RestPlans, rest_of};
 use crossbeam_channel::{Sender, TrySendError};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -57,6 +60,8 @@ struct Group {
     seen_ms: i64,
     tell_from_ms: i64,
     score: f64,
+    /// Whether the newest row taught nothing.
+    rests: bool,
     open: Option<AnomalyRun>,
 }
 
@@ -64,6 +69,7 @@ struct Group {
 #[derive(Debug)]
 pub struct GroupRunner {
     store: Store,
+    rests: Arc<dyn RestPlans>,
     settings: GroupSettings,
     judging: Arc<Settings>,
     runs: Sender<AnomalyRun>,
@@ -78,15 +84,15 @@ pub struct GroupRunner {
 type Found = BTreeMap<String, BTreeMap<usize, Vec<SeriesRef>>>;
 
 impl GroupRunner {
-    /// Groups of the store's series.
+    /// Groups of the store's series, for which trouble may be planned.
     pub fn new(
-        store: Store,
+        (store, rests): (Store, Arc<dyn RestPlans>),
         settings: GroupSettings,
         judging: Arc<Settings>,
         runs: Sender<AnomalyRun>,
         (board, metrics): (Arc<GroupBoard>, Arc<SelfMetrics>),
     ) -> Self {
-        Self { store, settings, judging, runs, board, metrics, groups: BTreeMap::new(), untold: Vec::new() }
+        Self { store, rests, settings, judging, runs, board, metrics, groups: BTreeMap::new(), untold: Vec::new() }
     }
 
     /// Judges what is new of every group. Blocks.
@@ -149,7 +155,7 @@ impl GroupRunner {
         }
         let Some(group) = self.groups.get_mut(id) else { return 0 };
         let step_ms = self.settings.step_ms;
-        let columns = match read(&self.store, of_metric, group.seen_ms.saturating_sub(LOOKBACK_MS)) {
+        let columns = match read((&self.store, &*self.rests), of_metric, group.seen_ms.saturating_sub(LOOKBACK_MS)) {
             Ok(columns) => columns,
             Err(error) => {
                 tracing::error!(%error, group = id.1, "the series of a group cannot be read");
@@ -160,7 +166,16 @@ impl GroupRunner {
         let (began, mut rows) = (clock::monotonic(), 0);
         let mut time_ms = group.seen_ms.saturating_add(step_ms);
         while time_ms <= heard_ms {
-            let verdict = group.model.observe(time_ms, &row_at(&columns, time_ms));
+            let (row, rests) = row_at(&columns, time_ms);
+            if !rests && std::mem::replace(&mut group.rests, rests) {
+                group.model.go_on();
+                self.untold.extend(group.open.take().map(closed).filter(|run| run.start_ms >= group.tell_from_ms));
+            }
+            group.rests = rests;
+            let verdict = match rests {
+                true => group.model.observe_held(time_ms, &row),
+                false => group.model.observe(time_ms, &row),
+            };
             group.seen_ms = time_ms;
             group.score = verdict.score;
             self.untold.extend(group.follow(time_ms, &verdict));
@@ -185,6 +200,7 @@ impl GroupRunner {
             seen_ms: from_ms - from_ms.rem_euclid(step_ms),
             tell_from_ms: newest_ms.saturating_sub(TELL_MS),
             score: 0.0,
+            rests: false,
             open: None,
         }
     }
@@ -207,14 +223,15 @@ fn closed(run: AnomalyRun) -> AnomalyRun {
 
 /// The samples of each metric's series from a time on.
 fn read(
-    store: &Store,
+    (store, rests): (&Store, &dyn RestPlans),
     of_metric: &BTreeMap<usize, Vec<SeriesRef>>,
     from_ms: i64,
 ) -> Result<Vec<Vec<Column>>, storage::StoreError> {
     let column = |series: &SeriesRef| {
         let mut samples = Samples::default();
         store.read(*series, from_ms, i64::MAX, &mut samples)?;
-        Ok(Column { times_ms: samples.times, values: samples.values })
+        let rest = store.key(*series).and_then(|key| rest_of(rests, &key));
+        Ok(Column::new(samples, rest))
     };
     of_metric.values().map(|series| series.iter().map(column).collect()).collect()
 }

@@ -87,10 +87,11 @@ const ROOMS: &[Room] = &[
     room("pull", &["http_client", "query", "analysis", "storage"], true),
     room("watch", &["listed_file", "pull", "query", "analysis"], true),
     room("windowed", &["analysis", "anomaly::run", "storage", "onnx"], true),
-    room("forecasts", &["query", "analysis", "storage", "anomaly"], true),
+    // What is planned for a series rests its forecasts as it does its models.
+    room("forecasts", &["query", "analysis", "storage", "anomaly", "shard::rests"], true),
     // Times and recurrences are those of alerts, and who is told of a report is handed in by the server.
     room("reports", &["forecasts", "alert", "analysis", "storage"], true),
-    room("groups", &["analysis", "anomaly::run", "storage"], true),
+    room("groups", &["analysis", "anomaly::run", "storage", "shard::rests"], true),
     room("alert", &["analysis", "anomaly", "frame_log", "yaml", "storage::series", "storage::label_index"], true),
     room("yaml", &[], false),
     room("go_template", &["config"], false),

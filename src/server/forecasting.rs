@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::forecasts::{Allowance, ForecastDesk, PredictiveRule, RuleBoard, RuleError, Runner, read};
 use crate::query::{self, Room};
 use crate::reports::ReportBoard;
+use crate::shard::rests::RestPlans;
 use anyhow::{Context, Result, anyhow};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,8 +38,8 @@ pub(super) struct Forecasts {
 
 impl Forecasts {
     /// Over a store, with what was kept before the last start.
-    pub(super) fn open(config: &Config, store: &Store, room: &Room) -> Self {
-        let desk = Arc::new(ForecastDesk::new(store.clone(), config.forecasts.memory as usize));
+    pub(super) fn open(config: &Config, store: &Store, room: &Room, rests: Arc<dyn RestPlans>) -> Self {
+        let desk = Arc::new(ForecastDesk::new(store.clone(), config.forecasts.memory as usize).resting(rests));
         let state = config.storage.data_dir.join("forecasts.state");
         if let Err(error) = desk.read(&state) {
             tracing::warn!(%error, "forecasts are learned anew");

@@ -3,6 +3,7 @@
 //! Not here: what is done with them (see `groups`).
 
 use super::Running;
+use super::resting::AlertWindows;
 use super::settings::group_settings;
 use crate::config::Config;
 use crate::groups::GroupRunner;
@@ -26,9 +27,10 @@ pub(super) struct Grouping {
 pub(super) fn begin(config: &Config, running: &Running) -> Result<Grouping> {
     let settings = group_settings(&config.groups)?.filter(|_| config.models.enabled);
     let runner = settings.map(|settings| {
+        let rests = AlertWindows::of(&running.alerts.book);
         let shown = (running.grouped.clone(), running.metrics.clone());
         let judging = running.judging.usual().clone();
-        GroupRunner::new(running.store.clone(), settings, judging, running.runs.clone(), shown)
+        GroupRunner::new((running.store.clone(), rests), settings, judging, running.runs.clone(), shown)
     });
     Ok(Grouping { runner, tick: config.groups.step.min(TICK_MAX) })
 }

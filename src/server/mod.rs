@@ -383,7 +383,7 @@ impl Running {
         let judging = Arc::new(model_settings(config)?);
         let rests = AlertWindows::of(&alerts.book);
         let (layer, door) = layering::start(config, &opened.store, &metrics)?;
-        let scoring = scoring(config, &opened.store, (&metrics, &told, &judging, rests), &board, &runs, door)?;
+        let scoring = scoring(config, &opened.store, (&metrics, &told, &judging, rests.clone()), &board, &runs, door)?;
         let mut doors = Vec::new();
         let mut shards = Vec::new();
         let peers = Peers::among(opened.shards.len());
@@ -398,7 +398,7 @@ impl Running {
         let lanes = Lanes::new(doors, pool);
         let statsd = Statsd::start(&config.statsd, statsd, &lanes, &metrics)?;
         let (store, threads) = (opened.store, opened.threads);
-        let forecasts = Forecasts::open(config, &store, &room);
+        let forecasts = Forecasts::open(config, &store, &room, rests);
         let snmp = None;
         Ok(Self {
             store,
@@ -439,7 +439,7 @@ impl Running {
         Ok(())
     }
 
-    /// The shards end when the keeper, which asks them for their state, and the last lane are gone.
+    /// The shards end when the keeper and the last lane are gone, a book when nobody can tell or ask it: forecasts ask for plans.
     fn stop(self) -> Result<()> {
         self.snmp.map_or(Ok(()), SnmpHandle::stop)?;
         self.statsd.stop()?;
@@ -449,7 +449,7 @@ impl Running {
         for shard in self.shards {
             shard.join().context("a shard panicked")?;
         }
-        drop((self.book, self.runs));
+        drop((self.book, self.runs, self.forecasts, self.room));
         self.layer.stop()?;
         self.book_thread.join().context("the book of anomalies panicked")?;
         self.alerts.stop()?;

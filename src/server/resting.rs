@@ -68,6 +68,10 @@ impl Rest for Covered {
     fn rests(&mut self, time_ms: i64) -> bool {
         self.0.covers(time_ms)
     }
+
+    fn rests_between(&mut self, from_ms: i64, to_ms: i64) -> bool {
+        self.0.covers_any(from_ms, to_ms)
+    }
 }
 
 /// Tells when windows are over.

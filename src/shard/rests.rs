@@ -18,6 +18,14 @@ use storage::series::SeriesRef;
 pub trait Rest: Debug + Send {
     /// Whether its model rests at a time, which is not before the one asked about last.
     fn rests(&mut self, time_ms: i64) -> bool;
+
+    /// Whether it does at any time from `from_ms`, which is not before the one asked about last, until before `to_ms`.
+    fn rests_between(&mut self, from_ms: i64, to_ms: i64) -> bool;
+}
+
+/// What is planned for a series of this canonical key; nothing where nothing is planned at all.
+pub fn rest_of(plans: &dyn RestPlans, key: &[u8]) -> Option<Box<dyn Rest>> {
+    if plans.version() == 0 { None } else { plans.of(key) }
 }
 
 /// All plans.
@@ -136,6 +144,10 @@ mod tests {
 
     impl Rest for Always {
         fn rests(&mut self, _: i64) -> bool {
+            true
+        }
+
+        fn rests_between(&mut self, _: i64, _: i64) -> bool {
             true
         }
     }

@@ -339,3 +339,38 @@ fn a_report_that_was_missed_is_made_once_at_the_start_kept_and_told() {
     let offline = ["--quiet", "report", "capacity", "--last", "--data-dir", dir, "--config", config.to_str().unwrap()];
     assert_eq!(printed(&offline, folder.path()), asked);
 }
+
+/// CTX-003: forecasts leave out what came while trouble was planned, whether they learn a history or go on with it.
+#[test]
+fn what_came_in_maintenance_is_not_forecast_to_go_on() {
+    let served = Server::start();
+    let (from, to) = (3 * A_DAY - 48, 3 * A_DAY);
+    let time = |i: i64| jiff::Timestamp::from_second(*START_S + i * STEP_S).unwrap().to_string();
+    let window = json!({"matchers": "{host=\"planned\"}", "start": time(from), "end": time(to)});
+    let answer = post(&served.url("/api/v1/maintenance"), &[], window.to_string().as_bytes()).unwrap();
+    assert_eq!(answer.status, 201, "{}", answer.body);
+    let value = |i: i64| if (from..to).contains(&i) { 95.0 } else { 50.0 } + noise(i);
+    let send = |range| ["planned", "plain"].map(|host| push(&served, "load", host, value, range));
+    let expected = |host: &str, step: &str| -> f64 {
+        let body = json!({"horizon": 12, "step": step, "match": format!("{{host={host:?}}}")}).to_string();
+        let answer = post(&served.url("/api/v1/forecast/load"), &[], body.as_bytes()).unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let answer: Value = serde_json::from_str(&answer.body).unwrap();
+        answer["series"][0]["predicted_values"][0].as_f64().unwrap()
+    };
+    send((0, to));
+    for step in ["5m", "1h"] {
+        let both = ["planned", "plain"].map(|host| expected(host, step));
+        assert!((both[0] - 50.0).abs() < 3.0 && both[1] > 80.0, "{step}: {both:?}");
+    }
+    // What is kept takes in what came in a window that was planned meanwhile as little.
+    let window = json!({"matchers": "{host=\"planned\"}", "start": time(to), "end": time(to + 24)});
+    post(&served.url("/api/v1/maintenance"), &[], window.to_string().as_bytes()).unwrap();
+    let learned = served.figure("infrawatch_forecasts_learned_total");
+    push(&served, "load", "planned", |i| 95.0 + noise(i), (to, to + 24));
+    push(&served, "load", "planned", |i| 50.0 + noise(i), (to + 24, to + 26));
+    let after = expected("planned", "5m");
+    assert!((after - 50.0).abs() < 3.0, "{after}");
+    assert_eq!(served.figure("infrawatch_forecasts_learned_total"), learned);
+    served.stop();
+}

@@ -59,11 +59,15 @@ impl Grid {
     /// The grid of samples in any order; samples that are not finite are left out. Where no sample is negative or more than
     /// `most`, nothing else will be.
     pub(super) fn new(times_ms: &[i64], values: &[f64], most: Option<f64>) -> Result<Self, ForecastError> {
-        let mut samples: Vec<(i64, f64)> = times_ms.iter().copied().zip(values.iter().copied()).collect();
+        let mut all: Vec<(i64, f64)> = times_ms.iter().copied().zip(values.iter().copied()).collect();
+        all.sort_by_key(|(time_ms, _)| *time_ms);
+        let mut samples = all.clone();
         samples.retain(|(_, value)| value.is_finite());
-        samples.sort_by_key(|(time_ms, _)| *time_ms);
         let step_ms = step_ms(&samples).ok_or(ForecastError::TooShort { usable: samples.len() })?;
-        let samples = newest_stretch(&samples, step_ms);
+        // A value that is not known is none, but where one came the series was not silent.
+        all.truncate(all.iter().rposition(|(_, value)| value.is_finite()).map_or(0, |last| last + 1));
+        let from_ms = newest_stretch(&all, step_ms).first().map_or(i64::MIN, |(time_ms, _)| *time_ms);
+        samples.retain(|(time_ms, _)| *time_ms >= from_ms);
         if samples.len() < 2 {
             return Err(ForecastError::TooShort { usable: samples.len() });
         }
@@ -82,7 +86,7 @@ impl Grid {
         let cell = |time_ms| cells_between(time_ms, last_ms, step_ms) as usize;
         let length = cell(samples[0].0) + 1;
         let mut sums = vec![(0.0, 0.0); length];
-        for (time_ms, value) in samples {
+        for (time_ms, value) in &samples {
             let (sum, count) = &mut sums[length - 1 - cell(*time_ms)];
             *sum += value / scale;
             *count += 1.0;
@@ -235,6 +239,17 @@ mod tests {
         let recent = (0..100).map(|i| (1_700_000_000_000 + 60_000 * i, 1.0));
         let grid = grid(&[(0, 5.0)].into_iter().chain(recent).collect::<Vec<_>>());
         assert_eq!(grid.values.len(), 100);
+    }
+
+    #[test]
+    fn a_stretch_whose_values_are_not_known_is_no_silence() {
+        // Longer than all that follows: history before such a silence would be given up.
+        let value = |i: i64| (60_000 * i, if (300..900).contains(&i) { f64::NAN } else { i as f64 });
+        let all: Vec<(i64, f64)> = (0..1000).map(value).collect();
+        let silent: Vec<(i64, f64)> = all.iter().copied().filter(|(_, value)| value.is_finite()).collect();
+        assert_eq!((grid(&all).values.len(), grid(&silent).values.len()), (1000, 100));
+        assert!(grid(&all).values[300..900].iter().all(|value| value.is_nan()));
+        assert_eq!(grid(&all[..310]).values.len(), 300, "what is not known at the end is no step");
     }
 
     #[test]
