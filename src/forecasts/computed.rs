@@ -44,10 +44,49 @@ fn named<'a>(matchers: &'a [Matcher], label: &str) -> Option<&'a str> {
     matchers.iter().find(is_of).map(|matcher| matcher.value.as_str())
 }
 
+/// What matchers ask for.
+struct Asked<'a> {
+    name: &'a str,
+    value: Part,
+    level: Option<&'a str>,
+    engine: ForecastEngine,
+    /// The stored series that it is about.
+    wanted: Vec<Matcher>,
+}
+
+impl<'a> Asked<'a> {
+    /// None where that is no forecast.
+    fn read(matchers: &'a [Matcher]) -> Result<Option<Self>, QueryError> {
+        let name = named(matchers, NAME_LABEL).unwrap_or("");
+        let Some((_, value)) = NAMES.iter().find(|(known, _)| *known == name) else { return Ok(None) };
+        let bad = |what: &str| QueryError::BadData(format!("{name} is a forecast: {what}"));
+        let level = named(matchers, LEVEL_LABEL);
+        let mut engine = ForecastEngine::default();
+        if let Some(text) = level {
+            let level = text.parse().ok().filter(|level: &f64| *level > 0.0 && *level < 100.0);
+            engine.level = level.ok_or_else(|| bad("level is a percentage more than 0 and less than 100"))?;
+        }
+        let is_ours = |matcher: &&Matcher| matcher.name == NAME_LABEL || matcher.name == LEVEL_LABEL && level.is_some();
+        // What stands under `for` is the name of what is stored, by whatever comparison.
+        let of_stored = |matcher: &Matcher| {
+            let name = if matcher.name == FOR_LABEL { NAME_LABEL } else { &matcher.name };
+            Matcher { name: name.to_owned(), ..matcher.clone() }
+        };
+        let wanted = matchers.iter().filter(|matcher| !is_ours(matcher)).map(of_stored).collect();
+        Ok(Some(Self { name, value: *value, level, engine, wanted }))
+    }
+}
+
 impl Computes for ForecastDesk {
     fn claims(&self, matchers: &[Matcher]) -> bool {
         let name = named(matchers, NAME_LABEL).unwrap_or("");
         NAMES.iter().any(|(known, _)| *known == name) && self.store.series_with(NAME_LABEL, name).is_empty()
+    }
+
+    fn list(&self, matchers: &[Matcher], stop: &dyn Fn() -> bool) -> Result<Vec<Arc<[u8]>>, QueryError> {
+        let Some(asked) = Asked::read(matchers)? else { return Ok(Vec::new()) };
+        let found = self.store.find(&asked.wanted, i64::MIN, i64::MAX, stop)?;
+        Ok(found.iter().filter_map(|one| key_of(&one.key, asked.name, asked.level)).collect())
     }
 
     fn compute(
@@ -56,24 +95,14 @@ impl Computes for ForecastDesk {
         instants: &[i64],
         stop: &dyn Fn() -> bool,
     ) -> Result<Vec<ComputedSeries>, QueryError> {
-        let name = named(matchers, NAME_LABEL).unwrap_or("");
-        let Some((_, value)) = NAMES.iter().find(|(known, _)| *known == name) else { return Ok(Vec::new()) };
-        let bad = |what: &str| QueryError::BadData(format!("{name} is a forecast: {what}"));
-        let of = named(matchers, FOR_LABEL).filter(|of| !of.is_empty());
-        let of = of.ok_or_else(|| bad("name the metric, as in for=\"disk_used_percent\""))?;
-        let level_text = named(matchers, LEVEL_LABEL);
-        let mut engine = ForecastEngine::default();
-        if let Some(text) = level_text {
-            let level = text.parse().ok().filter(|level: &f64| *level > 0.0 && *level < 100.0);
-            engine.level = level.ok_or_else(|| bad("level is a percentage more than 0 and less than 100"))?;
-        }
-        let is_ours = |matcher: &Matcher| {
-            matcher.name == NAME_LABEL
-                || matcher.name == FOR_LABEL
-                || matcher.name == LEVEL_LABEL && level_text.is_some()
+        let Some(Asked { name, value, level: level_text, engine, wanted }) = Asked::read(matchers)? else {
+            return Ok(Vec::new());
         };
-        let others = matchers.iter().filter(|matcher| !is_ours(matcher)).cloned();
-        let wanted: Vec<Matcher> = [Matcher::equal(NAME_LABEL, of)].into_iter().chain(others).collect();
+        // All that is stored can be listed, but is too much to be forecast by accident.
+        if !wanted.iter().any(|matcher| matcher.name == NAME_LABEL && !matcher.matches("")) {
+            let what = "name the metric, as in for=\"disk_used_percent\"";
+            return Err(QueryError::BadData(format!("{name} is a forecast: {what}")));
+        }
         let found = self.store.find(&wanted, i64::MIN, i64::MAX, stop)?;
         if found.len() > SERIES_MAX {
             let what = format!("{} series are more than {SERIES_MAX} at a time; give it more matchers", found.len());
@@ -85,7 +114,7 @@ impl Computes for ForecastDesk {
                 return Err(QueryError::Canceled);
             }
             let samples = match self.expected(one, engine, instants, &mut room) {
-                Ok(Some(made)) => values_at(&made, instants, *value),
+                Ok(Some(made)) => values_at(&made, instants, value),
                 Ok(None) | Err(NoForecast::Series(_)) => continue,
                 Err(NoForecast::Store(error)) => return Err(error.into()),
             };

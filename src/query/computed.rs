@@ -22,6 +22,12 @@ pub trait Computes: Send + Sync + Debug {
     /// Whether these matchers choose what it computes, and so nothing that is stored; says so at once.
     fn claims(&self, matchers: &[Matcher]) -> bool;
 
+    /// The keys of the series that matchers choose, without computing them: what there is to ask for.
+    ///
+    /// # Errors
+    /// When the matchers make no sense, or what it takes cannot be read.
+    fn list(&self, matchers: &[Matcher], stop: &dyn Fn() -> bool) -> Result<Vec<Arc<[u8]>>, QueryError>;
+
     /// The series that matchers choose, with their values at these instants, which ascend, as far as they have any.
     ///
     /// # Errors

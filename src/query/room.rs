@@ -81,7 +81,7 @@ pub struct Share {
 
 impl Share {
     /// What computes series, if something does.
-    pub(super) fn computes(&self) -> Option<&dyn Computes> {
+    pub fn computes(&self) -> Option<&dyn Computes> {
         self.room.computes.get().map(|computes| &**computes)
     }
 

@@ -221,6 +221,24 @@ fn clients_of_prometheus_draw_forecasts_into_the_future_with_their_band() {
     let most = "max_over_time(yhat{for=\"disk_used_percent\",host=\"fast\"}[1d])";
     let end = range(&served, most, (newest_s + 86_400, newest_s + 86_400), 600);
     assert!((end[0].1[0].1 - 94.0).abs() < 1.5, "{end:?}");
+    let by_pattern = range(&served, "yhat{for=~\"disk_.*\",host=\"fast\"}", times, 600);
+    assert_eq!(by_pattern[0].1, middle);
+    // What there is to ask for can be listed by whoever names it, and is in nobody else's way.
+    let listed = |path: &str, selector: &str| {
+        let parameters = [("match[]", selector), ("start", "0"), ("end", "4000000000")];
+        let parameters = if selector.is_empty() { &[][..] } else { &parameters };
+        get_json(&served.url(&format!("/prometheus/api/v1/{path}")), parameters)["data"].clone()
+    };
+    let fast = json!({"__name__": "yhat_upper", "for": "disk_used_percent", "host": "fast", "level": "95"});
+    assert_eq!(listed("series", "yhat_upper{level=\"95\",host=\"fast\"}"), json!([fast]));
+    assert_eq!(listed("series", "yhat{for=\"disk_used_percent\"}").as_array().unwrap().len(), 2);
+    assert_eq!(listed("labels", "yhat"), json!(["__name__", "for", "host"]));
+    assert_eq!(listed("label/for/values", "yhat_lower"), json!(["disk_used_percent"]));
+    assert_eq!(listed("label/host/values", "yhat{for=\"disk_used_percent\"}"), json!(["fast", "slow"]));
+    assert_eq!(listed("label/host/values", "yhat{for=\"none\"}"), json!([]));
+    let both = [("match[]", "yhat{host=\"fast\"}"), ("match[]", "disk_used_percent{host=\"fast\"}")];
+    assert_eq!(get_json(&served.url("/api/v1/series"), &both)["data"].as_array().unwrap().len(), 2);
+    assert_eq!(listed("label/__name__/values", ""), json!(["disk_used_percent"]));
     // What cannot be said is said so, and what others have stored under the name is not hidden.
     let asked = |query: &str| get(&served.url("/prometheus/api/v1/query"), &[("query", query)]).unwrap();
     let nameless = asked("yhat{host=\"fast\"}");

@@ -10,7 +10,7 @@ use super::envelope::{ApiError, Json, push_labels, push_list, push_text, reply_w
 use super::out::Out;
 use super::parameters::Parameters;
 use super::run::{Bounds, Step, run};
-use crate::query::{Labels, Notes, QueryError, Semantics, may_name_label};
+use crate::query::{Computes, Labels, Notes, QueryError, Semantics, Share, may_name_label};
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use std::collections::BTreeSet;
@@ -53,14 +53,31 @@ impl Scope {
         }
     }
 
-    /// Series that satisfy any of the selectors and have a sample in the range, each once.
-    fn series(&self, store: &Store, (cancel, share): Bounds<'_>) -> Result<Vec<SelectedSeries>, QueryError> {
+    /// What computes the series of a selector, if they are not stored.
+    fn computes<'a>(share: &'a Share, selector: &[Matcher]) -> Option<&'a dyn Computes> {
+        share.computes().filter(|computes| computes.claims(selector))
+    }
+
+    /// Whether the choice is left to the index, and the index knows all that is chosen.
+    fn is_of_index(&self, share: &Share) -> bool {
+        self.is_open && self.matchers.iter().all(|selector| Self::computes(share, selector).is_none())
+    }
+
+    /// Keys of series that satisfy any of the selectors and have a sample in the range, each once; what is computed on
+    /// demand has samples at any time that somebody asks for.
+    fn series(&self, store: &Store, (cancel, share): Bounds<'_>) -> Result<Vec<Arc<[u8]>>, QueryError> {
         let all = [vec![Matcher::not_equal(NAME_LABEL, "")]];
         let selectors = if self.matchers.is_empty() { &all[..] } else { &self.matchers };
-        let mut found = Vec::new();
+        let (mut found, mut computed) = (Vec::new(), BTreeSet::new());
         for selector in selectors {
             if cancel.is_cancelled() {
                 return Err(QueryError::Canceled);
+            }
+            if let Some(computes) = Self::computes(share, selector) {
+                let keys = computes.list(selector, &|| cancel.is_cancelled())?;
+                share.take(keys.iter().map(|key| (key.len() + size_of::<Arc<[u8]>>()) as u64).sum())?;
+                computed.extend(keys);
+                continue;
             }
             let before = found.len();
             found.extend(store.find(selector, self.times_ms.0, self.times_ms.1, &|| cancel.is_cancelled())?);
@@ -70,7 +87,7 @@ impl Scope {
             found.sort_unstable_by_key(|one| one.series);
             found.dedup_by_key(|one| one.series);
         }
-        Ok(found)
+        Ok(found.into_iter().map(|one: SelectedSeries| one.key).chain(computed).collect())
     }
 }
 
@@ -83,7 +100,7 @@ pub(super) async fn series(State(shared): State<Arc<Shared>>, request: Request) 
     }
     run(&shared, scope.reach(&shared.api.store), None, move |shared, bounds| {
         let found = scope.series(&shared.api.store, bounds)?;
-        Ok(limited(found, scope.limit, |out, one| push_labels(out, &Labels::from_key(one.key))))
+        Ok(limited(found, scope.limit, |out, one| push_labels(out, &Labels::from_key(one))))
     })
     .await
 }
@@ -93,11 +110,11 @@ pub(super) async fn labels(State(shared): State<Arc<Shared>>, request: Request) 
     let parameters = Parameters::read(request).await?;
     let scope = Scope::read(&parameters, &shared)?;
     run(&shared, scope.reach(&shared.api.store), None, move |shared, bounds| {
-        let names = if scope.is_open {
+        let names = if scope.is_of_index(bounds.1) {
             shared.api.store.label_names_until(&scope.matchers, &|| bounds.0.is_cancelled())?
         } else {
             let found = scope.series(&shared.api.store, bounds)?;
-            let names: BTreeSet<&str> = found.iter().flat_map(|one| series::labels(&one.key)).map(|(n, _)| n).collect();
+            let names: BTreeSet<&str> = found.iter().flat_map(|one| series::labels(one)).map(|(n, _)| n).collect();
             names.into_iter().map(str::to_owned).collect()
         };
         Ok(limited(names, scope.limit, |out, name| push_text(out, &name)))
@@ -117,11 +134,11 @@ pub(super) async fn values(
     }
     let scope = Scope::read(&parameters, &shared)?;
     run(&shared, scope.reach(&shared.api.store), None, move |shared, bounds| {
-        let values = if scope.is_open {
+        let values = if scope.is_of_index(bounds.1) {
             shared.api.store.label_values_until(&name, &scope.matchers, &|| bounds.0.is_cancelled())?
         } else {
             let found = scope.series(&shared.api.store, bounds)?;
-            let values: BTreeSet<&str> = found.iter().filter_map(|one| series::label(&one.key, &name)).collect();
+            let values: BTreeSet<&str> = found.iter().filter_map(|one| series::label(one, &name)).collect();
             values.into_iter().map(str::to_owned).collect()
         };
         bounds.1.take(values.iter().map(|value: &String| (value.len() + size_of::<String>()) as u64).sum())?;
