@@ -1,14 +1,21 @@
 //! What does one forecast cost from nothing, with the choice of the method and the back-tests, and what from what is kept,
 //! a new sample taken in first (`live`)?
 //!
-//! The bounds are 150 ms for 1000 samples on one core, and 10 ms from what is kept. `day` is 1000 hours with a daily season, trend and noise, a week
+//! The bounds are 150 ms for 1000 samples on one core, and 10 ms from what is kept. What a request to the server takes is measured
+//! against them at the end, on a store, with all but HTTP: `cargo bench --bench forecast -- claims` prints nothing else. `day` is 1000 hours with a daily season, trend and noise, a week
 //! ahead; `week` has a weekly season as well; `flat` has nothing to find; `large` is three weeks of minutes, a day ahead.
 //!
 //! Without `--bench` every case runs once, on the same series.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use infrawatch::analysis::forecast::{Direction, ForecastEngine, Threshold};
+use infrawatch::clock::monotonic;
+use infrawatch::forecasts::ForecastDesk;
 use std::hint::black_box;
+use std::time::Duration;
+use storage::sample::Samples;
+use storage::series::{KeyBuilder, hash};
+use storage::{Row, Settings, ShardStore};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -53,5 +60,67 @@ fn forecast(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, forecast);
+/// Appends samples of the one series there is.
+fn append(shard: &mut ShardStore, key: &[u8], times: &[i64], values: &[f64]) {
+    let now_ms = times.last().copied().expect("there are samples");
+    let row = Row { hash: hash(key), key, times, values };
+    shard.append(now_ms, std::iter::once(row)).expect("the store takes them");
+}
+
+/// The middle and the greatest of some spans.
+fn middle_and_most(mut spans: Vec<Duration>) -> (f64, f64) {
+    spans.sort_unstable();
+    let ms = |span: Duration| 1e3 * span.as_secs_f64();
+    (ms(spans[spans.len() / 2]), ms(spans[spans.len() - 1]))
+}
+
+/// What one request takes from nothing and from what is kept, a new sample taken in first, beside what is claimed.
+fn claims(_: &mut Criterion) {
+    let is_measured = std::env::args().any(|argument| argument == "--bench");
+    let rounds = if is_measured { 40 } else { 1 };
+    for (name, week) in [("day", 0.0), ("week", 4.0)] {
+        let (times_ms, values) = series(1000 + rounds, HOUR_MS, 5.0, week);
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let mut opened = storage::open(Settings { shards: 1, ..Settings::new(home.path()) }).expect("an empty store");
+        let mut key = KeyBuilder::default();
+        key.push("__name__", "load");
+        let key = key.finish().expect("labels that stand once").to_vec();
+        append(&mut opened.shards[0], &key, &times_ms[..1000], &values[..1000]);
+        let found = opened.store.select(&[], i64::MIN, i64::MAX).expect("the store can be read");
+        let [one] = &found[..] else { panic!("{} series, not one", found.len()) };
+        let threshold = Some(Threshold { value: 95.0, direction: Direction::Above });
+        let engine = ForecastEngine { threshold, ..ForecastEngine::default() };
+        let mut samples = Samples::default();
+        let mut ask = |desk: &ForecastDesk| {
+            let began = monotonic();
+            black_box(desk.of(one, engine, None, &mut samples)).expect("there are samples");
+            began.elapsed()
+        };
+        let cold: Vec<Duration> =
+            (0..rounds).map(|_| ask(&ForecastDesk::new(opened.store.clone(), 64 << 20))).collect();
+        let desk = ForecastDesk::new(opened.store.clone(), 64 << 20);
+        ask(&desk);
+        let next = |i: usize| {
+            append(&mut opened.shards[0], &key, &times_ms[i..=i], &values[i..=i]);
+            ask(&desk)
+        };
+        let live: Vec<Duration> = (1000..1000 + rounds).map(next).collect();
+        assert_eq!(
+            (desk.figures().learned, desk.figures().updated),
+            (1, rounds as u64),
+            "all but the first from what is kept"
+        );
+        for (what, spans, bound) in [("from nothing", cold, 150.0), ("from what is kept", live, 10.0)] {
+            let (middle, most) = middle_and_most(spans);
+            if is_measured {
+                let holds = if middle <= bound { "holds" } else { "MISSED" };
+                println!(
+                    "claim: {name}, 1000 points, one request {what}: median {middle:.1} ms, most {most:.1} ms; at most {bound} ms {holds}"
+                );
+            }
+        }
+    }
+}
+
+criterion_group!(benches, forecast, claims);
 criterion_main!(benches);
