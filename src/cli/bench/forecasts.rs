@@ -29,6 +29,8 @@ const WINDOWS: usize = 4;
 /// No whole number of days, so that windows start at different hours.
 const APART: usize = 130;
 const MADE_UP: u64 = 60;
+/// The corpus that they are.
+const MADE_UP_CORPUS: &str = "made-up";
 
 /// A past and what came after it.
 struct Split {
@@ -36,15 +38,33 @@ struct Split {
     actual: Vec<f64>,
 }
 
-/// The table of every forecaster on these files but for so many hours at their ends, and on the made-up series.
-pub(super) fn rows(files: &[PathBuf], before: usize) -> Result<[Rows; 2], CliError> {
-    let mut measured = Vec::new();
+/// The tables of every forecaster on these files but for so many hours at their ends, and on the made-up series; and of the
+/// combination by corpus, which is the folder that a file lies in.
+pub(super) fn rows(files: &[PathBuf], before: usize) -> Result<[Rows; 3], CliError> {
+    let (mut splits, mut corpora) = (Vec::new(), Vec::new());
     for file in files {
         let hours = hours(file)?;
-        measured.extend(windows(&hours[..hours.len().saturating_sub(before)]));
+        let found = windows(&hours[..hours.len().saturating_sub(before)]);
+        let folder =
+            file.parent().and_then(Path::file_name).map_or_else(String::new, |name| name.display().to_string());
+        corpora.extend(found.iter().map(|_| folder.clone()));
+        splits.extend(found);
     }
     let made_up: Vec<Split> = (0..MADE_UP).map(made_up).collect();
-    Ok([table(&measured), table(&made_up)])
+    let (of_files, of_made_up) = (all_measured(&splits), all_measured(&made_up));
+    corpora.extend(made_up.iter().map(|_| MADE_UP_CORPUS.to_owned()));
+    let both = of_files.iter().zip(&of_made_up).map(|(files, made_up)| files.0.iter().chain(&made_up.0));
+    let by_corpus = by_corpus(&both.map(|all| all.copied().collect()).collect::<Vec<_>>(), &corpora);
+    Ok([table(&of_files), table(&of_made_up), by_corpus])
+}
+
+/// Every forecaster, and the combination last.
+fn methods() -> impl Iterator<Item = Option<Method>> {
+    Method::all().map(Some).chain([None])
+}
+
+fn name(method: Option<Method>) -> &'static str {
+    method.map_or("combination", Method::name)
 }
 
 /// Hourly means of a file's first series, gaps bridged.
@@ -108,24 +128,98 @@ fn made_up(seed: u64) -> Split {
     Split { past, actual }
 }
 
-fn table(splits: &[Split]) -> Rows {
-    let mut rows = Rows::new(&["method", "series", "sMAPE", "MASE", "OWA", "coverage %", "WQL", "ms"]);
-    for method in Method::all().map(Some).chain([None]) {
+/// What a method came to on every split, and the milliseconds it took on each.
+type OfMethod = (Vec<Option<Measures>>, f64);
+
+/// What every method came to.
+fn all_measured(splits: &[Split]) -> Vec<OfMethod> {
+    let of_method = |method| {
         let engine = ForecastEngine { horizon: HORIZON, method, ..ForecastEngine::default() };
         let started = crate::clock::monotonic();
-        let measures: Vec<Measures> = splits.iter().filter_map(|split| measured(&engine, split)).collect();
-        let spent_ms = 1e3 * started.elapsed().as_secs_f64() / splits.len().max(1) as f64;
+        let measures = splits.iter().map(|split| measured(&engine, split)).collect();
+        (measures, 1e3 * started.elapsed().as_secs_f64() / splits.len().max(1) as f64)
+    };
+    methods().map(of_method).collect()
+}
+
+fn number(value: f64, digits: usize) -> Value {
+    Value::from(format!("{value:.digits$}"))
+}
+
+fn table(of_methods: &[OfMethod]) -> Rows {
+    let mut rows = Rows::new(&["method", "series", "sMAPE", "MASE", "OWA", "coverage %", "WQL", "ms"]);
+    for (method, (measures, spent_ms)) in methods().zip(of_methods) {
+        let measures: Vec<Measures> = measures.iter().flatten().copied().collect();
         let mean = Measures::mean(&measures);
-        let number = |value: f64, digits: usize| Value::from(format!("{value:.digits$}"));
         rows.push(vec![
-            method.map_or("combination", Method::name).into(),
+            name(method).into(),
             measures.len().into(),
             number(mean.smape, 2),
             number(mean.mase, 3),
             number(mean.owa(), 3),
             number(100.0 * mean.coverage, 1),
             number(mean.wql, 4),
-            number(spent_ms, 1),
+            number(*spent_ms, 1),
+        ]);
+    }
+    rows
+}
+
+/// Of a method on each corpus: how many windows were measured, and their means.
+type OnCorpora = [(usize, Measures)];
+
+/// Of each corpus the combination beside the one method that would have been best on it, which nobody knows before, and
+/// beside the one that is best on all others, which is what somebody would choose who had seen only those. A corpus counts
+/// among the others as much as any, however many windows it has.
+fn by_corpus(of_methods: &[Vec<Option<Measures>>], corpora: &[String]) -> Rows {
+    let mut rows = Rows::new(&[
+        "corpus",
+        "series",
+        "OWA combination",
+        "best there",
+        "OWA best there",
+        "best elsewhere",
+        "OWA best elsewhere",
+        "WQL combination",
+        "WQL best there",
+        "WQL best elsewhere",
+    ]);
+    let mut names: Vec<&String> = Vec::new();
+    corpora.iter().for_each(|corpus| {
+        if !names.contains(&corpus) {
+            names.push(corpus)
+        }
+    });
+    // Of each method its mean on each corpus.
+    let mean_on = |measures: &Vec<Option<Measures>>, corpus: &String| {
+        let of_corpus = measures.iter().zip(corpora).filter(|(_, other)| *other == corpus);
+        let found: Vec<Measures> = of_corpus.filter_map(|(measures, _)| *measures).collect();
+        (found.len(), Measures::mean(&found))
+    };
+    let all: Vec<Vec<(usize, Measures)>> =
+        of_methods.iter().map(|measures| names.iter().map(|corpus| mean_on(measures, corpus)).collect()).collect();
+    let Some((combination, members)) = all.split_last() else { return rows };
+    let member_names: Vec<&str> = methods().map(name).collect();
+    for (at, corpus) in names.iter().enumerate() {
+        let least = |of: &dyn Fn(&OnCorpora) -> f64| {
+            (0..members.len()).min_by(|a, b| of(&members[*a]).total_cmp(&of(&members[*b]))).unwrap_or(0)
+        };
+        let there = least(&|means| means[at].1.owa());
+        let elsewhere =
+            least(&|means| means.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, (_, mean))| mean.owa()).sum());
+        let owa = |means: &OnCorpora| number(means[at].1.owa(), 3);
+        let wql = |means: &OnCorpora| number(means[at].1.wql, 4);
+        rows.push(vec![
+            corpus.as_str().into(),
+            combination[at].0.into(),
+            owa(combination),
+            member_names[there].into(),
+            owa(&members[there]),
+            member_names[elsewhere].into(),
+            owa(&members[elsewhere]),
+            wql(combination),
+            wql(&members[there]),
+            wql(&members[elsewhere]),
         ]);
     }
     rows
@@ -152,6 +246,40 @@ mod tests {
         assert_eq!(found.iter().map(|split| split.past.len()).collect::<Vec<_>>(), [552, 422, 292, 162]);
         assert_eq!(found[1].actual, hours[422..470]);
         assert!(windows(&[5.0; 600]).is_empty() && windows(&hours[..160]).is_empty());
+    }
+
+    #[test]
+    fn a_corpus_is_compared_with_what_is_best_there_and_with_what_is_best_elsewhere() {
+        let corpora = ["a", "a", "b", "c"].map(str::to_owned);
+        let count = methods().count();
+        // The first method is best on a alone, the second everywhere else, the combination is in between.
+        let of = |at: usize, corpus: &str| match (at, corpus) {
+            (0, "a") => 1.0,
+            (0, _) => 9.0,
+            (1, "a") => 4.0,
+            (1, _) => 2.0,
+            (last, _) if last + 1 == count => 3.0,
+            _ => 8.0,
+        };
+        let held = |scale: f64| {
+            let past: Vec<f64> = (0..96).map(|i| 10.0 + f64::from(i % 24) + f64::from(i * 7 % 5)).collect();
+            let actual: Vec<f64> = (0..24).map(|i| 10.0 + f64::from(i)).collect();
+            let expected: Vec<f64> = actual.iter().map(|value| value + scale).collect();
+            Measures::of(
+                Held { past: &past, actual: &actual, expected: &expected, lower: &expected, upper: &expected },
+                DAY,
+            )
+        };
+        let all: Vec<Vec<Option<Measures>>> =
+            (0..count).map(|at| corpora.iter().map(|corpus| held(of(at, corpus))).collect()).collect();
+        let csv = by_corpus(&all, &corpora).render(crate::cli::Format::Csv);
+        let lines: Vec<Vec<&str>> = csv.lines().skip(1).map(|line| line.split(',').collect()).collect();
+        let names: Vec<&str> = methods().map(name).collect();
+        let chosen: Vec<[&str; 4]> = lines.iter().map(|cells| [cells[0], cells[1], cells[3], cells[5]]).collect();
+        assert_eq!(
+            chosen,
+            [["a", "2", names[0], names[1]], ["b", "1", names[1], names[1]], ["c", "1", names[1], names[1]]]
+        );
     }
 
     #[test]

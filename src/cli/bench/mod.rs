@@ -73,13 +73,20 @@ impl Bench {
 
     /// The forecasters, on the files and on made-up series.
     fn forecasts(&self, global: &Global) -> Result<(), CliError> {
-        let [files, made_up] = forecasts::rows(&self.forecasts, self.before)?;
+        let [files, made_up, by_corpus] = forecasts::rows(&self.forecasts, self.before)?;
         let text = match (self.report, global.format()) {
             (Some(Report::Md), _) => {
-                format!("## Files\n\n{}\n## Made-up series\n\n{}", markdown(&files), markdown(&made_up))
+                let (files, made_up) = (markdown(&files), markdown(&made_up));
+                let by_corpus = markdown(&by_corpus);
+                format!("## Files\n\n{files}\n## Made-up series\n\n{made_up}\n## By corpus\n\n{by_corpus}")
             }
-            (None, Format::Json) => format!("{:#}\n", json!({"files": objects(&files), "made_up": objects(&made_up)})),
-            (None, format) => files.render(format) + "\n" + &made_up.render(format),
+            (None, Format::Json) => {
+                let all = json!({
+                    "files": objects(&files), "made_up": objects(&made_up), "by_corpus": objects(&by_corpus),
+                });
+                format!("{all:#}\n")
+            }
+            (None, format) => [&files, &made_up, &by_corpus].map(|rows| rows.render(format)).join("\n"),
         };
         write_text(global, &text)
     }
