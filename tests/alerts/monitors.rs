@@ -69,21 +69,8 @@ fn usual(second: f64) -> f64 {
     20.0 + (second * 7919.0 % 101.0) / 50.0
 }
 
-#[test]
-fn each_type_finds_its_trouble_and_tells_it_in_its_own_words() {
-    let folder = TempDir::new().unwrap();
-    let sink = Sink::start(&[]);
-    let file = |name: &str, text: &str| {
-        std::fs::write(folder.path().join(name), text).unwrap();
-        folder.path().join(name)
-    };
-    let (routing, monitors) = (file("routing.toml", &webhooks(&[sink.url()], "")), file("monitors.yml", MONITORS));
-    let settings = format!("[alerts]\nrouting_file = {routing:?}\n[monitors]\nfiles = {monitors:?}\n");
-    let config = file("infrawatch.toml", &settings);
-    let checked = infrawatch(&["config", "check", config.to_str().unwrap()]);
-    assert!(checked.is_empty());
-    let server = Server::start_with(&["--statsd-listen", "off", "--config", config.to_str().unwrap()]);
-    let now = now_s().floor();
+/// Up to `now`: a disk that fills, a host that stands apart, latencies that jump, and requests that fall away and that rise.
+fn troubles(now: f64) -> Vec<Value> {
     let mut samples = Vec::new();
     for minute in (0..=180).rev() {
         let at = now - f64::from(minute) * 60.0;
@@ -103,7 +90,25 @@ fn each_type_finds_its_trouble_and_tells_it_in_its_own_words() {
             samples.push(sample("request_rate", ("service", service), at, value));
         }
     }
-    push(&server, &samples);
+    samples
+}
+
+#[test]
+fn each_type_finds_its_trouble_and_tells_it_in_its_own_words() {
+    let folder = TempDir::new().unwrap();
+    let sink = Sink::start(&[]);
+    let file = |name: &str, text: &str| {
+        std::fs::write(folder.path().join(name), text).unwrap();
+        folder.path().join(name)
+    };
+    let (routing, monitors) = (file("routing.toml", &webhooks(&[sink.url()], "")), file("monitors.yml", MONITORS));
+    let settings = format!("[alerts]\nrouting_file = {routing:?}\n[monitors]\nfiles = {monitors:?}\n");
+    let config = file("infrawatch.toml", &settings);
+    let checked = infrawatch(&["config", "check", config.to_str().unwrap()]);
+    assert!(checked.is_empty());
+    let server = Server::start_with(&["--statsd-listen", "off", "--config", config.to_str().unwrap()]);
+    let now = now_s().floor();
+    push(&server, &troubles(now));
     let of = |server: &Server, matchers: &str| {
         let query = [("match", matchers), ("state", "active,resolved")];
         get_json(&server.url("/api/v1/alerts"), &query)["items"].as_array().unwrap().clone()
