@@ -10,12 +10,27 @@ const START_SECONDS: u64 = 60;
 /// What the documents promise for a stop.
 const STOP_SECONDS: u64 = 10;
 
+/// What a server was started with, and is started with again.
+#[derive(Debug)]
+struct Given {
+    arguments: Vec<String>,
+    variables: Vec<(String, String)>,
+}
+
+impl Given {
+    fn new(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { arguments, variables }
+    }
+}
+
 /// A running server and its data directory; killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Process,
     data_dir: TempDir,
-    arguments: Vec<String>,
+    given: Given,
     address: String,
     statsd: String,
     statsd_tcp: Option<String>,
@@ -29,34 +44,31 @@ impl Server {
 
     /// The same with these arguments, which say where StatsD is heard.
     pub(crate) fn start_with(arguments: &[&str]) -> Self {
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self::start_in(TempDir::new().expect("a temporary directory"), arguments, &[])
+        Self::start_with_both(arguments, &[])
     }
 
     /// The same as [`Self::start`] with settings from the environment.
     pub(crate) fn start_with_settings(variables: &[(&str, &str)]) -> Self {
-        let arguments = ["--statsd-listen", "off"].map(str::to_owned).into();
-        Self::start_in(TempDir::new().expect("a temporary directory"), arguments, variables)
+        Self::start_with_both(&["--statsd-listen", "off"], variables)
     }
 
     /// The same with arguments and settings from the environment.
     pub(crate) fn start_with_both(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        Self::start_in(TempDir::new().expect("a temporary directory"), arguments, variables)
+        Self::start_in(TempDir::new().expect("a temporary directory"), Given::new(arguments, variables))
     }
 
-    fn start_in(data_dir: TempDir, arguments: Vec<String>, variables: &[(&str, &str)]) -> Self {
+    fn start_in(data_dir: TempDir, given: Given) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_infrawatch"));
         command.args(["serve", "--http-listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir.path());
         // Settings of whoever runs the tests must not reach the server under test.
-        command.args(&arguments).env_clear().envs(variables.iter().copied());
+        command.args(&given.arguments).env_clear().envs(given.variables.iter().cloned());
         let mut process = Process::spawn(&mut command).expect("the built program starts");
         let rest = process.rest_of_line_after("ready http=", START_SECONDS);
         let (address, statsd) = rest.split_once(" statsd=").expect("the ready line names both addresses");
         let statsd_tcp = statsd.split_once(" statsd_tcp=").map(|(_, tcp)| tcp.trim().to_owned());
         let statsd = statsd.split_whitespace().next().expect("the ready line names the StatsD address");
         let (address, statsd) = (address.to_owned(), statsd.to_owned());
-        Self { process, data_dir, arguments, address, statsd, statsd_tcp }
+        Self { process, data_dir, given, address, statsd, statsd_tcp }
     }
 
     /// Where StatsD is heard.
@@ -123,13 +135,13 @@ impl Server {
     pub(crate) fn stop(self) -> Stopped {
         let status = self.process.terminate(STOP_SECONDS);
         assert_eq!(status.code(), Some(0), "exit status after SIGTERM");
-        Stopped { data_dir: self.data_dir, arguments: self.arguments }
+        Stopped { data_dir: self.data_dir, given: self.given }
     }
 
     /// SIGKILL: no chance to finish anything.
     pub(crate) fn kill(self) -> Stopped {
         drop(self.process);
-        Stopped { data_dir: self.data_dir, arguments: self.arguments }
+        Stopped { data_dir: self.data_dir, given: self.given }
     }
 }
 
@@ -137,7 +149,7 @@ impl Server {
 #[derive(Debug)]
 pub(crate) struct Stopped {
     data_dir: TempDir,
-    arguments: Vec<String>,
+    given: Given,
 }
 
 impl Stopped {
@@ -156,8 +168,8 @@ impl Stopped {
         std::fs::write(&file, state.to_string()).expect("the folder can be written");
     }
 
-    /// Starts again on the same directory, at another port, and waits until it is ready.
+    /// Starts again on the same directory with what it was given, at another port, and waits until it is ready.
     pub(crate) fn restart(self) -> Server {
-        Server::start_in(self.data_dir, self.arguments, &[])
+        Server::start_in(self.data_dir, self.given)
     }
 }
