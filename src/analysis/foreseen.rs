@@ -13,6 +13,7 @@
 
 use super::calibrate::{Calibrator, SCORES_MIN};
 use super::detect::Reading;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Mean absolute deviation in half of the distance between the outer quantiles.
@@ -22,7 +23,7 @@ const UNIT_SHARE: f32 = 0.62;
 pub(super) const LEVELS: [f64; 3] = [0.1, 0.5, 0.9];
 
 /// Quantiles of the next samples of a series, in the unit of what is judged (a counter's is its increase a second).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ForecastBand {
     /// Time of the newest sample it was made from, milliseconds since 1970 UTC.
     after_ms: i64,
@@ -31,7 +32,8 @@ pub struct ForecastBand {
     base: f64,
     /// Ascending, of each step.
     quantiles: Box<[[f32; 3]]>,
-    /// Held as long as the band is: who gave it counts how many there are.
+    /// Held as long as the band is: who gave it counts how many there are. Not encoded: a band that is decoded has none.
+    #[serde(skip)]
     _place: Option<Arc<()>>,
 }
 
@@ -63,6 +65,12 @@ impl ForecastBand {
         self.after_ms
     }
 
+    /// Of how many steps it says something.
+    #[cfg(test)]
+    pub(crate) fn steps(&self) -> usize {
+        self.quantiles.len()
+    }
+
     /// How many steps of its series are over since it was made.
     pub fn age_steps(&self, time_ms: i64) -> f64 {
         time_ms.saturating_sub(self.after_ms) as f64 / self.step_ms
@@ -82,7 +90,7 @@ impl ForecastBand {
 }
 
 /// A series' newest band with how rare distances from its bands have been.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Foreseen {
     band: ForecastBand,
     calibrator: Calibrator,
@@ -115,6 +123,11 @@ impl Foreseen {
         if band.after_ms >= self.band.after_ms {
             self.band = band;
         }
+    }
+
+    /// The same with a place for its band.
+    pub(crate) fn holding(self, place: Arc<()>) -> Self {
+        Self { band: self.band.holding(place), ..self }
     }
 
     /// The band.

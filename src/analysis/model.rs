@@ -56,7 +56,7 @@ const MAGNITUDE_FADE: f64 = 1.0 - 1.0 / 4096.0;
 
 /// Of the encoding: raised with every change to what a model consists of or means, so that an encoding of another
 /// version is never misread; the model is learned anew then.
-pub const ENCODING_VERSION: u16 = 8;
+pub const ENCODING_VERSION: u16 = 9;
 
 /// The model of one series.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use crate::analysis::ensemble::{Counting, FOUNDATION, Votes};
 use crate::analysis::foreseen::{ForecastBand, Foreseen, Foresight};
 use crate::analysis::judge::{FLAG_LINE, FoundationVote, Word};
 use crate::analysis::{Band, Notice};
+use std::sync::Arc;
 
 /// What few series have at a time, so that the others pay for it with one comparison.
 #[derive(Debug, Clone, Default)]
@@ -28,18 +29,19 @@ impl Beside {
     }
 }
 
-/// Of what few series have only their ways outlive the process: bands are asked for anew, and notices are told at once.
+/// Of what few series have all but notices, which are told at once, outlives the process.
 pub(super) mod kept {
-    use super::{Beside, Ways};
+    use super::{Beside, Foreseen, Ways};
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     pub(in super::super) fn serialize<S: Serializer>(beside: &Option<Box<Beside>>, to: S) -> Result<S::Ok, S::Error> {
-        beside.as_ref().and_then(|beside| beside.ways.as_ref()).serialize(to)
+        let kept = beside.as_ref().map(|beside| (&beside.foreseen, &beside.ways));
+        kept.filter(|(foreseen, ways)| foreseen.is_some() || ways.is_some()).serialize(to)
     }
 
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<Beside>>, D::Error> {
-        let ways = Option::<Box<Ways>>::deserialize(from)?;
-        Ok(ways.map(|ways| Box::new(Beside { ways: Some(ways), ..Beside::default() })))
+        let kept = Option::<(Option<Foreseen>, Option<Box<Ways>>)>::deserialize(from)?;
+        Ok(kept.map(|(foreseen, ways)| Box::new(Beside { notice: None, foreseen, ways })))
     }
 }
 
@@ -62,6 +64,13 @@ impl SeriesModel {
     /// The newest band that was given to it, whether or not it still says anything.
     pub fn foreseen(&self) -> Option<&ForecastBand> {
         Some(self.beside.as_ref()?.foreseen.as_ref()?.band())
+    }
+
+    /// Its band, which was decoded, takes this place.
+    pub fn place_foreseen(&mut self, place: Arc<()>) {
+        if let Some(beside) = &mut self.beside {
+            beside.foreseen = beside.foreseen.take().map(|foreseen| foreseen.holding(place));
+        }
     }
 
     /// Forgets the band and how right bands were.

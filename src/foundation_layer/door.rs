@@ -2,6 +2,7 @@
 //!
 //! Not here: who is served first (see `waiting`), the work (see `worker`).
 
+use super::room::Room;
 use crate::analysis::{ForecastBand, Kind};
 use crate::foundation_counters::{FoundationCounters, Skip};
 use crate::self_metrics::SelfMetrics;
@@ -46,6 +47,7 @@ pub struct LayerDoor {
     pub(super) offers: Sender<Offer>,
     /// Of each partition: the series' id and its band.
     pub(super) bands: Vec<Receiver<(u32, ForecastBand)>>,
+    pub(super) room: Arc<Room>,
     pub(super) metrics: Arc<SelfMetrics>,
     /// Set when the server stops.
     pub(super) closing: Arc<AtomicBool>,
@@ -64,6 +66,17 @@ impl LayerDoor {
     /// The next band of a partition, if one has come.
     pub fn next_band(&self, partition: u8) -> Option<(u32, ForecastBand)> {
         self.bands.get(usize::from(partition))?.try_recv().ok()
+    }
+
+    /// A place for a band that was made before the start, if there is room.
+    pub fn place(&self) -> Option<Arc<()>> {
+        (self.room.taken() < self.room.places()).then(|| self.room.place())
+    }
+
+    /// How many bands there are.
+    #[cfg(test)]
+    pub(crate) fn places_taken(&self) -> usize {
+        self.room.taken()
     }
 
     /// Samples after which a band is to be made anew.

@@ -13,8 +13,15 @@
 //! counted with the reason; what it holds of a series is a band of fixed size.
 
 mod door;
+mod room;
 mod waiting;
 mod worker;
 
 pub use door::{LayerDoor, Offer, Urgency};
 pub use worker::{LayerHandle, LayerSettings, spawn};
+
+/// Whether a sample of a series is one of planned trouble, by its time, which is not before the one asked about last.
+pub type Trouble = Box<dyn FnMut(i64) -> bool>;
+
+/// What trouble is planned for a series of this canonical key, if any: no forecast is made of samples in it.
+pub type Plans = Box<dyn Fn(&[u8]) -> Option<Trouble> + Send>;

@@ -5,10 +5,12 @@
 //!
 //! Not here: who is offered (see `shard::foresee`), the forecasts themselves (see `analysis::foresight`).
 //!
-//! Invariant: a band is made of samples that are stored, up to the newest by the time it is made.
+//! Invariant: a band is made of samples that are stored, up to the newest by the time it is made, less those in planned
+//! trouble.
 
+use super::room::Room;
 use super::waiting::Waiting;
-use super::{LayerDoor, Offer, Urgency};
+use super::{LayerDoor, Offer, Plans, Urgency};
 use crate::analysis::ForecastBand;
 use crate::analysis::foresight::{self, CELLS_MAX, Follower, History, STEPS};
 use crate::clock;
@@ -75,6 +77,7 @@ impl LayerHandle {
 pub fn spawn(
     settings: LayerSettings,
     store: Store,
+    plans: Plans,
     metrics: Arc<SelfMetrics>,
 ) -> std::io::Result<(LayerHandle, LayerDoor)> {
     let (offers, offered) = bounded(settings.queue_max.max(1));
@@ -82,14 +85,17 @@ pub fn spawn(
     let closing = Arc::new(AtomicBool::new(false));
     let refresh = settings.refresh as f64;
     metrics.foundation.share_max.store((settings.cpu_share * 1e6) as u64, Ordering::Relaxed);
-    let door = LayerDoor { offers, bands, metrics: metrics.clone(), closing: closing.clone(), refresh };
+    let room = Arc::new(Room::new(settings.series_max));
+    let door =
+        LayerDoor { offers, bands, room: room.clone(), metrics: metrics.clone(), closing: closing.clone(), refresh };
     let waiting = Waiting::new(settings.queue_max);
     let worker = Worker {
         store,
+        plans,
         metrics,
         senders,
         waiting,
-        room: Arc::new(()),
+        room,
         samples: Samples::default(),
         forecast_s: 0.0,
         used: 0.0,
@@ -136,11 +142,11 @@ fn rest(now: Instant, busy_s: f64, share: f64) -> Instant {
 
 struct Worker {
     store: Store,
+    plans: Plans,
     metrics: Arc<SelfMetrics>,
     senders: Vec<Sender<(u32, ForecastBand)>>,
     waiting: Waiting,
-    /// As many hold it beside us as there are bands.
-    room: Arc<()>,
+    room: Arc<Room>,
     samples: Samples,
     /// What a forecast takes, of late.
     forecast_s: f64,
@@ -164,7 +170,7 @@ impl Worker {
     fn forecast_batch(&mut self) {
         let fits = if self.forecast_s > 0.0 { (BATCH_SECONDS / self.forecast_s) as usize } else { BATCH_MAX / 8 };
         let mut batch: Vec<(Offer, History)> = Vec::with_capacity(BATCH_MAX);
-        let mut bands = Arc::strong_count(&self.room) - 1;
+        let mut bands = self.room.taken();
         while batch.len() < fits.clamp(1, BATCH_MAX) {
             let Some(offer) = self.waiting.pop() else { break };
             match self.history(&offer, bands) {
@@ -185,14 +191,14 @@ impl Worker {
             self.measure(clock::monotonic().saturating_duration_since(began), histories.len());
             offers.iter().zip(told).for_each(|(offer, band)| self.deliver(offer, band));
         }
-        let bands = Arc::strong_count(&self.room) as u64 - 1;
-        self.counters().bands.store(bands, Ordering::Relaxed);
+        self.counters().bands.store(self.room.taken() as u64, Ordering::Relaxed);
     }
 
     /// The newest part of what is stored of a series.
     fn history(&mut self, offer: &Offer, bands: usize) -> Result<History, Skip> {
-        let reserved = if offer.urgency == Urgency::Settled { self.settings.series_max / RESERVED_ONE_IN } else { 0 };
-        if !offer.has_band && bands >= self.settings.series_max.saturating_sub(reserved) {
+        let places = self.room.places();
+        let reserved = if offer.urgency == Urgency::Settled { places / RESERVED_ONE_IN } else { 0 };
+        if !offer.has_band && bands >= places.saturating_sub(reserved) {
             return Err(Skip::NoRoom);
         }
         let span_ms = offer.step_ms * (CELLS_MAX + 1) as f64;
@@ -206,8 +212,11 @@ impl Worker {
             return Err(Skip::TooLate);
         }
         let mut follower = Follower::new(Some(offer.kind));
+        let mut trouble = self.store.key(offer.series).and_then(|key| (self.plans)(&key));
         for (time_ms, value) in self.samples.times.iter().zip(&self.samples.values) {
-            follower.observe(*time_ms, *value);
+            if !trouble.as_mut().is_some_and(|is_trouble| is_trouble(*time_ms)) {
+                follower.observe(*time_ms, *value);
+            }
         }
         follower.history_by(offer.step_ms).ok_or(Skip::TooShort)
     }
@@ -222,7 +231,7 @@ impl Worker {
 
     /// Whether there was room for it.
     fn send(&self, offer: &Offer, band: ForecastBand) -> bool {
-        let message = (offer.series.id(), band.holding(self.room.clone()));
+        let message = (offer.series.id(), band.holding(self.room.place()));
         let sender = self.senders.get(usize::from(offer.series.partition()));
         sender.is_some_and(|sender| sender.try_send(message).is_ok())
     }

@@ -4,8 +4,9 @@
 
 use crate::analysis::pretrained::model_in_use;
 use crate::config::Config;
-use crate::foundation_layer::{self, LayerDoor, LayerHandle, LayerSettings};
+use crate::foundation_layer::{self, LayerDoor, LayerHandle, LayerSettings, Plans, Trouble};
 use crate::self_metrics::SelfMetrics;
+use crate::shard::rests::{RestPlans, rest_of};
 use anyhow::{Context, Result, anyhow};
 use std::sync::Arc;
 use storage::Store;
@@ -18,7 +19,12 @@ pub(super) struct Layer(Option<LayerHandle>);
 ///
 /// # Errors
 /// When the system gives no thread.
-pub(super) fn start(config: &Config, store: &Store, metrics: &Arc<SelfMetrics>) -> Result<(Layer, Option<LayerDoor>)> {
+pub(super) fn start(
+    config: &Config,
+    store: &Store,
+    rests: Arc<dyn RestPlans>,
+    metrics: &Arc<SelfMetrics>,
+) -> Result<(Layer, Option<LayerDoor>)> {
     let foundation = &config.foundation;
     if !foundation.enabled || !config.models.enabled || model_in_use().is_none() {
         return Ok((Layer::default(), None));
@@ -29,9 +35,18 @@ pub(super) fn start(config: &Config, store: &Store, metrics: &Arc<SelfMetrics>) 
         refresh: foundation.refresh,
         series_max: foundation.max_series,
     };
-    let spawned = foundation_layer::spawn(settings, store.clone(), metrics.clone());
+    let spawned = foundation_layer::spawn(settings, store.clone(), plans(rests), metrics.clone());
     let (handle, door) = spawned.context("no thread for the foundation layer")?;
     Ok((Layer(Some(handle)), Some(door)))
+}
+
+/// The same plans in the words of the layer.
+fn plans(rests: Arc<dyn RestPlans>) -> Plans {
+    Box::new(move |key| {
+        let mut rest = rest_of(&*rests, key)?;
+        let trouble: Trouble = Box::new(move |time_ms| rest.rests(time_ms));
+        Some(trouble)
+    })
 }
 
 impl Layer {

@@ -382,7 +382,7 @@ impl Running {
         let told = Arc::new(MetricBook::default());
         let judging = Arc::new(model_settings(config)?);
         let rests = AlertWindows::of(&alerts.book);
-        let (layer, door) = layering::start(config, &opened.store, &metrics)?;
+        let (layer, door) = layering::start(config, &opened.store, rests.clone(), &metrics)?;
         let scoring = scoring(config, &opened.store, (&metrics, &told, &judging, rests.clone()), &board, &runs, door)?;
         let mut doors = Vec::new();
         let mut shards = Vec::new();

@@ -5,7 +5,8 @@
 //!
 //! Not here: the forecasts (see `foundation_layer`), how a band judges (see `analysis::foreseen`).
 //!
-//! Invariant: a band that has said nothing for long is forgotten, so that its room is another's.
+//! Invariants: a band that has said nothing for long is forgotten, so that its room is another's; a band that was written
+//! down takes a place again before it is read, or is forgotten; a series that rests wants none.
 
 use super::score::{Moment, PartitionModels, ScoringContext};
 use super::series_slots::Slot;
@@ -85,6 +86,7 @@ impl PartitionModels {
         self.looks.looked_ms = moment.now_ms;
         for id in std::mem::take(&mut self.looks.suspects) {
             if let Slot::Model(model) = self.slots.get(id)
+                && !self.rests.is_resting(id)
                 && let Some(offer) = wanted(model, SeriesRef::new(self.number, id), layer.refresh(), moment)
             {
                 layer.offer(Offer { urgency: offer.urgency.max(Urgency::Suspicious), ..offer });
@@ -101,12 +103,23 @@ impl PartitionModels {
                 count_age(layer, after_ms, model);
                 model.forget_foreseen();
             }
-            if let Some(offer) = wanted(model, SeriesRef::new(number, at as u32), layer.refresh(), moment) {
+            let offer = wanted(model, SeriesRef::new(number, at as u32), layer.refresh(), moment);
+            if let Some(offer) = offer.filter(|_| !self.rests.is_resting(at as u32)) {
                 layer.offer(offer);
             }
         }
         let next = self.looks.next + LOOK_SERIES;
         self.looks.next = if next < len { next } else { 0 };
+    }
+}
+
+/// A model's band, which was written down before, goes on if there is still a layer and room in it.
+pub(super) fn place_band(layer: Option<&LayerDoor>, model: &mut SeriesModel) {
+    if model.foreseen().is_some() {
+        match layer.and_then(LayerDoor::place) {
+            Some(place) => model.place_foreseen(place),
+            None => model.forget_foreseen(),
+        }
     }
 }
 

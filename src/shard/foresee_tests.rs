@@ -1,10 +1,11 @@
 //! What is promised of forecasts of live series, over a real store and the layer's thread: they come to the series that
 //! are young, judge them, are made anew, and never more of them than may be.
 
-use super::tests::{Points, Running, START_MS, STEP_MS, points};
-use crate::foundation_layer::{LayerHandle, LayerSettings, spawn};
+use super::tests::{Points, Running, START_MS, STEP_MS, key, points};
+use crate::foundation_layer::{LayerHandle, LayerSettings, Plans, Trouble, spawn};
 use crate::self_metrics::{FoundationCounters, Skip};
 use crate::shard::series_slots::Slot;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use tempfile::tempdir;
@@ -13,10 +14,15 @@ use tempfile::tempdir;
 const SERIES: u64 = 40;
 
 fn open(dir: &Path, series_max: usize) -> (Running, LayerHandle) {
+    open_planned(dir, series_max, Box::new(|_| None))
+}
+
+/// The same where trouble is planned.
+fn open_planned(dir: &Path, series_max: usize, plans: Plans) -> (Running, LayerHandle) {
     let mut handle = None;
     let settings = LayerSettings { cpu_share: 1.0, queue_max: 1000, refresh: 16, series_max };
     let running = Running::open_with(dir, 1_000_000, |store, metrics| {
-        let (layer, door) = spawn(settings, store.clone(), metrics.clone()).unwrap();
+        let (layer, door) = spawn(settings, store.clone(), plans, metrics.clone()).unwrap();
         handle = Some(layer);
         Some(door)
     });
@@ -37,9 +43,17 @@ fn forecasts(at_least: u64) -> impl Fn(&FoundationCounters) -> bool {
 
 /// How many series have a forecast.
 fn with_bands(running: &Running) -> u64 {
+    bands(running).len() as u64
+}
+
+/// From when the forecasts of series are.
+fn bands(running: &Running) -> BTreeMap<(u8, u32), i64> {
     let models = running.scoring.sides.iter().filter_map(|side| side.models.as_ref());
-    let has_band = |slot: &Slot| matches!(slot, Slot::Model(model) if model.foreseen().is_some());
-    models.map(|models| models.slots.iter().filter(|(_, slot)| has_band(slot)).count() as u64).sum()
+    let of = |(number, (id, slot)): (u8, (u32, &Slot))| match slot {
+        Slot::Model(model) => Some(((number, id), model.foreseen()?.after_ms())),
+        _ => None,
+    };
+    models.flat_map(|models| models.slots.iter().map(|slot| (models.number, slot)).filter_map(of)).collect()
 }
 
 /// So many steps with a spike of one series in the third one.
@@ -83,10 +97,9 @@ fn young_series_get_forecasts_that_judge_them_and_are_made_anew() {
     }
     running.append(&points(105..130));
     running.settle();
-    wait_until(&mut running, forecasts(2 * SERIES));
-    running.wait(2);
-    let (ages, _) = running.context.metrics.foundation.age.counts();
-    assert!(ages.iter().sum::<u64>() > 0, "ages of those that were replaced: {ages:?}");
+    // The age of one that is replaced is counted.
+    wait_until(&mut running, |counters| counters.age.counts().0.iter().sum::<u64>() > 0);
+    assert!(bands(&running).values().any(|after_ms| *after_ms >= START_MS + 104 * STEP_MS));
     running.close();
     handle.join().unwrap();
 }
@@ -101,6 +114,68 @@ fn no_more_series_have_a_forecast_than_may_and_the_others_are_counted() {
     wait_until(&mut running, |counters| counters.skipped(Skip::NoRoom) >= SERIES - 8 && forecasts(8)(counters));
     assert_eq!(running.context.metrics.foundation.forecasts.load(Ordering::Relaxed), 8);
     assert!(running.context.metrics.foundation.bands.load(Ordering::Relaxed) <= 8);
+    running.close();
+    handle.join().unwrap();
+}
+
+#[test]
+fn forecasts_go_on_after_a_restart_as_far_as_there_is_room() {
+    let dir = tempdir().unwrap();
+    let (mut running, handle) = open(dir.path(), 1000);
+    running.settle();
+    running.append(&points(0..100));
+    running.settle();
+    while with_bands(&running) < SERIES {
+        running.wait(1);
+        std::thread::yield_now();
+    }
+    let before = bands(&running);
+    running.close();
+    handle.join().unwrap();
+
+    // Its samples are read without a second's look at who wants a forecast: those it has are those it had.
+    let (mut running, handle) = open(dir.path(), 1000);
+    running.settle();
+    assert_eq!(bands(&running), before);
+    assert_eq!(running.context.layer.as_ref().unwrap().places_taken() as u64, SERIES);
+    running.close();
+    handle.join().unwrap();
+
+    let (mut running, handle) = open(dir.path(), 8);
+    running.settle();
+    assert_eq!((bands(&running).len(), running.context.layer.as_ref().unwrap().places_taken()), (8, 8));
+    running.close();
+    handle.join().unwrap();
+
+    let mut running = Running::open(dir.path(), 1_000_000);
+    running.settle();
+    assert!(bands(&running).is_empty(), "without a layer nothing renews them");
+    running.close();
+}
+
+#[test]
+fn no_forecast_is_made_of_samples_in_planned_trouble() {
+    let dir = tempdir().unwrap();
+    let is_well = key(7);
+    let plans: Plans = Box::new(move |key| {
+        let trouble: Trouble = Box::new(|_| true);
+        (*key != is_well).then_some(trouble)
+    });
+    let (mut running, handle) = open_planned(dir.path(), 1000, plans);
+    running.settle();
+    running.append(&points(0..100));
+    running.settle();
+    // Who gets none is told so by one that says nothing.
+    while with_bands(&running) < SERIES {
+        running.wait(1);
+        std::thread::yield_now();
+    }
+    let models = running.scoring.sides.iter().filter_map(|side| side.models.as_ref());
+    let slots = models.flat_map(|models| models.slots.iter());
+    let says =
+        |slot: &Slot| matches!(slot, Slot::Model(model) if model.foreseen().is_some_and(|band| band.steps() > 0));
+    assert_eq!(slots.filter(|(_, slot)| says(slot)).count(), 1);
+    assert!(running.context.metrics.foundation.skipped(Skip::TooShort) >= SERIES - 1);
     running.close();
     handle.join().unwrap();
 }

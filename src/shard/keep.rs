@@ -4,6 +4,7 @@
 //!
 //! Invariant: a series whose id was given to another one since is learned anew.
 
+use super::foresee::place_band;
 use super::models_file::{self, ModelsFileError, ModelsWriter};
 use super::score::{Followed, PartitionModels, RAISE_ANEW_MS, SLICE_SERIES, ScoringContext};
 use super::series_slots::Slot;
@@ -42,7 +43,11 @@ impl PartitionModels {
                 continue;
             };
             let place = series.place.filter(|_| self.is_idle(series.id, &slot));
-            self.slots.put(series.id, place.map_or(slot, Slot::Away));
+            let mut slot = place.map_or(slot, Slot::Away);
+            if let Slot::Model(model) = &mut slot {
+                place_band(context.layer.as_ref(), model);
+            }
+            self.slots.put(series.id, slot);
             self.series += 1;
             self.summaries.push((series.id, Some(series.summary)));
         }

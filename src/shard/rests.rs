@@ -111,6 +111,11 @@ impl Rests {
         is_new
     }
 
+    /// Whether a series' newest sample taught nothing.
+    pub(super) fn is_resting(&self, id: u32) -> bool {
+        self.concerned.get(&id).is_some_and(|resting| resting.rests)
+    }
+
     /// Puts back what was taken; one that no plan concerns any more is let go.
     pub(super) fn put(&mut self, id: u32, resting: Option<Resting>) {
         if let Some(resting) = resting.filter(|resting| resting.plans.is_some()) {

@@ -5,6 +5,7 @@
 //! Invariant: the file stays open as long as a model is in it and nowhere else, so that its name may be given to a newer
 //! one, or to none; bytes that are not those that were written are never taken for a model.
 
+use super::foresee::place_band;
 use super::score::{PartitionModels, RAISE_ANEW_MS, SILENT_STEPS, ScoringContext};
 use super::series_slots::Slot;
 use crate::analysis::{Effort, SeriesModel, Settings};
@@ -93,7 +94,10 @@ impl PartitionModels {
         let model = self.aside.model(place, &settings);
         let other_zone = || std::io::Error::other("days were learned by another time zone");
         match model.and_then(|model| model.under(&settings).ok_or_else(other_zone)) {
-            Ok(model) => Some(Slot::Model(Box::new(model))),
+            Ok(mut model) => {
+                place_band(context.layer.as_ref(), &mut model);
+                Some(Slot::Model(Box::new(model)))
+            }
             Err(error) => {
                 tracing::error!(%error, partition = self.number, id, "an idle model is lost and learned anew");
                 None

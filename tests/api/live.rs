@@ -1,5 +1,6 @@
 //! The live stream: what comes in goes out once, a reader that comes again loses nothing, and slow ones are told.
 
+use super::support::eventually;
 use super::support::http::{get, post};
 use super::support::server::Server;
 use super::{now_ms, refused};
@@ -156,4 +157,31 @@ fn a_stream_without_a_choice_or_beyond_the_limit_is_refused() {
     refused(&full, 503, None);
     assert!(full.header("retry-after").is_some());
     server.stop();
+}
+
+/// The score of the last of many samples that go up in steps and fall at once, all but the last, which stays where
+/// the one before was: the value is not unusual, only the way to it.
+fn score_of_a_way_never_gone(settings: &[(&str, &str)]) -> f64 {
+    let server = Server::start_with_settings(settings);
+    let begin_ms = now_ms(&server) - 1000 * 60_000;
+    let sample = |at: u64| {
+        let noise = at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let step = at.min(995) % 8;
+        json!({"name": "load", "timestamp": begin_ms + 60_000 * at as i64, "value": 50.0 + step as f64 + noise as f64 / 4e10})
+    };
+    let body = Value::from((0..997).map(sample).collect::<Vec<_>>());
+    assert_eq!(post(&server.url("/api/v1/metrics"), &[], body.to_string().as_bytes()).unwrap().status, 200);
+    eventually("all is scored", 60, || (server.figure("infrawatch_scored_total") == 997.0).then_some(()));
+    let (kind, _, data) = Reader::start(&server, "metric_name=load&types=scores", None).next();
+    assert_eq!((kind.as_str(), &data["samples"]), ("score", &json!(997)));
+    server.stop();
+    data["score"].as_f64().unwrap()
+}
+
+#[test]
+fn an_unfamiliar_way_has_a_greater_score_where_patterns_are_told() {
+    let without_bands = ("INFRAWATCH_FOUNDATION_ENABLED", "false");
+    let plain = score_of_a_way_never_gone(&[without_bands]);
+    let told = score_of_a_way_never_gone(&[without_bands, ("INFRAWATCH_MODELS_PATTERNS", "true")]);
+    assert!(told > plain + 0.1, "{plain} {told}");
 }
