@@ -2,13 +2,14 @@
 //!
 //! Not here: when it is made (see `reporter`), where it is kept (see `shelf`).
 //!
-//! Invariant: every series that has a limit is either looked at or counted as beyond the limit of a report.
+//! Invariant: every series that has a limit is counted once: told, too short, unreadable, or beyond the limit of a report.
 
 use super::capacity::{CapacityLine, Limited, limited, of_rules};
 use crate::alert::Time;
 use crate::forecasts::{ForecastDesk, RuleBoard};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
+use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 use storage::sample::Samples;
@@ -40,6 +41,9 @@ pub struct Summary {
     pub leaks: usize,
     /// Series that have a limit and are too short to say anything.
     pub too_short: usize,
+    /// Series that have a limit and could not be read or forecast; the log says why. Not in reports of before it was counted.
+    #[serde(default)]
+    pub unreadable: usize,
     /// Series that a report has no room to look at.
     pub beyond_limit: usize,
 }
@@ -65,6 +69,7 @@ pub(super) struct Making {
     may_reach: usize,
     leaks: usize,
     too_short: usize,
+    unreadable: usize,
     worked: Duration,
     samples: Samples,
 }
@@ -97,6 +102,7 @@ impl Making {
             may_reach: 0,
             leaks: 0,
             too_short: 0,
+            unreadable: 0,
             worked: Duration::ZERO,
             samples: Samples::default(),
         })
@@ -117,13 +123,16 @@ impl Making {
         let Some(one) = self.queue.pop_front() else { return false };
         let samples = &mut self.samples;
         let looked = catch_unwind(AssertUnwindSafe(|| CapacityLine::of(desk, &one, false, samples)));
-        let Ok(Ok(Some(line))) = looked else {
-            if let Ok(Err(error)) = looked {
-                tracing::warn!(%error, "a series is left out of the report on capacity");
-            }
-            self.too_short += 1;
-            return true;
-        };
+        match looked {
+            Ok(Ok(Some(line))) => self.take(line),
+            Ok(Ok(None)) => self.too_short += 1,
+            Ok(Err(error)) => self.leave_out(&error),
+            Err(_) => self.leave_out(&"forecasting it panicked"),
+        }
+        true
+    }
+
+    fn take(&mut self, line: CapacityLine) {
         self.total += 1;
         self.may_reach += usize::from(line.earliest_ms().is_some());
         self.leaks += usize::from(line.is_leak());
@@ -131,7 +140,11 @@ impl Making {
         if self.lines.len() >= 2 * self.top.max(1) {
             self.sort();
         }
-        true
+    }
+
+    fn leave_out(&mut self, why: &dyn Display) {
+        tracing::warn!(%why, "a series is left out of the report on capacity");
+        self.unreadable += 1;
     }
 
     fn sort(&mut self) {
@@ -158,6 +171,7 @@ impl Making {
             may_reach: self.may_reach,
             leaks: self.leaks,
             too_short: self.too_short,
+            unreadable: self.unreadable,
             beyond_limit: self.beyond_limit,
         };
         let document = Document { summary: &summary, items: &self.lines };
@@ -172,7 +186,8 @@ impl Making {
         let first = first.map_or_else(String::new, |(subject, earliest_ms)| {
             format!("; first {subject}, at the earliest on {}", text(earliest_ms).get(..10).unwrap_or(""))
         });
-        format!("Capacity: {may_reach} of {total} series with a limit may reach it{leaks}{first}")
+        let unread = if self.unreadable > 0 { format!(", {} not read", self.unreadable) } else { String::new() };
+        format!("Capacity: {may_reach} of {total} series with a limit may reach it{leaks}{unread}{first}")
     }
 }
 
@@ -195,4 +210,23 @@ pub(super) fn due_of(id: &str) -> Option<i64> {
     let due = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%SZ", id).ok()?;
     let due = due.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp().as_millisecond();
     (id_of(due) == id).then_some(due)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_neither_told_nor_too_short() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let opened = storage::open(storage::Settings::new(folder.path())).unwrap();
+        let mut making = Making::begin(&opened.store, &RuleBoard::default(), 0, (10, 10)).unwrap();
+        making.leave_out(&"the disk is gone");
+        let (summary, document) = making.finish(0);
+        assert_eq!((summary.total, summary.too_short, summary.unreadable), (0, 0, 1));
+        assert!(summary.title.contains("1 not read"), "{}", summary.title);
+        let mut older: serde_json::Value = serde_json::from_str(&document).unwrap();
+        older.as_object_mut().unwrap().remove("unreadable").unwrap();
+        assert_eq!(serde_json::from_value::<Summary>(older).unwrap().unreadable, 0);
+    }
 }
