@@ -2,7 +2,7 @@
 //! scrapes a real node exporter and remote-writes. When all is quiet, every observation is accounted for, by source,
 //! and what is stored adds up to what was sent.
 //!
-//! Not here: answers to expressions (see `real_prometheus.rs`), the StatsD grammar (see `statsd.rs`).
+//! Not here: answers to expressions (see `promql_peer`), the StatsD grammar (see `statsd.rs`).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -97,9 +97,12 @@ fn young_series_get_forecasts_that_judge_them_and_are_made_anew() {
     }
     running.append(&points(105..130));
     running.settle();
-    // The age of one that is replaced is counted.
-    wait_until(&mut running, |counters| counters.age.counts().0.iter().sum::<u64>() > 0);
-    assert!(bands(&running).values().any(|after_ms| *after_ms >= START_MS + 104 * STEP_MS));
+    while !bands(&running).values().any(|after_ms| *after_ms >= START_MS + 104 * STEP_MS) {
+        running.wait(1);
+        std::thread::yield_now();
+    }
+    let (ages, _) = running.context.metrics.foundation.age.counts();
+    assert!(ages.iter().sum::<u64>() > 0, "ages of those that were replaced: {ages:?}");
     running.close();
     handle.join().unwrap();
 }

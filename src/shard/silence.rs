@@ -1,9 +1,8 @@
 //! What is told of a partition's series beside the verdicts on their samples: that one has stopped, that its value stays
 //! the same, that its days go one way. What each detector takes is measured in passing.
 //!
-//! A series is silent when others have gone on for ten of its steps, a minute at least, and for twice its longest gap
-//! of late, and when a minute later, by the clock, it is so still: what comes late but in order is no silence. What was
-//! seen for less than a day comes and goes as it likes.
+//! A series is silent when it has stopped while others went on (see `analysis`), and when a minute later, by the clock, it
+//! is so still: what comes late but in order is no silence.
 //!
 //! Not here: runs of anomalous samples (see `score`), what is flat or drifts (see `analysis::watch`).
 //!
@@ -13,7 +12,7 @@
 
 use super::score::{Moment, PartitionModels, Pending, ScoringContext};
 use super::series_slots::Slot;
-use crate::analysis::{DETECTORS, Effort, Notice, SeriesModel, Stage};
+use crate::analysis::{DETECTORS, Effort, Notice, SILENCE_PATIENCE_MS};
 use crate::anomaly::notice;
 use crate::anomaly::run::AnomalyRun;
 use crate::clock;
@@ -26,14 +25,6 @@ use storage::series::{NAME_LABEL, SeriesRef, label};
 
 /// Between two looks, by the clock.
 const LOOK_EVERY_MS: i64 = 10_000;
-/// Steps without a sample, the least time, and how often the longest gap.
-const STEPS: f64 = 10.0;
-const SILENT_MS_MIN: f64 = 60_000.0;
-const GAPS: f64 = 2.0;
-/// How long a suspicion must hold by the clock.
-const PATIENCE_MS: i64 = 60_000;
-/// A sample that comes so many steps after the last one goes on where it had stopped.
-const FILLS_STEPS: f64 = 3.5;
 
 /// Times a detector is asked to be timed: some microseconds for each.
 const PROBES: u32 = 256;
@@ -75,13 +66,6 @@ impl Beside {
     }
 }
 
-/// After how many milliseconds without a sample, while others go on, a series has stopped; never if it was seen for less
-/// than a day.
-fn silent_after_ms(model: &SeriesModel) -> Option<f64> {
-    let longest = (STEPS * model.step_ms()).max(SILENT_MS_MIN).max(GAPS * model.longest_gap_ms());
-    (model.stage() > Stage::Warming).then_some(longest)
-}
-
 impl PartitionModels {
     /// Looks for series that have stopped, and tells those that have been so for long enough.
     pub(super) fn look_for_silence(&mut self, context: &ScoringContext, moment: Moment) {
@@ -90,17 +74,13 @@ impl PartitionModels {
         }
         self.beside.looked_ms = moment.now_ms;
         self.time_detectors(context);
-        let is_silent = |slot: &Slot| match slot {
-            Slot::Model(model) => silent_after_ms(model)
-                .is_some_and(|after_ms| moment.event_ms.saturating_sub(slot.last_ms()) as f64 > after_ms),
-            _ => false,
-        };
+        let is_silent = |slot: &Slot| matches!(slot, Slot::Model(model) if model.has_stopped_by(moment.event_ms));
         for (id, _) in self.slots.iter().filter(|(_, slot)| is_silent(slot)) {
             let silence = || Silence { suspected_ms: moment.now_ms, told: None };
             self.beside.silent.entry(id).or_insert_with(silence);
         }
         let due = |(id, silence): (&u32, &Silence)| {
-            let is_due = silence.told.is_none() && moment.now_ms - silence.suspected_ms >= PATIENCE_MS;
+            let is_due = silence.told.is_none() && moment.now_ms - silence.suspected_ms >= SILENCE_PATIENCE_MS;
             is_due.then_some(*id)
         };
         let due: Vec<u32> = self.beside.silent.iter().filter_map(due).collect();
@@ -162,8 +142,7 @@ impl PartitionModels {
     /// A series is heard again: its last sample before, its step, and the first sample after.
     pub(super) fn end_silence(&mut self, context: &ScoringContext, id: u32, slot: &Slot, back_ms: i64) {
         let Some(Silence { told: Some(run), .. }) = self.beside.silent.remove(&id) else { return };
-        let step_ms = if let Slot::Model(model) = slot { model.step_ms() } else { 0.0 };
-        let is_late = back_ms.saturating_sub(slot.last_ms()) as f64 <= FILLS_STEPS * step_ms;
+        let is_late = matches!(slot, Slot::Model(model) if model.goes_on_at(back_ms));
         let name = label(&run.key, NAME_LABEL).unwrap_or("").to_owned();
         self.note(context, Some(notice::end_of_silence(run, &name, back_ms, is_late)));
     }

@@ -120,6 +120,43 @@ fn a_span_replayed_twice_and_live_gives_the_same_list_and_another_configuration_
 }
 
 #[test]
+fn a_replay_tells_of_a_series_that_fell_silent_while_another_went_on() {
+    const MINUTES: i64 = 3 * 1440;
+    let silent = 2 * 1440..2 * 1440 + 180;
+    let server = Server::start();
+    let begin = (now_s() / 60.0).floor() * 60.0 - 60.0 * MINUTES as f64;
+    for from in (0..MINUTES).step_by(720) {
+        let at = |minute: i64| begin + 60.0 * minute as f64;
+        let of = |minute: i64, host: &'static str| sample(host, at(minute), usual(at(minute) / 60.0));
+        let minutes = from..from + 720;
+        let a = minutes.clone().filter(|minute| !silent.contains(minute)).map(|minute| of(minute, "a"));
+        push(&server, &a.chain(minutes.map(|minute| of(minute, "b"))).collect::<Vec<_>>());
+    }
+    let stopped = server.stop();
+    let store = stopped.data_dir().to_str().unwrap();
+    let routing = stopped.data_dir().join("routing.toml");
+    let text = "[route]\nreceiver = \"team\"\n[[receivers]]\nname = \"team\"\nwebhook = \"http://127.0.0.1:9/\"\n";
+    std::fs::write(&routing, text).unwrap();
+    let config = stopped.data_dir().join("infrawatch.toml");
+    std::fs::write(&config, format!("[alerts]\nrouting_file = {:?}\n", routing.to_str().unwrap())).unwrap();
+    let (from, to) = ((begin + 2.0 * 86_400.0).to_string(), (begin + 2.5 * 86_400.0).to_string());
+    let config = config.to_str().unwrap();
+    let told =
+        infrawatch(&["evaluate", "--replay", "--config", config, "--data-dir", store, "--from", &from, "--to", &to]);
+    let of = |item: &Value, field: &str| item[field].as_str().unwrap().to_owned();
+    let shown: Vec<_> = told.iter().map(|item| [of(item, "named"), of(item, "status")]).collect();
+    let named = ["critical", "resolved"].map(|word| format!("Anomaly {word} host=a,metric_name=cpu"));
+    assert_eq!(shown, [[named[0].clone(), "firing".to_owned()], [named[1].clone(), "resolved".to_owned()]]);
+    assert!(of(&told[0], "title").contains("cpu has sent nothing for 12 min"), "{told:?}");
+    // Minutes after its last sample: ten steps and one of patience, and then what the group waits.
+    let after = |item: &Value| {
+        let time: jiff::Timestamp = of(item, "time").parse().unwrap();
+        (time.as_second() as f64 - begin) / 60.0 - silent.start as f64 + 1.0
+    };
+    assert!((11.0..14.0).contains(&after(&told[0])) && (181.0..184.0).contains(&after(&told[1])), "{told:?}");
+}
+
+#[test]
 fn a_replay_names_what_is_missing() {
     let run = |arguments: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_infrawatch")).args(arguments).output().unwrap();

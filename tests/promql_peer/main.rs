@@ -1,5 +1,6 @@
 //! The language and the API against Debian's prometheus: the same samples are written to both, both are asked the same,
-//! and the answers must be the same, errors included. And what queries may cost, of the running program.
+//! and the answers must be the same, errors included; so too of what it scrapes itself and sends on (`scraped`), which is
+//! here because its minute of scraping passes while others compute. And what queries may cost, of the running program.
 //!
 //! `PROMQL_PEER_SEED` and `PROMQL_PEER_RANDOM` choose other expressions, and more of them, than the run in `./test`;
 //! `PROMQL_PEER_FILE` names a file of expressions, one a line, to be asked instead.
@@ -17,6 +18,7 @@ mod expressions;
 mod fixture;
 mod random;
 mod refused;
+mod scraped;
 
 use compare::{Sides, When};
 use random::Dice;

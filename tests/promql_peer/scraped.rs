@@ -3,14 +3,12 @@
 //!
 //! The minute ends a few seconds in the past, so that what is compared no longer changes on either side.
 
-mod support;
-
+use crate::support::eventually;
+use crate::support::http::get_json;
+use crate::support::peer::{Peer, free_port};
+use crate::support::server::Server;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use support::eventually;
-use support::http::get_json;
-use support::peer::{Peer, free_port};
-use support::server::Server;
 use tempfile::TempDir;
 
 /// The length of the fixed minute.

@@ -3,14 +3,13 @@
 //!
 //! Models see three weeks before the span, alerts a day, so that what went on at its beginning is known.
 //!
-//! Not here: what becomes of a signal (see `alert`), how it is shown (see `cli`). Deliberately absent: silence of series, groups
-//! judged together, predictive rules, feedback and acknowledgements, which depend on more than samples.
+//! Not here: what becomes of a signal (see `alert`), how it is shown (see `cli`). Deliberately absent: groups judged
+//! together, predictive rules, feedback and acknowledgements, which depend on more than samples.
 //!
 //! Invariants: nothing is written to the store and nobody is told; the same store, span and configuration give the same list.
 
-use super::ruling::next_due;
-use super::settings::{model_settings, query_limits, store_settings};
-use super::{alerts, monitoring, ruling};
+mod silence;
+
 use crate::alert::{AlertCounts, AlertReplay, Coverage, Fingerprint, Planned, Signal, Telling};
 use crate::analysis::{Effort, SeriesModel};
 use crate::anomaly::run::{AnomalyRun, RunTracker};
@@ -20,7 +19,11 @@ use crate::monitors::{self, MonitorRunner};
 use crate::pull::Source;
 use crate::query::{self, Cancel, QueryLimits, RangeTimes, Room};
 use crate::rules::{self, GroupRunner, Recorded, RuleSettings};
+use crate::server::ruling::next_due;
+use crate::server::settings::{model_settings, query_limits, store_settings};
+use crate::server::{alerts, monitoring, ruling};
 use anyhow::{Context, Result, anyhow, ensure};
+use silence::{Activity, Pause};
 use std::cell::RefCell;
 use std::sync::Arc;
 use storage::label_index::Matcher;
@@ -122,31 +125,41 @@ impl Stored {
         found.sort_unstable_by_key(|one| one.series.0);
         found.dedup_by_key(|one| one.series.0);
         let (mut said, mut count, mut samples) = (Vec::new(), 0, Samples::default());
+        let (mut activity, mut pauses) = (Activity::new(first_ms, to_ms), Vec::new());
         for one in if config.models.enabled { &found[..] } else { &[] } {
             self.store.read(one.series, first_ms, to_ms, &mut samples)?;
             count += samples.times.len() as u64;
+            samples.times.iter().for_each(|time_ms| activity.hear(*time_ms));
             let model = SeriesModel::new(None, judging.of(|name| series::label(&one.key, name)));
-            follow(&one.key, model, self.planned.coverage(&one.key), &samples, &mut said);
+            let (model, paused) = follow(&one.key, model, self.planned.coverage(&one.key), &samples, &mut said);
+            pauses.extend(paused.into_iter().chain(Pause::until(&one.key, &model, to_ms)));
+        }
+        for pause in &pauses {
+            let told = pause.told(&activity, to_ms).into_iter();
+            said.extend(told.filter_map(|(at_ms, run)| signal_of(at_ms, pause.key(), run)));
         }
         Ok((said, found.len(), count))
     }
 }
 
-/// What a model that sees samples one after the other says of them.
+/// What is said of a series by a run, if it is anything for alerts.
+fn signal_of(at_ms: i64, key: &Arc<[u8]>, run: AnomalyRun) -> Option<Said> {
+    Signal::of(&AnomalyRecord::of_run(run)).map(|signal| (at_ms, key.clone(), signal))
+}
+
+/// What a model that sees samples one after the other says of them; the model, and where its series may have stopped.
 fn follow(
     key: &Arc<[u8]>,
     mut model: SeriesModel,
     mut maintenance: Option<Coverage>,
     samples: &Samples,
     said: &mut Vec<Said>,
-) {
+) -> (SeriesModel, Vec<Pause>) {
     let name = series::label(key, NAME_LABEL).unwrap_or("");
-    let (mut runs, mut rested) = (RunTracker::default(), false);
-    let mut tell = |at_ms: i64, run: AnomalyRun| {
-        let signal = Signal::of(&AnomalyRecord::of_run(run));
-        said.extend(signal.map(|signal| (at_ms, key.clone(), signal)));
-    };
+    let (mut runs, mut rested, mut pauses) = (RunTracker::default(), false, Vec::new());
+    let mut tell = |at_ms: i64, run: AnomalyRun| said.extend(signal_of(at_ms, key, run));
     for (&time_ms, &value) in samples.times.iter().zip(&samples.values) {
+        pauses.extend(Pause::before(key, &model, time_ms));
         // In maintenance nothing is learned, and afterwards the level is looked for anew.
         let rests = maintenance.as_mut().is_some_and(|coverage| coverage.covers(time_ms));
         if std::mem::replace(&mut rested, rests) && !rests {
@@ -162,6 +175,7 @@ fn follow(
         let run = runs.observe(key, name, value, &verdict, model.is_run_open());
         run.into_iter().for_each(|run| tell(time_ms, run));
     }
+    (model, pauses)
 }
 
 /// Rules, monitors and alerts on their way through the span.
