@@ -70,7 +70,7 @@ impl LayerDoor {
 
     /// A place for a band that was made before the start, if there is room.
     pub fn place(&self) -> Option<Arc<()>> {
-        (self.room.taken() < self.room.places()).then(|| self.room.place())
+        self.room.place_if_any()
     }
 
     /// How many bands there are.

@@ -4,7 +4,7 @@
 //! Not here: when a series counts as stopped (see `analysis`).
 //!
 //! Invariants: a silence begins and ends with the times that it has in the running server, and is told within two looks of
-//! then; memory is a byte for each look of the span, and what each pause takes.
+//! then; memory is a bit for each look of the span, and what each pause takes.
 
 use crate::analysis::{SILENCE_PATIENCE_MS, SeriesModel};
 use crate::anomaly::notice;
@@ -19,36 +19,46 @@ const LOOK_MS: i64 = 10_000;
 #[derive(Debug)]
 pub(super) struct Activity {
     first_ms: i64,
-    heard: Vec<bool>,
+    /// A bit for each look.
+    heard: Vec<u64>,
 }
 
 impl Activity {
     /// Nothing was heard yet between these times.
     pub(super) fn new(first_ms: i64, to_ms: i64) -> Self {
         let looks = to_ms.saturating_sub(first_ms) / LOOK_MS + 1;
-        Self { first_ms, heard: vec![false; looks as usize] }
+        Self { first_ms, heard: vec![0; looks as usize / 64 + 1] }
     }
 
     /// A series had a sample.
     #[inline]
     pub(super) fn hear(&mut self, time_ms: i64) {
-        if let Some(heard) = self.heard.get_mut(((time_ms - self.first_ms) / LOOK_MS) as usize) {
-            *heard = true;
+        let Ok(at) = usize::try_from((time_ms - self.first_ms).div_euclid(LOOK_MS)) else { return };
+        if let Some(bits) = self.heard.get_mut(at / 64) {
+            *bits |= 1 << (at % 64);
         }
     }
 
     /// The first look at which a sample from a time on has come.
     fn look_after(&self, time_ms: i64) -> Option<i64> {
         let from = (time_ms - self.first_ms + LOOK_MS - 1) / LOOK_MS;
-        let at = (from..self.heard.len() as i64).find(|at| self.heard[*at as usize])?;
+        let (first, cut) = ((from / 64) as usize, !0 << (from % 64));
+        let words = self.heard.iter().enumerate().skip(first);
+        let mut words = words.map(|(at, bits)| (at, if at == first { bits & cut } else { *bits }));
+        let (word, bits) = words.find(|(_, bits)| *bits != 0)?;
+        let at = word as i64 * 64 + i64::from(bits.trailing_zeros());
         Some(self.first_ms + (at + 1) * LOOK_MS)
     }
 
     /// When something was heard last before a look, as exactly as is known.
     fn heard_before(&self, look_ms: i64) -> Option<i64> {
-        let to = ((look_ms - self.first_ms) / LOOK_MS).clamp(0, self.heard.len() as i64);
-        let at = self.heard[..to as usize].iter().rposition(|heard| *heard)?;
-        Some(self.first_ms + at as i64 * LOOK_MS)
+        let to = (look_ms - self.first_ms) / LOOK_MS;
+        let (last, cut) = ((to / 64) as usize, !(!0 << (to % 64)));
+        let words = self.heard.iter().enumerate().take(last + 1).rev();
+        let mut words = words.map(|(at, bits)| (at, if at == last { bits & cut } else { *bits }));
+        let (word, bits) = words.find(|(_, bits)| *bits != 0)?;
+        let at = word as i64 * 64 + 63 - i64::from(bits.leading_zeros());
+        Some(self.first_ms + at * LOOK_MS)
     }
 }
 
@@ -121,6 +131,26 @@ mod tests {
         let mut activity = Activity::new(0, 300 * MINUTE_MS);
         minutes.for_each(|minute| activity.hear(minute * MINUTE_MS));
         activity
+    }
+
+    #[test]
+    fn what_was_heard_is_found_on_either_side() {
+        let mut activity = Activity::new(0, 1000 * LOOK_MS);
+        assert_eq!((activity.look_after(0), activity.heard_before(1000 * LOOK_MS)), (None, None));
+        [63, 64, 700].iter().for_each(|look| activity.hear(look * LOOK_MS));
+        let after = [0, 63, 64, 65, 700, 701].map(|look| activity.look_after(look * LOOK_MS));
+        assert_eq!(
+            after,
+            [Some(64), Some(64), Some(65), Some(701), Some(701), None].map(|look| look.map(|at: i64| at * LOOK_MS))
+        );
+        let before = [63, 64, 65, 700, 701, 1000].map(|look| activity.heard_before(look * LOOK_MS));
+        assert_eq!(
+            before,
+            [None, Some(63), Some(64), Some(64), Some(700), Some(700)].map(|look| look.map(|at: i64| at * LOOK_MS))
+        );
+        activity.hear(-1);
+        activity.hear(10_000 * LOOK_MS);
+        assert_eq!((activity.look_after(701 * LOOK_MS), activity.heard_before(63 * LOOK_MS)), (None, None));
     }
 
     #[test]
