@@ -6,6 +6,7 @@ use crate::foundation_layer::{LayerHandle, LayerSettings, Plans, Trouble, spawn}
 use crate::self_metrics::{FoundationCounters, Skip};
 use crate::shard::series_slots::Slot;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use tempfile::tempdir;
@@ -30,11 +31,22 @@ fn open_planned(dir: &Path, series_max: usize, plans: Plans) -> (Running, LayerH
 }
 
 /// Lets time pass until it is so.
-fn wait_until(running: &mut Running, is_so: impl Fn(&FoundationCounters) -> bool) {
-    while !is_so(&running.context.metrics.clone().foundation) {
+fn wait_for(running: &mut Running, is_so: impl Fn(&Running) -> bool) {
+    while !is_so(running) {
         running.wait(1);
         std::thread::yield_now();
     }
+}
+
+fn wait_until(running: &mut Running, is_so: impl Fn(&FoundationCounters) -> bool) {
+    wait_for(running, |running| is_so(&running.context.metrics.foundation));
+}
+
+/// Feeds samples that are enough for a forecast, and waits until every series has been told one.
+fn feed_until_all_are_told(running: &mut Running, steps: Range<i64>) {
+    running.append(&points(steps));
+    running.settle();
+    wait_for(running, |running| with_bands(running) == SERIES);
 }
 
 fn forecasts(at_least: u64) -> impl Fn(&FoundationCounters) -> bool {
@@ -76,12 +88,7 @@ fn young_series_get_forecasts_that_judge_them_and_are_made_anew() {
     running.settle();
     running.wait(3);
     assert!(!forecasts(1)(&running.context.metrics.foundation), "60 samples are too few");
-    running.append(&points(60..100));
-    running.settle();
-    while with_bands(&running) < SERIES {
-        running.wait(1);
-        std::thread::yield_now();
-    }
+    feed_until_all_are_told(&mut running, 60..100);
     // What own detectors told before.
     let before = running.runs.try_iter().count();
     running.append(&with_spike(100));
@@ -97,10 +104,7 @@ fn young_series_get_forecasts_that_judge_them_and_are_made_anew() {
     }
     running.append(&points(105..130));
     running.settle();
-    while !bands(&running).values().any(|after_ms| *after_ms >= START_MS + 104 * STEP_MS) {
-        running.wait(1);
-        std::thread::yield_now();
-    }
+    wait_for(&mut running, |running| bands(running).values().any(|after_ms| *after_ms >= START_MS + 104 * STEP_MS));
     let (ages, _) = running.context.metrics.foundation.age.counts();
     assert!(ages.iter().sum::<u64>() > 0, "ages of those that were replaced: {ages:?}");
     running.close();
@@ -126,12 +130,7 @@ fn forecasts_go_on_after_a_restart_as_far_as_there_is_room() {
     let dir = tempdir().unwrap();
     let (mut running, handle) = open(dir.path(), 1000);
     running.settle();
-    running.append(&points(0..100));
-    running.settle();
-    while with_bands(&running) < SERIES {
-        running.wait(1);
-        std::thread::yield_now();
-    }
+    feed_until_all_are_told(&mut running, 0..100);
     let before = bands(&running);
     running.close();
     handle.join().unwrap();
@@ -166,13 +165,8 @@ fn no_forecast_is_made_of_samples_in_planned_trouble() {
     });
     let (mut running, handle) = open_planned(dir.path(), 1000, plans);
     running.settle();
-    running.append(&points(0..100));
-    running.settle();
     // Who gets none is told so by one that says nothing.
-    while with_bands(&running) < SERIES {
-        running.wait(1);
-        std::thread::yield_now();
-    }
+    feed_until_all_are_told(&mut running, 0..100);
     let models = running.scoring.sides.iter().filter_map(|side| side.models.as_ref());
     let slots = models.flat_map(|models| models.slots.iter());
     let says =
